@@ -1,0 +1,39 @@
+# The project's commands. Each sets up what it needs in .venv; nothing is installed outside it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: local test check bench fuzz clean help
+
+help:  ## these lines
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+local: $(READY)  ## the main job on this machine: from real beers to a registered model
+	@$(BIN)/python -m pipelines.run --local
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## every static check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/cfn-lint cloudformation/*.yaml
+
+bench: $(READY)  ## what is measured: stages, transform, model
+	$(BIN)/python -m benchmarks.stages
+	$(BIN)/python -m benchmarks.transform
+	$(BIN)/python -m benchmarks.model
+
+clean:  ## remove the environment and the local workspace
+	rm -rf $(VENV) .local .cache build *.egg-info
+
+# The environment, made anew when what it is made from has changed.
+$(READY): setup.py constraints.txt
+	@echo "Setting up $(VENV) (about two minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+	@touch $@

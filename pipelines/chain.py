@@ -1,0 +1,243 @@
+"""The whole chain on this machine: `python -m pipelines.run --local`.
+
+Endpoint -> stacks -> pipeline -> collector -> delivery -> retrain -> SageMaker Pipeline -> model package. Everything
+goes through AWS's APIs at the local endpoint; the same calls would do the same on AWS.
+"""
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines import definition as authoring
+from pipelines import follow, upsert
+from pipelines.aws import Clients, explained
+from pipelines.errors import RUN_FAILED, ExpectedError
+from pipelines.ledger import ledger
+from pipelines.local import endpoint as endpoints
+from pipelines.local.api import load_catalogue
+from pipelines.local.workspace import Workspace
+from pipelines.stacks import Stacks, environment
+from pipelines.stages import Stages
+
+ENVIRONMENT = "dev"
+# How long to wait for an answer that AWS gives later: the delivery, its event, the state machine's end.
+PATIENCE_SECONDS = 300
+LOOK_SECONDS = 0.05
+Document = dict[str, Any]
+
+
+def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, stages: Stages) -> Document:
+    """Run the chain; returns the object that `--json` prints. Raises ExpectedError when it fails."""
+    if catalogue is not None:
+        # Said before anything is started.
+        load_catalogue(catalogue)
+    authored = _InBackground()
+    with endpoints.running(workspace, keep=keep, port=port) as endpoint:
+        with stages.stage("endpoint") as stage:
+            # The time until here went into starting it; `running` has waited for its answer.
+            beers = endpoint.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
+            stage.detail(f"{endpoint.url}, {beers} beers")
+        return _Chain(endpoint, stages, authored).run(keep)
+
+
+class _InBackground:
+    """Imports the SDKs while the endpoint starts: each takes seconds, and neither needs the other."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Thread(target=self._import, daemon=True)
+        self._thread.start()
+
+    def _import(self) -> None:
+        authoring.definition(authoring.Settings())
+
+    def wait(self) -> None:
+        self._thread.join()
+
+
+class _Chain:
+    """One run: each stage a method."""
+
+    def __init__(self, endpoint: endpoints.Endpoint, stages: Stages, authored: _InBackground) -> None:
+        self.endpoint = endpoint
+        self.stages = stages
+        self.authored = authored
+        self.clients = Clients(endpoint.url)
+        # A run in a person's hands shall train each time, so no new beers are asked for.
+        overrides = {
+            "ingestion": {"ApiUrl": f"{endpoint.beers}/v2"},
+            "pipelines": {"MinNewBeers": "0", "MinMinutesBetweenRuns": "0"},
+        }
+        self.stacks = Stacks(self.clients, environment(ENVIRONMENT, overrides))
+
+    def run(self, keep: bool) -> Document:
+        """All stages, then the verdict."""
+        self.deploy()
+        settings = self.upsert()
+        before = self.ledger()
+        earlier = self.machine_executions()
+        self.collect()
+        records = self.deliver(before)
+        execution = self.retrain(earlier, settings)
+        package = follow.registered(self.clients, execution["arn"])
+        if execution["status"] != "Succeeded" or package is None:
+            raise follow.failure(self.clients, execution["arn"])
+        metrics = follow.metrics(follow.read_json(self.clients, follow.evaluation_uri(package)))
+        return {
+            "records": records,
+            "execution": execution,
+            "model_package": {
+                "arn": package["ModelPackageArn"],
+                "version": package["ModelPackageVersion"],
+                "approval_status": package["ModelApprovalStatus"],
+            },
+            "metrics": metrics,
+            "endpoint_url": self.endpoint.url if keep or self.endpoint.detached else None,
+            "seconds": round(self.stages.elapsed, 3),
+        }
+
+    def deploy(self) -> None:
+        """The CloudFormation stacks."""
+        with self.stages.stage("stacks") as stage:
+            told: list[str] = []
+
+            def say(stack: str, outcome: str) -> None:
+                told.append(f"{stack} {outcome}")
+                stage.detail(", ".join(told))
+
+            self.authored.wait()
+            self.stacks.deploy(say)
+
+    def upsert(self) -> authoring.Settings:
+        """The SageMaker Pipeline."""
+        with self.stages.stage("pipeline") as stage:
+            settings = upsert.settings(self.clients, self.stacks)
+            text = authoring.definition(settings)
+            outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
+            stage.detail(f"{settings.pipeline_name} {outcome}")
+            return settings
+
+    def collect(self) -> None:
+        """The collector Lambda, asked for the whole catalogue."""
+        with self.stages.stage("collect") as stage, explained("invoking the collector"):
+            answer = self.clients["lambda"].invoke(
+                FunctionName=self.stacks.output("ingestion", "CollectorName"),
+                Payload=json.dumps({"mode": "catalogue"}).encode(),
+            )
+            payload = json.loads(answer["Payload"].read() or b"{}")
+            if answer.get("FunctionError"):
+                raise ExpectedError(
+                    f"the collector failed: {payload.get('errorMessage', payload)}",
+                    where=self.stacks.output("ingestion", "CollectorName"),
+                    hint=f"see its log group, or {self.endpoint.workspace.log}",
+                )
+            refused = ", ".join(f"{count} {reason}" for reason, count in payload["refused"].items())
+            stage.detail(f"{payload['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
+
+    def deliver(self, before: Document) -> Document:
+        """Wait until Firehose has delivered everything; what became of the records."""
+        with self.stages.stage("deliver") as stage:
+            self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of the records")
+            after = self.ledger()
+            records = {name: after[name] - before[name] for name in ("accepted", "clean", "dropped", "failed")}
+            stage.detail("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
+            return records
+
+    def retrain(self, earlier: set[str], settings: authoring.Settings) -> Document:
+        """Wait for the state machine that the new objects start, and for the pipeline run that it starts."""
+        with self.stages.stage("retrain") as stage:
+            stage.detail("waiting for the event of the new objects")
+            machine = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
+            execution_arn = self.wait_for(lambda: self.pipeline_run(machine, settings), "the pipeline run's start")
+            stage.detail(execution_arn.rpartition(":")[2])
+        return self.follow(execution_arn)
+
+    def follow(self, execution_arn: str) -> Document:
+        """The pipeline's steps as they go."""
+        with self.stages.stage("train") as stage:
+
+            def show(listed: list[Document]) -> None:
+                stage.detail(", ".join(f"{each['name']} {seconds(each)}" for each in listed))
+
+            return follow.follow(self.clients, execution_arn, show, LOOK_SECONDS)
+
+    def pipeline_run(self, machines: set[str], settings: authoring.Settings) -> str | None:
+        """The pipeline run that one of these state machine executions has started; None while there is none."""
+        for arn in machines:
+            described = self.clients.stepfunctions.describe_execution(executionArn=arn)
+            if described["status"] not in ("RUNNING", "SUCCEEDED"):
+                raise ExpectedError(
+                    f"the state machine ended as {described['status']}: {described.get('cause', 'no cause given')}",
+                    where=arn,
+                    hint="see its history: aws stepfunctions get-execution-history --execution-arn " + arn,
+                    code=RUN_FAILED,
+                )
+            if described["status"] == "SUCCEEDED":
+                output = json.loads(described["output"])
+                if output["decision"] == "skipped" and len(machines) == 1:
+                    raise ExpectedError(
+                        f"the state machine did not train: {output['reason']}",
+                        where=arn,
+                        hint="collect more beers, or start the pipeline: python -m pipelines.run --start",
+                    )
+        with explained("listing the pipeline's runs"):
+            listed = self.clients.sagemaker.list_pipeline_executions(
+                PipelineName=settings.pipeline_name, CreatedAfter=self.began, SortOrder="Ascending"
+            )
+        runs = listed["PipelineExecutionSummaries"]
+        return runs[0]["PipelineExecutionArn"] if runs else None
+
+    def machine_executions(self) -> set[str]:
+        """ARNs of the state machine's executions."""
+        self.began = getattr(self, "began", time.time())
+        machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
+        with explained("listing the state machine's executions"):
+            pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+            return {each["executionArn"] for page in pages for each in page["executions"]}
+
+    def waiting(self) -> dict[str, dict[str, int]]:
+        """Records that Firehose still holds, by delivery stream and stage."""
+        waiting: dict[str, dict[str, int]] = self.endpoint.control("status")["waiting"]
+        return waiting
+
+    def ledger(self) -> Document:
+        """What became of every record in the data bucket, in totals."""
+        found = ledger(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
+        totals = {name: sum_of(found[name]) for name in ("dropped", "failed")}
+        return {"accepted": found["accepted"], "clean": found["clean"], **totals}
+
+    def wait_for(self, look: Any, what: str) -> Any:
+        """Look until there is something; ExpectedError after five minutes, or when the endpoint is gone."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(LOOK_SECONDS)
+        raise ExpectedError(
+            f"{what} did not come within {PATIENCE_SECONDS} s",
+            where=str(self.endpoint.workspace.log),
+            hint="read that file, then run the same command again",
+        )
+
+
+def sum_of(counts: Document) -> int:
+    """The sum of a dict's counts."""
+    return sum(counts.values())
+
+
+def seconds(step: Document) -> str:
+    """`0.9 s` for a step that has succeeded, its status otherwise."""
+    if step["status"] == "Succeeded" and step["seconds"] is not None:
+        return f"{step['seconds']:.1f} s"
+    return str(step["status"]).lower()
+
+
+def verdict(result: Document) -> str:
+    """The run's outcome in a sentence."""
+    metrics, package = result["metrics"], result["model_package"]
+    return (
+        f"MAE {metrics['mae']:.1f} against {metrics['baseline_mae']:.1f} for the median: "
+        f"registered version {package['version']}, waiting for approval"
+    )

@@ -1,0 +1,425 @@
+"""The SageMaker Pipeline: Preprocess -> Train -> Evaluate -> CheckQuality -> Register, or Reject with the reason.
+
+The only module that imports the SageMaker SDK, and it imports it late: the SDK is the pen, the JSON is the contract.
+`definition(settings)` is a pure function: no credentials, no network, no file written, the same text from any place.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines import package, sdk
+from pipelines.parameters import PARAMETERS, kebab
+
+# The newest scikit-learn image of SageMaker (AWS Deep Learning Containers): Python 3.12, scikit-learn 1.9.0. The
+# SDK's list ends at 1.2-1, and the registry's account is the same for every tag.
+KNOWN_VERSION, IMAGE_VERSION = "1.2-1", "1.9-0"
+HOUR = 3600
+
+# What Train prints and Studio plots (training/train.py prints these lines; a test holds the two together).
+METRICS = {
+    "train:mae": r"train:mae=([0-9.]+)",
+    "validation:mae": r"validation:mae=([0-9.]+)",
+    "cross_validation:mae": r"cross_validation:mae=([0-9.]+)",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the pipeline lives. The defaults are examples that make `--print` work without an account."""
+
+    region: str = "us-east-1"
+    pipeline_name: str = "tapline-ibu"
+    artifact_bucket: str = "tapline-artifacts"
+    data_bucket: str = "tapline-data"
+    pipeline_role_arn: str = "arn:aws:iam::111122223333:role/tapline-pipeline"
+    job_role_arn: str = "arn:aws:iam::111122223333:role/tapline-job"
+    model_package_group_name: str = "tapline-ibu"
+    git_commit: str = "unknown"
+
+    @property
+    def home(self) -> str:
+        """S3 address under which everything of the pipeline lies."""
+        return f"s3://{self.artifact_bucket}/{self.pipeline_name}"
+
+
+def assets(settings: Settings) -> list[package.Asset]:
+    """Everything the definition refers to and that must lie in the artifact bucket before it is upserted."""
+    shipped = [
+        *package.step_folder("processing"),
+        package.source_archive("training"),
+        *package.step_folder("evaluation"),
+    ]
+    none = package.Asset("champion/none/no-champion", b"No model has been approved yet.\n")
+    return [package.Asset(f"{settings.pipeline_name}/{each.key}", each.content) for each in shipped] + [none]
+
+
+def definition(settings: Settings) -> str:
+    """The pipeline definition JSON, indented, keys in the SDK's order, ending in a newline."""
+    with sdk.quiet():
+        return json.dumps(json.loads(pipeline(settings).definition()), indent=2) + "\n"
+
+
+def image_uri(region: str) -> str:
+    """The scikit-learn image of a region."""
+    from sagemaker import image_uris
+
+    known = image_uris.retrieve("sklearn", region, KNOWN_VERSION, py_version="py3", instance_type="ml.m5.large")
+    return str(known).replace(f":{KNOWN_VERSION}-", f":{IMAGE_VERSION}-")
+
+
+def pipeline(settings: Settings) -> Any:
+    """The SDK's Pipeline object."""
+    import sagemaker.utils
+    from sagemaker.workflow.pipeline import Pipeline
+
+    # The SDK would validate the session's configuration (our opt-out from telemetry) 57 times, 0.1 s each.
+    sagemaker.utils.validate_sagemaker_config = lambda config: None
+
+    build = _Build(settings)
+    preprocess = build.preprocess()
+    train = build.train(preprocess)
+    evaluate, report = build.evaluate(preprocess, train)
+    register = build.register(train, evaluate)
+    check = build.check(evaluate, report, register, build.reject(evaluate))
+    return Pipeline(
+        name=settings.pipeline_name,
+        parameters=list(build.parameters.values()),
+        steps=[preprocess, train, evaluate, check],
+        sagemaker_session=build.session,
+        # An experiment per pipeline would need rights of its own and shows nothing that the registry does not.
+        pipeline_experiment_config=None,
+    )
+
+
+def offline_session(settings: Settings) -> Any:
+    """A PipelineSession that reaches nothing: the code is addressed by S3 URIs, so building needs no service."""
+    import boto3
+    from sagemaker.workflow.pipeline_context import PipelineSession
+
+    boto = boto3.session.Session(
+        region_name=settings.region, aws_access_key_id="offline", aws_secret_access_key="offline"
+    )
+    session = PipelineSession(
+        boto_session=boto, sagemaker_client=boto.client("sagemaker"), default_bucket=settings.artifact_bucket
+    )
+    # default_bucket() would ask S3 whether it exists.
+    session._default_bucket = settings.artifact_bucket
+    session.sagemaker_config = {
+        "SchemaVersion": "1.0",
+        "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
+    }
+    return session
+
+
+class _Build:
+    """The steps, each a method, in the order of the graph."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.session = offline_session(settings)
+        self.image = image_uri(settings.region)
+        self.parameters = {each.name: self._parameter(each) for each in PARAMETERS}
+
+    def preprocess(self) -> Any:
+        """Rows of the cleaned table -> train, validation and test, and what was wrong with the data."""
+        from sagemaker.processing import ProcessingInput, ProcessingOutput
+
+        data = ProcessingInput(self._value("InputData"), "/opt/ml/processing/input/data", "data")
+        outputs = [
+            ProcessingOutput(f"/opt/ml/processing/output/{side}", self._output("preprocess", side), side)
+            for side in ("train", "validation", "test", "quality")
+        ]
+        return self._processing(
+            "Preprocess",
+            "Clean and split",
+            "De-duplicates, repairs and validates the beers; splits them so that recipe families stay together",
+            script="processing/preprocess.py",
+            inputs=[data],
+            outputs=outputs,
+            arguments=[
+                *("--input", "/opt/ml/processing/input/data"),
+                *self._paths(("train", "validation", "test", "quality")),
+                *self._flags("MinBeers", "CutOff"),
+                *("--input-uri", self._value("InputData")),
+            ],
+        )
+
+    def train(self, preprocess: Any) -> Any:
+        """Train and validation beers -> a forest that predicts bitterness with an interval."""
+        from sagemaker.estimator import Estimator
+        from sagemaker.inputs import TrainingInput
+        from sagemaker.workflow.steps import TrainingStep
+
+        archive = package.source_archive("training")
+        estimator = Estimator(
+            self.image,
+            self.settings.job_role_arn,
+            instance_count=1,
+            instance_type=self._value("TrainingInstanceType"),
+            max_run=HOUR,
+            output_path=self._output("train"),
+            metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
+            hyperparameters={
+                "sagemaker_program": "train.py",
+                "sagemaker_submit_directory": f"{self.settings.home}/{archive.key}",
+                **{kebab(name): self._value(name) for name in ("NEstimators", "MaxFeatures", "MinSamplesLeaf", "Seed")},
+            },
+            # SageMaker's own profiling writes to a bucket of its own and costs; nothing here reads it.
+            disable_profiler=True,
+            debugger_hook_config=False,
+            sagemaker_session=self.session,
+        )
+        channels = {
+            side: TrainingInput(self._made(preprocess, side), content_type="text/csv")
+            for side in ("train", "validation")
+        }
+        return TrainingStep(
+            name="Train",
+            display_name="Train",
+            description="Fits the forest and its intervals, and cross-validates them by recipe family",
+            step_args=estimator.fit(channels),
+            retry_policies=retries(),
+        )
+
+    def evaluate(self, preprocess: Any, train: Any) -> tuple[Any, Any]:
+        """Model and held-out beers -> evaluation.json (the gate's figures) and report.html."""
+        from sagemaker.processing import ProcessingInput, ProcessingOutput
+        from sagemaker.workflow.properties import PropertyFile
+
+        home = "/opt/ml/processing/input"
+        sides = ("train", "validation", "test", "quality")
+        sources = {
+            "model": train.properties.ModelArtifacts.S3ModelArtifacts,
+            "champion": self._value("ChampionModel"),
+            **{side: self._made(preprocess, side) for side in sides},
+        }
+        report = PropertyFile("Evaluation", "evaluation", "evaluation.json")
+        step = self._processing(
+            "Evaluate",
+            "Evaluate",
+            "Measures the model on held-out beers beside the labels' median and the approved champion",
+            script="evaluation/evaluate.py",
+            inputs=[ProcessingInput(source, f"{home}/{name}", name) for name, source in sources.items()],
+            outputs=[
+                ProcessingOutput(
+                    "/opt/ml/processing/output/evaluation",
+                    self._output("evaluate", "evaluation"),
+                    "evaluation",
+                )
+            ],
+            arguments=[
+                *(part for name in sources for part in (f"--{name}", f"{home}/{name}")),
+                *self._paths(("evaluation",), flag="output"),
+                *self._flags("MinRelativeGain", "MaxChampionLoss", "CutOff", "Seed", "GitCommit"),
+                *("--input-uri", self._value("InputData")),
+                *("--image-uri", self.image),
+            ],
+            property_files=[report],
+        )
+        return step, report
+
+    def register(self, train: Any, evaluate: Any) -> Any:
+        """The model package: the artifact, how to serve it, its figures and where it comes from."""
+        from sagemaker.model import Model
+        from sagemaker.model_metrics import MetricsSource, ModelMetrics
+        from sagemaker.workflow.model_step import ModelStep
+
+        statistics = self._file(evaluate, "evaluation", "evaluation.json")
+        model = Model(
+            self.image,
+            train.properties.ModelArtifacts.S3ModelArtifacts,
+            role=self.settings.job_role_arn,
+            # The artifact carries its own serving code: what was evaluated is what is served.
+            env={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+            sagemaker_session=self.session,
+        )
+        arguments = model.register(
+            content_types=["application/json", "text/csv"],
+            response_types=["application/json", "text/csv"],
+            inference_instances=["ml.t2.medium", "ml.m5.large"],
+            transform_instances=["ml.m5.large"],
+            model_package_group_name=self.settings.model_package_group_name,
+            # A person approves.
+            approval_status="PendingManualApproval",
+            description="Bitterness (IBU) and bitterness class of a beer from its recipe figures",
+            domain="MACHINE_LEARNING",
+            task="REGRESSION",
+            model_metrics=ModelMetrics(model_statistics=MetricsSource("application/json", statistics)),
+            customer_metadata_properties={
+                "InputData": self._value("InputData"),
+                "CutOff": self._value("CutOff"),
+                "GitCommit": self._value("GitCommit"),
+                "ChampionModel": self._value("ChampionModel"),
+                "Evaluation": statistics,
+                "Report": self._file(evaluate, "evaluation", "report.html"),
+            },
+        )
+        return ModelStep(
+            name="Register",
+            display_name="Register",
+            description="Registers the model as a version that waits for a person's approval",
+            step_args=arguments,
+        )
+
+    def reject(self, evaluate: Any) -> Any:
+        """The end of a run whose model is not good enough: it fails, and says what was asked of it."""
+        from sagemaker.workflow.fail_step import FailStep
+        from sagemaker.workflow.functions import Join
+
+        return FailStep(
+            name="Reject",
+            display_name="Reject",
+            description="Ends the run: the model is not good enough to register",
+            error_message=Join(
+                on="",
+                values=[
+                    "The model did not pass the gate: its gain over the labels' median must be at least ",
+                    self._value("MinRelativeGain"),
+                    " beyond noise, its loss to the champion at most ",
+                    self._value("MaxChampionLoss"),
+                    ". Figures and reason: ",
+                    self._file(evaluate, "evaluation", "evaluation.json"),
+                ],
+            ),
+        )
+
+    def check(self, evaluate: Any, report: Any, register: Any, reject: Any) -> Any:
+        """The gate: better than the median beyond noise, and not worse than the champion."""
+        from sagemaker.workflow.condition_step import ConditionStep
+        from sagemaker.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
+        from sagemaker.workflow.functions import JsonGet
+
+        def figure(path: str) -> Any:
+            return JsonGet(step_name=evaluate.name, property_file=report, json_path=path)
+
+        return ConditionStep(
+            name="CheckQuality",
+            display_name="Check quality",
+            description="Better than the labels' median beyond noise, and not worse than the approved champion",
+            conditions=[
+                ConditionGreaterThanOrEqualTo(figure("gate.relative_gain"), self._value("MinRelativeGain")),
+                ConditionLessThanOrEqualTo(figure("gate.champion_loss"), self._value("MaxChampionLoss")),
+            ],
+            if_steps=[register],
+            else_steps=[reject],
+        )
+
+    def _parameter(self, declared: Any) -> Any:
+        from sagemaker.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
+
+        kinds = {"String": ParameterString, "Integer": ParameterInteger, "Float": ParameterFloat}
+        default = declared.default
+        if declared.name == "GitCommit":
+            default = self.settings.git_commit
+        elif isinstance(default, str):
+            default = default.format(**vars(self.settings))
+        return kinds[declared.type](name=declared.name, default_value=default)
+
+    def _value(self, name: str) -> Any:
+        return self.parameters[name]
+
+    def _flags(self, *names: str) -> list[Any]:
+        """`--min-beers`, the parameter, ...: container arguments are texts, so numbers are put into one."""
+        return [part for name in names for part in (f"--{kebab(name)}", self._text(name))]
+
+    def _text(self, name: str) -> Any:
+        return (
+            self.parameters[name]
+            if isinstance(self.parameters[name].default_value, str)
+            else self.parameters[name].to_string()
+        )
+
+    def _paths(self, names: tuple[str, ...], flag: str | None = None) -> list[str]:
+        return [part for name in names for part in (f"--{flag or name}", f"/opt/ml/processing/output/{name}")]
+
+    def _output(self, *parts: str) -> Any:
+        """An S3 address of this execution's own."""
+        from sagemaker.workflow.execution_variables import ExecutionVariables
+        from sagemaker.workflow.functions import Join
+
+        return Join(
+            on="/",
+            values=[f"{self.settings.home}/executions", ExecutionVariables.PIPELINE_EXECUTION_ID, *parts],
+        )
+
+    def _made(self, step: Any, output: str) -> Any:
+        """The S3 address of a processing step's output."""
+        return step.properties.ProcessingOutputConfig.Outputs[output].S3Output.S3Uri
+
+    def _file(self, step: Any, output: str, name: str) -> Any:
+        from sagemaker.workflow.functions import Join
+
+        return Join(on="/", values=[self._made(step, output), name])
+
+    def _processing(
+        self,
+        name: str,
+        display_name: str,
+        description: str,
+        *,
+        script: str,
+        inputs: list[Any],
+        outputs: list[Any],
+        arguments: list[Any],
+        property_files: list[Any] | None = None,
+    ) -> Any:
+        from sagemaker.processing import ProcessingInput, Processor
+        from sagemaker.workflow.steps import ProcessingStep
+
+        folder, _, file = script.partition("/")
+        key = package.step_folder(folder)[0].key.rpartition("/")[0]
+        code = ProcessingInput(f"{self.settings.home}/{key}/", "/opt/ml/processing/input/code", "code")
+        processor = Processor(
+            self.settings.job_role_arn,
+            self.image,
+            instance_count=1,
+            instance_type=self._value("ProcessingInstanceType"),
+            entrypoint=["python3", f"/opt/ml/processing/input/code/{file}"],
+            max_runtime_in_seconds=HOUR,
+            sagemaker_session=self.session,
+        )
+        return ProcessingStep(
+            name=name,
+            display_name=display_name,
+            description=description,
+            step_args=processor.run(inputs=[code, *inputs], outputs=outputs, arguments=arguments),
+            property_files=property_files,
+            retry_policies=retries(),
+        )
+
+
+@functools.cache
+def retries() -> Any:
+    """What AWS itself may do better the second time; a script's own failure is not among it."""
+    from sagemaker.workflow.retry import (
+        SageMakerJobExceptionTypeEnum,
+        SageMakerJobStepRetryPolicy,
+        StepExceptionTypeEnum,
+        StepRetryPolicy,
+    )
+
+    return [
+        StepRetryPolicy(
+            exception_types=[StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
+            interval_seconds=10,
+            backoff_rate=2.0,
+            max_attempts=5,
+        ),
+        SageMakerJobStepRetryPolicy(
+            exception_types=[
+                SageMakerJobExceptionTypeEnum.CAPACITY_ERROR,
+                SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT,
+            ],
+            interval_seconds=60,
+            backoff_rate=2.0,
+            max_attempts=5,
+        ),
+        SageMakerJobStepRetryPolicy(
+            exception_types=[SageMakerJobExceptionTypeEnum.INTERNAL_ERROR],
+            interval_seconds=10,
+            backoff_rate=2.0,
+            max_attempts=2,
+        ),
+    ]

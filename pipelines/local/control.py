@@ -1,0 +1,49 @@
+"""What AWS has no call for: `/_tapline/status`, `/_tapline/drain` and `/_tapline/catalogue` on the endpoint's port."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+PREFIX = "/_tapline/"
+Command = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Control:
+    """An ASGI application in front of MiniStack's that answers our own few commands."""
+
+    def __init__(self, app: Any, commands: dict[str, Command]) -> None:
+        self.app = app
+        self.commands = commands
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self.app(scope, receive, send)
+            return
+        command = self.commands.get(scope["path"].removeprefix(PREFIX))
+        status, answer = 404, {"error": "unknown command", "have": sorted(self.commands)}
+        if command is not None:
+            status, answer = await self._run(command, await _body(receive))
+        body = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _run(self, command: Command, body: bytes) -> tuple[int, dict[str, Any]]:
+        try:
+            arguments = json.loads(body or b"{}")
+        except ValueError:
+            return 400, {"error": "the body is not JSON"}
+        # Commands wait for deliveries, which need this loop.
+        answer = await asyncio.to_thread(command, arguments)
+        return 200, {"pid": os.getpid(), **answer}
+
+
+async def _body(receive: Any) -> bytes:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body

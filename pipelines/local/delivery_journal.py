@@ -1,0 +1,256 @@
+"""The delivery journal: what was accepted and not yet delivered, in one SQLite file of the workspace.
+
+Rows stand in queues; a queue is one stage of one delivery stream, first in, first out. A batch stays in the
+journal until `settle` removes it and adds what became of it in the same transaction, so a killed process
+loses nothing and repeats nothing but the attempt it was in.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, stage TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS row (
+    number INTEGER PRIMARY KEY, queue INTEGER NOT NULL, arrival REAL NOT NULL, entered REAL NOT NULL,
+    data BLOB NOT NULL, source TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS row_by_queue ON row (queue, number);
+CREATE TABLE IF NOT EXISTS plan (queue INTEGER PRIMARY KEY, last INTEGER NOT NULL, key TEXT NOT NULL);
+"""
+
+# Rows live for seconds: a long log between checkpoints saves writing most of them twice.
+CHECKPOINT_PAGES = 16384
+
+
+class Queue(NamedTuple):
+    """One stage of one delivery stream (its ARN)."""
+
+    stream: str
+    stage: str
+
+
+class Row(NamedTuple):
+    """A record: number in the journal, arrival (epoch seconds), bytes, Kinesis metadata as JSON or ''."""
+
+    number: int
+    arrival: float
+    data: bytes
+    source: str
+
+    @property
+    def event_bytes(self) -> int:
+        """At most this many bytes in a Lambda event: base64, metadata, and the ids and names around them."""
+        return 4 * (len(self.data) // 3 + 1) + len(self.source) + 200
+
+
+class Entry(NamedTuple):
+    """A record to append."""
+
+    queue: Queue
+    arrival: float
+    data: bytes
+    source: str = ""
+
+
+class Hints(NamedTuple):
+    """When a batch is due: at `size` bytes, or when its oldest row is `seconds` old.
+
+    event_size: the most bytes a Lambda event of the batch may have.
+    """
+
+    size: int
+    seconds: float
+    event_size: int | None = None
+
+
+class Waiting:
+    """What a queue holds. oldest: when its first row entered (epoch seconds)."""
+
+    def __init__(self, rows: int, size: int, oldest: float) -> None:
+        self.rows = rows
+        self.size = size
+        self.oldest = oldest
+
+
+class Journal:
+    """Durable queues; safe to use from many threads of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self._changed = threading.Condition()
+        self._hurried = 0
+        self._closed = False
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        # Batches are read beside the writer, so that accepting records does not wait for them.
+        self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._reading = threading.Lock()
+        # WAL keeps a committed append through a killed process; only a power cut could take the last ones.
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        self._database.executescript(SCHEMA)
+        queues = self._database.execute("SELECT stream, stage, id FROM queue")
+        self._ids = {Queue(*row[:2]): int(row[2]) for row in queues}
+        self._last_number = self._database.execute("SELECT COALESCE(MAX(number), 0) FROM row").fetchone()[0]
+        by_id = {number: queue for queue, number in self._ids.items()}
+        held = self._database.execute("SELECT queue, COUNT(*), SUM(LENGTH(data)), MIN(entered) FROM row GROUP BY queue")
+        self._waiting = {by_id[row[0]]: Waiting(*row[1:]) for row in held}
+        plans = self._database.execute("SELECT queue, last, key FROM plan")
+        self._plans = {by_id[row[0]]: (int(row[1]), str(row[2])) for row in plans}
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Add records; they are durable when this returns."""
+        with self._changed:
+            self._write(list(entries), settled=None)
+            self._changed.notify_all()
+
+    def take(self, queue: Queue, hints: Callable[[], Hints | None]) -> list[Row]:
+        """Wait until a batch is due and return it, still in the journal; [] when the journal is closed.
+
+        `hints` is asked anew while waiting; None (a stream that is not there) means: wait.
+        """
+        while due := self._wait(queue, hints):
+            if rows := self._read(queue, due):
+                return rows
+        return []
+
+    def plan(self, queue: Queue, last: int, key: str) -> str:
+        """The object key for the rows up to `last`: the one planned before a failure, or else `key`."""
+        with self._changed:
+            if queue not in self._plans:
+                self._database.execute("INSERT INTO plan VALUES (?, ?, ?)", (self._ids[queue], last, key))
+                self._plans[queue] = (last, key)
+            return self._plans[queue][1]
+
+    def settle(self, queue: Queue, rows: list[Row], becomes: Iterable[Entry] = ()) -> None:
+        """Remove a batch that was taken and append what became of it, together or not at all."""
+        with self._changed:
+            if queue not in self._waiting:
+                return  # The stream was deleted meanwhile, and what it held with it.
+            self._write(list(becomes), settled=(queue, rows))
+            self._changed.notify_all()
+
+    def discard(self, stream: str) -> None:
+        """Forget a deleted delivery stream."""
+        with self._changed:
+            for queue in [queue for queue in self._waiting if queue.stream == stream]:
+                self._database.execute("DELETE FROM row WHERE queue = ?", (self._ids[queue],))
+                self._database.execute("DELETE FROM plan WHERE queue = ?", (self._ids[queue],))
+                del self._waiting[queue]
+                self._plans.pop(queue, None)
+            self._changed.notify_all()
+
+    def waiting(self) -> dict[Queue, int]:
+        """The rows that wait, by queue."""
+        with self._changed:
+            return {queue: waiting.rows for queue, waiting in self._waiting.items()}
+
+    def drain(self, timeout: float, counts: Callable[[Queue], bool]) -> bool:
+        """Make everything due now and wait until the queues that count are empty; False after the timeout."""
+        with self._changed:
+            self._hurried += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not any(map(counts, self._waiting)), timeout)
+            finally:
+                self._hurried -= 1
+
+    def close(self) -> None:
+        """Let waiting takers go; what is held stays for the next start."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wait(self, queue: Queue, hints: Callable[[], Hints | None]) -> Hints | None:
+        with self._changed:
+            while not self._closed:
+                waiting, now = self._waiting.get(queue), hints()
+                patience = 0.5
+                if waiting is not None and now is not None:
+                    full = waiting.size >= now.size or self._hurried > 0 or queue in self._plans
+                    patience = 0 if full else waiting.oldest + now.seconds - time.time()
+                    if patience <= 0:
+                        return now
+                self._changed.wait(patience)
+        return None
+
+    def _read(self, queue: Queue, hints: Hints) -> list[Row]:
+        with self._reading:
+            planned = self._plans[queue][0] if queue in self._plans else None
+            found = self._reader.execute(
+                "SELECT number, arrival, data, source FROM row WHERE queue = ? ORDER BY number",
+                (self._ids[queue],),
+            )
+            try:
+                return self._cut(map(Row._make, found), hints, planned)
+            finally:
+                found.close()
+
+    def _cut(self, rows: Iterator[Row], hints: Hints, planned: int | None) -> list[Row]:
+        """The first rows that fit; or, for a batch that was planned before, exactly its rows."""
+        batch: list[Row] = []
+        size = event_size = 0
+        for row in rows:
+            size += len(row.data)
+            event_size += row.event_bytes
+            if planned is not None:
+                if row.number > planned:
+                    break
+            elif batch and (size > hints.size or event_size > (hints.event_size or event_size)):
+                break
+            batch.append(row)
+        return batch
+
+    def _write(self, entries: list[Entry], settled: tuple[Queue, list[Row]] | None) -> None:
+        now = time.time()
+        ids = {queue: self._id(queue) for queue in {entry.queue for entry in entries}}
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            if settled is not None:
+                queue, rows = settled
+                number = self._ids[queue]
+                self._database.execute("DELETE FROM row WHERE queue = ? AND number <= ?", (number, rows[-1].number))
+                self._database.execute("DELETE FROM plan WHERE queue = ?", (number,))
+            self._database.executemany(
+                "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (number, ids[entry.queue], entry.arrival, now, entry.data, entry.source)
+                    for number, entry in enumerate(entries, self._last_number + 1)
+                ],
+            )
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+        self._last_number += len(entries)
+        if settled is not None:
+            self._forget(*settled)
+        self._count(entries, now)
+
+    def _id(self, queue: Queue) -> int:
+        if queue not in self._ids:
+            added = self._database.execute("INSERT INTO queue (stream, stage) VALUES (?, ?)", queue)
+            self._ids[queue] = int(added.lastrowid or 0)
+        return self._ids[queue]
+
+    def _forget(self, queue: Queue, rows: list[Row]) -> None:
+        self._plans.pop(queue, None)
+        waiting = self._waiting[queue]
+        waiting.rows -= len(rows)
+        waiting.size -= sum(len(row.data) for row in rows)
+        oldest = self._database.execute(
+            "SELECT entered FROM row WHERE queue = ? ORDER BY number LIMIT 1", (self._ids[queue],)
+        ).fetchone()
+        if oldest is None:
+            del self._waiting[queue]
+        else:
+            waiting.oldest = oldest[0]
+
+    def _count(self, entries: list[Entry], now: float) -> None:
+        for entry in entries:
+            waiting = self._waiting.setdefault(entry.queue, Waiting(0, 0, now))
+            waiting.rows += 1
+            waiting.size += len(entry.data)

@@ -1,0 +1,118 @@
+"""What MiniStack lacks or does otherwise than AWS, mended in one place.
+
+MiniStack gives S3, Kinesis, Lambda, EventBridge, Glue, Athena, Step Functions, CloudFormation and IAM. Ours are
+SageMaker (`sagemaker`), Firehose's delivery (`delivery`) and Athena's SQL (`athena`). They replace private names of
+one pinned release, so `check` looks at each of them before anything is patched.
+"""
+
+import importlib
+import importlib.metadata
+import re
+from types import ModuleType
+from typing import Any
+
+from pipelines.errors import ENVIRONMENT, ExpectedError
+
+RELEASE = "1.5.33"
+
+# Every private name that is replaced or relied upon, by module.
+PATCHED: dict[str, tuple[str, ...]] = {
+    "app": ("SERVICE_REGISTRY", "SERVICE_HANDLERS", "_loaded_modules", "_state_map", "app"),
+    "app:persistence": ("_build_persistence_save_dict", "save_all"),
+    "core.router": ("SERVICE_PATTERNS",),
+    "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE",),
+    "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
+    "services.stepfunctions": (
+        "_AWS_SDK_SERVICE_MAP",
+        "_AWS_SDK_ERROR_PREFIX",
+        "_SERVICE_DISPATCH",
+        "_ExecutionError",
+        "_dispatch_aws_sdk_json",
+        "_resolve_path",
+    ),
+    "services.s3": ("_resolve_sse_write_headers", "_buckets", "_get_object_data"),
+    "services.athena": ("_run_duckdb", "_start_query_execution", "_executions", "_materialize_table_files"),
+    "services.glue": ("_tables",),
+    "services.firehose": ("_streams", "ingest_from_kinesis_source"),
+    "services.eventbridge": ("_put_events",),
+}
+
+
+def module(name: str) -> ModuleType:
+    """MiniStack's module `name`, for example `services.s3`."""
+    return importlib.import_module(f"ministack.{name.partition(':')[0]}")
+
+
+def check() -> None:
+    """Raise ExpectedError unless the installed MiniStack is the one whose private names we know."""
+    try:
+        installed = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        installed = "none"
+    if installed != RELEASE:
+        raise ExpectedError(
+            f"MiniStack {RELEASE} is needed, but {installed} is installed",
+            where="the Python environment",
+            hint="pip install -e '.[local]'",
+            code=ENVIRONMENT,
+        )
+    missing = [
+        f"{name.partition(':')[0]}.{attribute}"
+        for name, attributes in PATCHED.items()
+        for attribute in attributes
+        if not hasattr(module(name), attribute)
+    ]
+    if missing:
+        raise ExpectedError(
+            f"MiniStack {installed} lacks {', '.join(missing)}",
+            where="pipelines/local/emulator.py",
+            hint="reinstall it: pip install --force-reinstall --no-deps ministack==" + RELEASE,
+            code=ENVIRONMENT,
+        )
+
+
+def add_service(name: str, service: Any, *, target: str, sdk_prefix: str) -> None:
+    """Route `X-Amz-Target: <target>.*` to `service.handle_request`, in HTTP, Step Functions and IAM alike."""
+    app = module("app")
+    app.SERVICE_REGISTRY[name] = {"module": name}
+    app.SERVICE_HANDLERS[name] = service.handle_request
+    app._loaded_modules[name] = service
+    app._state_map[name] = name
+    module("core.router").SERVICE_PATTERNS[name] = {
+        "target_prefixes": [f"{target}."],
+        "host_patterns": [rf"api\.{name}\."],
+    }
+    stepfunctions = module("services.stepfunctions")
+    stepfunctions._AWS_SDK_SERVICE_MAP[name] = {"target_prefix": target, "protocol": "json"}
+    stepfunctions._AWS_SDK_ERROR_PREFIX[name] = sdk_prefix
+    # Without a namespace MiniStack's AUTH mode lets every call of the service through.
+    module("core.iam_actions").SERVICE_TO_IAM_NAMESPACE[name] = name
+
+
+def accept_default_kms_key() -> None:
+    """S3's `aws:kms` without a key id means the account's aws/s3 key; MiniStack answers 400 instead."""
+    s3 = module("services.s3")
+    original = s3._resolve_sse_write_headers
+    key = "x-amz-server-side-encryption-aws-kms-key-id"
+
+    def resolve(headers: dict[str, str], bucket_name: str) -> Any:
+        if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key):
+            headers = {**headers, key: "alias/aws/s3"}
+        return original(headers, bucket_name)
+
+    s3._resolve_sse_write_headers = resolve
+
+
+def add_jsonpath_filters() -> None:
+    """Step Functions' paths may filter and slice (`$.a[?(@.b=='c')].d`); MiniStack's know fields and indexes only."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._resolve_path
+
+    def resolve(path: str, data: Any) -> Any:
+        if isinstance(path, str) and ("[?" in path or ".." in path or re.search(r"\[-?\d*:", path)):
+            import jsonpath
+
+            return jsonpath.findall(path, data)
+        return original(path, data)
+
+    stepfunctions._resolve_path = resolve

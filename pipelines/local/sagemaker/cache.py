@@ -1,0 +1,71 @@
+"""Step caching: an unchanged step takes the result of an earlier successful one.
+
+The key is what AWS documents as the defaults (the pipelines-default-keys page): the addresses of inputs, not their
+contents. A step whose input address stays while its content grows must therefore not be cached.
+"""
+
+import hashlib
+import re
+import time
+from typing import Any
+
+from pipelines import graph
+from pipelines.local.store import Document, Store
+
+KIND = "cache"
+KEYS = {
+    "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
+    "Training": (
+        "AlgorithmSpecification",
+        "CheckpointConfig",
+        "DebugHookConfig",
+        "DebugRuleConfigurations",
+        "Environment",
+        "HyperParameters",
+        "InputDataConfig",
+    ),
+}
+DURATION = re.compile(r"P?(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?", re.IGNORECASE)
+UNIT_SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60)
+
+
+def key(pipeline_arn: str, step: graph.Step, arguments: Document) -> str:
+    """The identity of a step's work, from its resolved arguments."""
+    chosen: dict[str, Any] = {name: arguments.get(name) for name in KEYS[step["Type"]]}
+    text = graph.canonical([pipeline_arn, step["Name"], step["Type"], chosen])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find(store: Store, identity: str, step: graph.Step) -> Document | None:
+    """The earlier result, when the step is cached and it has not expired."""
+    config = step.get("CacheConfig", {})
+    if not config.get("Enabled"):
+        return None
+    earlier = store.get(KIND, identity)
+    if earlier is None or time.time() > earlier["Time"] + seconds(config.get("ExpireAfter")):
+        return None
+    return earlier
+
+
+def keep(
+    store: Store, identity: str, step: graph.Step, execution_arn: str, metadata: Document, result: Document
+) -> None:
+    """Remember a successful step's result for later executions."""
+    if step.get("CacheConfig", {}).get("Enabled"):
+        document = {
+            "PipelineExecutionArn": execution_arn,
+            "Metadata": metadata,
+            "Result": result,
+            "Time": time.time(),
+        }
+        store.put(KIND, identity, document)
+
+
+def seconds(duration: str | None) -> float:
+    """An ISO 8601 duration such as P30D or PT4H in seconds; endless when there is none."""
+    if not duration:
+        return float("inf")
+    match = DURATION.fullmatch(duration)
+    if not match:
+        raise ValueError(f"{duration!r} is not an ISO 8601 duration")
+    return float(sum(int(amount or 0) * unit for amount, unit in zip(match.groups(), UNIT_SECONDS, strict=True)))

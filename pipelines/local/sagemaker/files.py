@@ -1,0 +1,87 @@
+"""Objects in and out of a job's folders, through S3's own API at the local endpoint."""
+
+import functools
+import gzip
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+
+class MissingInput(Exception):
+    """An input has no object under its S3 address; SageMaker ends such a job with a ClientError."""
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """A boto3 client of the endpoint this process serves."""
+    import boto3
+
+    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
+    return session.client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name=os.environ["AWS_REGION"])
+
+
+def split(uri: str) -> tuple[str, str]:
+    """`s3://bucket/a/b` -> ("bucket", "a/b")."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def read_object(bucket: str, key: str) -> bytes:
+    """One object's bytes."""
+    body: bytes = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body
+
+
+def keys_under(uri: str) -> list[str]:
+    """The keys that begin with the address's key, as S3Prefix inputs match them."""
+    bucket, prefix = split(uri)
+    pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for answer in pages for item in answer.get("Contents", [])]
+
+
+def download(uri: str, folder: Path) -> int:
+    """Copy the objects under `uri` into `folder`, keeping what follows the last slash of the address.
+
+    Returns the number of objects; raises MissingInput when there is none.
+    """
+    bucket, prefix = split(uri)
+    keys = [key for key in keys_under(uri) if not key.endswith("/")]
+    if not keys:
+        raise MissingInput(f'No S3 objects found under S3 URL "{uri}" given in input data source.')
+    base = prefix if prefix in keys else prefix.rstrip("/") + "/"
+    for key in keys:
+        inside = key.removeprefix(base) if key != prefix else key.rpartition("/")[2]
+        target = folder / inside.lstrip("/")
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise MissingInput(f'The key "{key}" leads out of the input folder.')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(read_object(bucket, key))
+    return len(keys)
+
+
+def upload(folder: Path, uri: str) -> int:
+    """Copy every file below `folder` under `uri`; returns their number."""
+    bucket, prefix = split(uri)
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in found:
+        key = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}".lstrip("/")
+        client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+    return len(found)
+
+
+def archive(folder: Path) -> bytes:
+    """`folder` as a tar.gz that is the same bytes for the same content, whenever and wherever it is made."""
+    raw = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = path.stat().st_size
+            entry.mode = 0o644
+            with path.open("rb") as content:
+                tar.addfile(entry, content)
+    return raw.getvalue()

@@ -1,0 +1,52 @@
+"""The pipeline's parameters, once: definition, command-line flags and documentation are made from this table.
+
+One name, three mechanical spellings: `MinRelativeGain`, `--min-relative-gain`, `min_relative_gain`.
+"""
+
+import re
+from dataclasses import dataclass
+
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A pipeline parameter. default: its value when a run names none; `{...}` is filled from the settings."""
+
+    name: str
+    default: Value
+    description: str
+
+    @property
+    def flag(self) -> str:
+        """`--min-relative-gain`."""
+        return "--" + kebab(self.name)
+
+    @property
+    def type(self) -> str:
+        """The definition's word for the default's type: String, Integer or Float."""
+        return {str: "String", int: "Integer", float: "Float"}[type(self.default)]
+
+
+def kebab(name: str) -> str:
+    """`MinRelativeGain` -> `min-relative-gain`, `NEstimators` -> `n-estimators`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+# Parameters of one name are one value everywhere: the steps' scripts spell them as flags.
+PARAMETERS = (
+    Parameter("InputData", "s3://{data_bucket}/cleaned/", "S3 address of a snapshot (Parquet) or the cleaned table"),
+    Parameter("CutOff", "everything", "Newest delivery the data holds (UTC, YYYY-MM-DD-HH-MM-SS); for lineage"),
+    Parameter("DistinctBeers", 0, "Distinct beers in the data when retrain decided; 0 when started by hand"),
+    Parameter("MinBeers", 50, "Fewest beers with a bitterness to train from"),
+    Parameter("ChampionModel", "s3://{artifact_bucket}/champion/none/", "S3 address of the approved model, if any"),
+    Parameter("MinRelativeGain", 0.1, "Least gain over the labels' median, as a share of its error, beyond noise"),
+    Parameter("MaxChampionLoss", 0.05, "Largest loss to the champion on the same beers, as a share of its error"),
+    Parameter("NEstimators", 200, "Trees in the forest"),
+    Parameter("MaxFeatures", 0.6, "Share of the features looked at for a split"),
+    Parameter("MinSamplesLeaf", 1, "Fewest beers in a leaf"),
+    Parameter("Seed", 0, "Seed of everything random"),
+    Parameter("ProcessingInstanceType", "ml.m5.large", "Instance type of Preprocess and Evaluate"),
+    Parameter("TrainingInstanceType", "ml.m5.large", "Instance type of Train"),
+    Parameter("GitCommit", "unknown", "Commit of the shipped code; set by the upsert"),
+)

@@ -1,0 +1,267 @@
+"""The model registry's command: what is registered, how good it is, and a person's decision about it.
+
+    python -m pipelines.registry list              every version with its figures and status
+    python -m pipelines.registry show 3            one version: figures, data, code, decision
+    python -m pipelines.registry compare 2 3       what differs between two versions
+    python -m pipelines.registry report 3          its evaluation report, as a file
+    python -m pipelines.registry approve 3 --note "better on pale ales"
+    python -m pipelines.registry reject 3
+
+--local asks the local endpoint, otherwise the account (or AWS_ENDPOINT_URL).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines import follow
+from pipelines.aws import Clients, explained
+from pipelines.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
+from pipelines.run import Arguments
+from pipelines.stacks import Stacks, environment
+
+Document = dict[str, Any]
+STATUS = {"approve": "Approved", "reject": "Rejected"}
+
+
+def arguments() -> Arguments:
+    """The sub-commands and their flags."""
+    parser = Arguments(
+        prog="python -m pipelines.registry",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    every = Arguments(add_help=False)
+    every.add_argument("--local", action="store_true", help="ask the local endpoint")
+    every.add_argument("--workspace", type=Path, default=Path(".local"), help="the local endpoint's workspace (.local)")
+    every.add_argument("--env", default="dev", help="dev, staging or prod (default: dev)")
+    every.add_argument("--region", help="AWS region (default: the configured one)")
+    every.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Arguments)
+    for name, run in COMMANDS.items():
+        summary = (run.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(name, parents=[every], help=summary, description=summary)
+        command.set_defaults(run=run)
+        if name == "compare":
+            command.add_argument("version", type=int, help="the version to compare")
+            command.add_argument("other", type=int, help="the version to compare it with")
+        elif name != "list":
+            command.add_argument("version", type=int, help="the version's number")
+        if name in STATUS:
+            command.add_argument("--note", default="", help="why; kept with the model package")
+        if name == "report":
+            command.add_argument("--output", type=Path, help="where to write it (default: report-<version>.html)")
+    return parser
+
+
+class Registry:
+    """The model package group of an environment."""
+
+    def __init__(self, clients: Clients, group: str) -> None:
+        self.clients = clients
+        self.group = group
+
+    def packages(self) -> list[Document]:
+        """Every package's summary, oldest first."""
+        with explained(f"listing the models of {self.group}"):
+            pages = self.clients.sagemaker.get_paginator("list_model_packages").paginate(
+                ModelPackageGroupName=self.group, SortBy="CreationTime", SortOrder="Ascending"
+            )
+            return [each for page in pages for each in page["ModelPackageSummaryList"]]
+
+    def package(self, version: int) -> Document:
+        """One package, described; raises ExpectedError when there is no such version."""
+        listed = {each["ModelPackageVersion"]: each["ModelPackageArn"] for each in self.packages()}
+        if version not in listed:
+            have = ", ".join(map(str, listed)) or "none"
+            raise ExpectedError(
+                f"there is no version {version} (have: {have})",
+                where=f"model package group {self.group}",
+                hint="python -m pipelines.registry list",
+                code=NOT_FOUND,
+            )
+        with explained(f"reading version {version}"):
+            found: Document = self.clients.sagemaker.describe_model_package(ModelPackageName=listed[version])
+        return found
+
+    def evaluation(self, package: Document) -> Document:
+        """A package's evaluation.json."""
+        return follow.read_json(self.clients, follow.evaluation_uri(package))
+
+
+def list_(registry: Registry, given: argparse.Namespace) -> Document:
+    """Every version with its figures and status."""
+    versions = []
+    for summary in registry.packages():
+        package = registry.package(summary["ModelPackageVersion"])
+        versions.append(
+            {
+                "version": package["ModelPackageVersion"],
+                "approval_status": package["ModelApprovalStatus"],
+                "created": package["CreationTime"].strftime("%Y-%m-%d %H:%M:%S"),
+                **{name: round(value, 4) for name, value in follow.metrics(registry.evaluation(package)).items()},
+            }
+        )
+    return {"group": registry.group, "versions": versions}
+
+
+def show(registry: Registry, given: argparse.Namespace) -> Document:
+    """One version: figures, data, code, decision."""
+    package = registry.package(given.version)
+    return facts(package, registry.evaluation(package))
+
+
+def facts(package: Document, evaluation: Document) -> Document:
+    """What is known of a package, in groups, flat enough for one screen."""
+    metadata = package.get("CustomerMetadataProperties", {})
+    container = package["InferenceSpecification"]["Containers"][0]
+    return {
+        "model_package": {
+            "arn": package["ModelPackageArn"],
+            "version": package["ModelPackageVersion"],
+            "created": package["CreationTime"].isoformat(),
+            "approval_status": package["ModelApprovalStatus"],
+            "note": package.get("ApprovalDescription", ""),
+            "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
+        },
+        "metrics": {name: round(value, 4) for name, value in follow.metrics(evaluation).items()},
+        "gate": evaluation.get("gate", {}),
+        "lineage": {**metadata, "Model": container["ModelDataUrl"], "Image": container["Image"]},
+    }
+
+
+def compare(registry: Registry, given: argparse.Namespace) -> Document:
+    """What differs between two versions; equal things are left out."""
+    one, other = (registry.package(version) for version in (given.version, given.other))
+    sides = [_flat(facts(package, registry.evaluation(package))) for package in (one, other)]
+    names = list(dict.fromkeys([*sides[0], *sides[1]]))
+    differing = [name for name in names if sides[0].get(name) != sides[1].get(name)]
+    return {
+        "versions": [given.version, given.other],
+        "differences": [{"name": name, "a": sides[0].get(name), "b": sides[1].get(name)} for name in differing],
+    }
+
+
+def _flat(groups: Document, prefix: str = "") -> Document:
+    flat: Document = {}
+    for name, value in groups.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def report(registry: Registry, given: argparse.Namespace) -> Document:
+    """Write a version's evaluation report, an HTML file that needs nothing else."""
+    package = registry.package(given.version)
+    uri = follow.evaluation_uri(package).rpartition("/")[0] + "/report.html"
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    with explained(f"reading {uri}"):
+        content = registry.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    path = given.output or Path(f"report-{given.version}.html")
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ExpectedError(
+            f"the report cannot be written: {error.strerror}",
+            where=str(path),
+            hint="give another file with --output",
+            code=5,
+        ) from error
+    return {"report": str(path), "bytes": len(content)}
+
+
+def approve(registry: Registry, given: argparse.Namespace) -> Document:
+    """Approve a version: it becomes the champion that later models are measured against."""
+    return decide(registry, given)
+
+
+def reject(registry: Registry, given: argparse.Namespace) -> Document:
+    """Reject a version."""
+    return decide(registry, given)
+
+
+def decide(registry: Registry, given: argparse.Namespace) -> Document:
+    """Give a version another approval status; raises ExpectedError when it has it already."""
+    package = registry.package(given.version)
+    before, after = package["ModelApprovalStatus"], STATUS[given.command]
+    if before == after:
+        raise ExpectedError(
+            f"version {given.version} is {before} already",
+            where=package["ModelPackageArn"],
+            hint=f"python -m pipelines.registry show {given.version}",
+            code=CONFLICT,
+        )
+    with explained(f"deciding about version {given.version}"):
+        registry.clients.sagemaker.update_model_package(
+            ModelPackageArn=package["ModelPackageArn"],
+            ModelApprovalStatus=after,
+            ApprovalDescription=given.note,
+        )
+    return {"version": given.version, "before": before, "approval_status": after, "note": given.note}
+
+
+COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Document]] = {
+    "list": list_,
+    "show": show,
+    "compare": compare,
+    "report": report,
+    "approve": approve,
+    "reject": reject,
+}
+
+
+def text(command: str, result: Document) -> str:
+    """A result for people."""
+    if command == "list":
+        if not result["versions"]:
+            return f"no models in {result['group']} yet"
+        return table(result["versions"])
+    if command == "compare":
+        a, b = result["versions"]
+        rows = [
+            {"": each["name"], f"version {a}": each["a"], f"version {b}": each["b"]} for each in result["differences"]
+        ]
+        return table(rows) if rows else "no difference"
+    if command in STATUS:
+        return f"version {result['version']}: {result['before']} -> {result['approval_status']}"
+    if command == "report":
+        return str(result["report"])
+    lines = []
+    for group, values in result.items():
+        lines += [group, *(f"  {name:<18} {value}" for name, value in values.items())]
+    return "\n".join(lines)
+
+
+def table(rows: list[Document]) -> str:
+    """Rows of equal keys as aligned columns."""
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def clients_of(given: argparse.Namespace) -> Clients:
+    """The local endpoint's clients with --local, otherwise the account's."""
+    if not given.local:
+        return Clients(region=given.region)
+    from pipelines.local import endpoint
+    from pipelines.local.workspace import Workspace
+
+    return Clients(endpoint.require(Workspace(given.workspace)).url)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a sub-command."""
+    given = arguments().parse_args(argv)
+    clients = clients_of(given)
+    group = Stacks(clients, environment(given.env)).output("pipelines", "ModelPackageGroupName")
+    result = given.run(Registry(clients, group), given)
+    print(json.dumps(result) if given.json else text(given.command, result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,43 @@
+"""Tapline: beers to a served bitterness model, on AWS or on one machine."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tapline",
+    version="0.1.0",
+    description="Beers from an API to a registered, approved and served SageMaker model, on AWS or on one machine",
+    python_requires=">=3.11",
+    packages=find_packages(include=["pipelines*", "ingestion", "processing", "training", "evaluation"]),
+    package_data={"pipelines.local": ["catalogue/*"]},
+    install_requires=[
+        # stepfunctions 2.3.0 (the last release) cannot import sagemaker 3; v2 is supported until 2027-07-06.
+        "sagemaker>=2.257,<3",
+        "stepfunctions==2.3.0",
+        "boto3>=1.42",
+        "requests>=2.32",
+        "pandas>=2.3,<3",
+        # The version inside the SageMaker scikit-learn image 1.9-0: what trains here trains there.
+        "scikit-learn==1.9.0",
+        "rich>=13",
+    ],
+    extras_require={
+        "local": [
+            # Private names of this exact release are patched (and checked at start-up); it pins botocore itself.
+            "ministack==1.5.33",
+            "duckdb==2.0.0",
+            "pyarrow==25.0.0",
+            "sqlglot>=28",
+            "python-jsonpath>=2",
+        ],
+        "dev": [
+            "pytest>=9",
+            "hypothesis>=6.150",
+            "ruff>=0.14",
+            "mypy>=1.18",
+            "cfn-lint>=1.58,<2",
+            "awscli>=1.44",
+            "pandas-stubs>=2.3,<3",
+            "types-requests",
+        ],
+    },
+)
