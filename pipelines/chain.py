@@ -4,6 +4,7 @@ Endpoint -> stacks -> pipeline -> collector -> delivery -> retrain -> SageMaker 
 goes through AWS's APIs at the local endpoint; the same calls would do the same on AWS.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -34,12 +35,13 @@ def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, 
         # Said before anything is started.
         load_catalogue(catalogue)
     authored = _InBackground()
-    with endpoints.running(workspace, keep=keep, port=port) as endpoint:
+    with contextlib.ExitStack() as until_the_end:
         with stages.stage("endpoint") as stage:
-            # The time until here went into starting it; `running` has waited for its answer.
+            endpoint = until_the_end.enter_context(endpoints.running(workspace, keep=keep, port=port))
             beers = endpoint.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
-            stage.detail(f"{endpoint.url}, {beers} beers")
-        return _Chain(endpoint, stages, authored).run(keep)
+            stage.detail(f"{endpoint.url}, {beers} beers to collect")
+        with explained("running the chain at the local endpoint"):
+            return _Chain(endpoint, stages, authored).run(keep)
 
 
 class _InBackground:
@@ -70,6 +72,7 @@ class _Chain:
             "pipelines": {"MinNewBeers": "0", "MinMinutesBetweenRuns": "0"},
         }
         self.stacks = Stacks(self.clients, environment(ENVIRONMENT, overrides))
+        self.began = time.time()
 
     def run(self, keep: bool) -> Document:
         """All stages, then the verdict."""
@@ -151,16 +154,22 @@ class _Chain:
             machine = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
             execution_arn = self.wait_for(lambda: self.pipeline_run(machine, settings), "the pipeline run's start")
             stage.detail(execution_arn.rpartition(":")[2])
-        return self.follow(execution_arn)
+        return self.follow(execution_arn, machine)
 
-    def follow(self, execution_arn: str) -> Document:
-        """The pipeline's steps as they go."""
+    def follow(self, execution_arn: str, machines: set[str]) -> Document:
+        """The pipeline's steps as they go, until the state machine has told how they ended."""
         with self.stages.stage("train") as stage:
 
             def show(listed: list[Document]) -> None:
                 stage.detail(", ".join(f"{each['name']} {seconds(each)}" for each in listed))
 
-            return follow.follow(self.clients, execution_arn, show, LOOK_SECONDS)
+            execution = follow.follow(self.clients, execution_arn, show, LOOK_SECONDS)
+            self.wait_for(lambda: not any(map(self.machine_runs, machines)), "the state machine's end")
+            return execution
+
+    def machine_runs(self, arn: str) -> bool:
+        """Whether a state machine execution is still under way."""
+        return bool(self.clients.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING")
 
     def pipeline_run(self, machines: set[str], settings: authoring.Settings) -> str | None:
         """The pipeline run that one of these state machine executions has started; None while there is none."""
@@ -190,7 +199,6 @@ class _Chain:
 
     def machine_executions(self) -> set[str]:
         """ARNs of the state machine's executions."""
-        self.began = getattr(self, "began", time.time())
         machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
         with explained("listing the state machine's executions"):
             pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)

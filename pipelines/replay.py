@@ -26,8 +26,9 @@ ARROW_TYPES = {"integer": "int64", "text": "string", "number": "float64"}
 
 
 class StillFailed(NamedTuple):
-    """Why a record failed again: the transform's reason, or how its invocation failed."""
+    """Why a record failed again. code: as Firehose has it. reason: the transform's own, where there is one."""
 
+    code: str
     reason: str
 
 
@@ -84,7 +85,7 @@ def _transform(lambdas: Any, function: str, records: list[bytes]) -> list[Result
     response = lambdas.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     answer = json.load(response["Payload"])
     if "FunctionError" in response or not isinstance(answer, dict) or "records" not in answer:
-        return [StillFailed("Lambda.FunctionError")] * len(records)
+        return [_invalid("Lambda.FunctionError")] * len(records)
     answers: dict[str, list[dict[str, Any]]] = {}
     for answered in answer["records"]:
         answers.setdefault(answered["recordId"], []).append(answered)
@@ -93,30 +94,43 @@ def _transform(lambdas: Any, function: str, records: list[bytes]) -> list[Result
 
 def _result(content: bytes, answers: list[dict[str, Any]]) -> Result:
     if len(answers) != 1:
-        return StillFailed("Lambda.MissingRecordId" if not answers else "Lambda.DuplicatedRecordId")
+        return _invalid("Lambda.MissingRecordId" if not answers else "Lambda.DuplicatedRecordId")
     if answers[0]["result"] == "Ok":
         return base64.b64decode(answers[0]["data"])
     if answers[0]["result"] == "Dropped":
         return None
     outcome = record.to_row(content)
-    return StillFailed(outcome.reason if isinstance(outcome, record.Failed) else REFUSED)
+    return StillFailed(REFUSED, outcome.reason if isinstance(outcome, record.Failed) else REFUSED)
+
+
+def _invalid(code: str) -> StillFailed:
+    return StillFailed(code, code)
 
 
 def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[Failure], results: list[Result]) -> None:
-    """Write the table's object first, and then the error object without the records in it."""
+    """Write the table's object first, and then the error object with what still failed, and with its new reason."""
     name = hashlib.sha256(key.encode() + b"\n" + body).hexdigest()[:32]
     day = min(failure.day for failure in failures)
-    clean = [result for result in results if isinstance(result, bytes)]
-    left = [f.line for f, result in zip(failures, results, strict=True) if isinstance(result, StillFailed)]
-    target = f"{CLEANED}dt={day}/replayed-{name}"
-    _write_rows(s3, bucket, target, clean)
-    if len(left) == len(failures):
-        return
-    s3.put_object(Bucket=bucket, Key=f"{REPLAYED}{key.removeprefix('errors/')}-{name}", Body=body)
-    if left:
-        s3.put_object(Bucket=bucket, Key=key, Body=b"\n".join(left) + b"\n")
-    else:
+    rows = [result for result in results if isinstance(result, bytes)]
+    left = [
+        _failed_again(failure, result)
+        for failure, result in zip(failures, results, strict=True)
+        if isinstance(result, StillFailed)
+    ]
+    _write_rows(s3, bucket, f"{CLEANED}dt={day}/replayed-{name}", rows)
+    if len(left) < len(failures):
+        s3.put_object(Bucket=bucket, Key=f"{REPLAYED}{key.removeprefix('errors/')}-{name}", Body=body)
+    remaining = b"".join(line + b"\n" for line in left)
+    if not remaining:
         s3.delete_object(Bucket=bucket, Key=key)
+    elif remaining != body:
+        s3.put_object(Bucket=bucket, Key=key, Body=remaining)
+
+
+def _failed_again(failure: Failure, result: StillFailed) -> bytes:
+    if failure.code == result.code:
+        return failure.line
+    return json.dumps({**json.loads(failure.line), "errorCode": result.code, "errorMessage": result.reason}).encode()
 
 
 def _write_rows(s3: Any, bucket: str, target: str, rows: list[bytes]) -> None:

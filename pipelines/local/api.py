@@ -96,7 +96,7 @@ class CatalogueServer:
         """Listen; return the base URL, to which `/v2/beers` and the like are appended."""
         handler = type("CatalogueHandler", (_Handler,), {"catalogue": self})
         self._server = ThreadingHTTPServer(self._address, handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def stop(self) -> None:

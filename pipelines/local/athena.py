@@ -154,7 +154,7 @@ class _Connection:
                 table.set("catalog", None)
         # Athena names an expression's column _col0, _col1, ... by its place.
         for place, column in enumerate(tree.selects):
-            if not column.alias_or_name:
+            if not isinstance(column, (ast.Alias, ast.Column, ast.Star)):
                 column.replace(ast.alias_(column.copy(), f"_col{place}", quoted=True))
         return str(tree.sql(dialect="duckdb"))
 

@@ -161,7 +161,7 @@ def _delivered(journal: Journal, queue: Queue, stream: Stream, rows: list[Row]) 
     if data:
         _write(journal, queue, stream, rows, data)
     failed = Queue(stream["arn"], objects.CONVERSION_FAILED)
-    lines = {index: objects.conversion_error(rows[index], error, schema) for index, error in errors.items()}
+    lines = {index: objects.conversion_error(rows[index], errors[index], schema) for index in sorted(errors)}
     return [Entry(failed, rows[index].arrival, line) for index, line in lines.items()]
 
 

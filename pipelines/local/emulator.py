@@ -8,7 +8,6 @@ one pinned release, so `check` looks at each of them before anything is patched.
 import importlib
 import importlib.metadata
 import re
-from types import ModuleType
 from typing import Any
 
 from pipelines.errors import ENVIRONMENT, ExpectedError
@@ -38,7 +37,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
 }
 
 
-def module(name: str) -> ModuleType:
+def module(name: str) -> Any:
     """MiniStack's module `name`, for example `services.s3`."""
     return importlib.import_module(f"ministack.{name.partition(':')[0]}")
 

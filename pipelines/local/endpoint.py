@@ -49,10 +49,11 @@ class Endpoint:
 
     def alive(self) -> bool:
         """Whether it answers."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             with urllib.request.urlopen(f"{self.url}/_tapline/status", timeout=5) as answer:
                 return bool(json.load(answer).get("pid") == self.pid)
-        return False
+        except (OSError, ValueError):
+            return False
 
 
 def gone(workspace: Workspace) -> ExpectedError:

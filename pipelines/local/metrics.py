@@ -30,9 +30,11 @@ def install() -> None:
 
     def append_and_extract(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
         append(stream, events)
-        for event in events:
-            for datum in extract(event["message"]):
-                _store(datum)
+        found = [datum for event in events for datum in extract(event["message"])]
+        for datum in found:
+            _store(datum)
+        if found:
+            emulator.module("services.cloudwatch")._evaluate_all_alarms()
 
     logs._append_log_events = append_and_extract
 

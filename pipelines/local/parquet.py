@@ -103,7 +103,7 @@ def _misfits(rows: list[Document], origins: list[int], field: Any) -> dict[int, 
     if _fits([row.get(field.name) for row in rows], field.type):
         return {}
     return {
-        origin: ConversionError(MALFORMED, f"Data does not match the schema: {field.name} is not {field.type}.")
+        origin: ConversionError(MALFORMED, f"{field.name} does not match the schema's {field.type}.")
         for row, origin in zip(rows, origins, strict=True)
         if not _fits([row.get(field.name)], field.type)
     }
@@ -125,7 +125,25 @@ def _array(values: list[Any], arrow_type: Any) -> Any:
     if pyarrow.types.is_string(arrow_type):
         # A number in a string column is kept as its JSON text, as the OpenX JSON SerDe does.
         values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    elif pyarrow.types.is_integer(arrow_type):
+        values = [_integer(value) for value in values]
+    elif pyarrow.types.is_floating(arrow_type):
+        values = [_double(value) for value in values]
     return pyarrow.array(values, type=arrow_type)
+
+
+def _integer(value: Any) -> Any:
+    """Refuse the fraction that pyarrow would cut off."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("a fraction")
+    return value
+
+
+def _double(value: Any) -> Any:
+    """Refuse the truth value that pyarrow would take for 1; round the integer that it would refuse."""
+    if isinstance(value, bool):
+        raise ValueError("a truth value")
+    return float(value) if isinstance(value, int) else value
 
 
 def _type(column: dict[str, str]) -> Any:

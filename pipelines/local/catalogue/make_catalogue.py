@@ -34,9 +34,7 @@ MEMBER = "package/data.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="punkapi-db-2.6.0.tgz, or its data.json")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("beers.json"))
     arguments = parser.parse_args()

@@ -10,6 +10,8 @@ import time
 from typing import Any
 
 from pipelines import graph
+from pipelines.local.crashpoints import crashpoint
+from pipelines.local.sagemaker.files import keys_under
 from pipelines.local.store import Document, Store
 
 KIND = "cache"
@@ -25,7 +27,10 @@ KEYS = {
         "InputDataConfig",
     ),
 }
-DURATION = re.compile(r"P?(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?", re.IGNORECASE)
+# ISO 8601: years, months, weeks and days, then hours and minutes. Months before the T, minutes after it.
+DURATION = re.compile(
+    r"P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?", re.IGNORECASE
+)
 UNIT_SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60)
 
 
@@ -37,21 +42,20 @@ def key(pipeline_arn: str, step: graph.Step, arguments: Document) -> str:
 
 
 def find(store: Store, identity: str, step: graph.Step) -> Document | None:
-    """The earlier result, when the step is cached and it has not expired."""
-    config = step.get("CacheConfig", {})
-    if not config.get("Enabled"):
+    """The earlier result, when the step is cached, the result has not expired, and its objects are still there."""
+    if not enabled(step):
         return None
     earlier = store.get(KIND, identity)
-    if earlier is None or time.time() > earlier["Time"] + seconds(config.get("ExpireAfter")):
+    if earlier is None or time.time() > earlier["Time"] + seconds(step["CacheConfig"].get("ExpireAfter")):
         return None
-    return earlier
+    return earlier if all(keys_under(uri) for uri in made(earlier["Result"])) else None
 
 
 def keep(
     store: Store, identity: str, step: graph.Step, execution_arn: str, metadata: Document, result: Document
 ) -> None:
     """Remember a successful step's result for later executions."""
-    if step.get("CacheConfig", {}).get("Enabled"):
+    if enabled(step):
         document = {
             "PipelineExecutionArn": execution_arn,
             "Metadata": metadata,
@@ -59,13 +63,26 @@ def keep(
             "Time": time.time(),
         }
         store.put(KIND, identity, document)
+        crashpoint("cache-kept")
+
+
+def enabled(step: graph.Step) -> bool:
+    """Whether the step's CacheConfig asks for caching."""
+    return bool(step.get("CacheConfig", {}).get("Enabled"))
+
+
+def made(result: Document) -> list[str]:
+    """The S3 addresses of what a finished job has made."""
+    outputs = result.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    artifact = result.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    return [output["S3Output"]["S3Uri"] for output in outputs] + ([artifact] if artifact else [])
 
 
 def seconds(duration: str | None) -> float:
-    """An ISO 8601 duration such as P30D or PT4H in seconds; endless when there is none."""
+    """An ISO 8601 duration such as P30D or PT4H in seconds; endless when there is none. Raises ValueError."""
     if not duration:
         return float("inf")
     match = DURATION.fullmatch(duration)
     if not match:
-        raise ValueError(f"{duration!r} is not an ISO 8601 duration")
+        raise ValueError(f"{duration!r} is not an ISO 8601 duration such as P30D or PT4H")
     return float(sum(int(amount or 0) * unit for amount, unit in zip(match.groups(), UNIT_SECONDS, strict=True)))

@@ -1,5 +1,6 @@
-"""What a condition step compares."""
+"""What a condition step compares. A comparison that cannot be made fails the step; it never counts as passed."""
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,21 +17,38 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def holds(condition: Document) -> bool:
-    """Whether a condition, its references already resolved, is true; a comparison of unlike types is an error."""
+def holds(condition: Document, address: str) -> bool:
+    """Whether a condition, its references already resolved, is true.
+
+    Raises UnknownReference, with the condition's address, for an unknown type, for values of unlike types, and for
+    a number that is not finite: NaN would pass the negation of any comparison.
+    """
     kind = condition["Type"]
     if kind == "Or":
-        return any(holds(each) for each in condition["Conditions"])
+        return any(holds(each, f"{address}.Conditions[{index}]") for index, each in enumerate(condition["Conditions"]))
     if kind == "Not":
-        return not holds(condition["Expression"])
+        return not holds(condition["Expression"], f"{address}.Expression")
     if kind == "In":
-        return condition["QueryValue"] in condition["Values"]
+        wanted = condition["QueryValue"]
+        return any(_compare("Equals", wanted, each, address) for each in condition["Values"])
     if kind not in COMPARISONS:
-        raise UnknownReference(
-            f"Conditions: the type {kind!r} is unknown (have: {', '.join(COMPARISONS)}, In, Not, Or)"
-        )
-    left, right = condition["LeftValue"], condition["RightValue"]
+        have = ", ".join([*COMPARISONS, "In", "Not", "Or"])
+        raise UnknownReference(f"{address}.Type: {kind!r} is not a condition (have: {have})")
+    return _compare(kind, condition["LeftValue"], condition["RightValue"], address)
+
+
+def _compare(kind: str, left: Any, right: Any, address: str) -> bool:
+    for value in (left, right):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UnknownReference(f"{address}: {value} cannot be compared ({left!r} {kind} {right!r})")
+    if _sort(left) is not _sort(right):
+        raise UnknownReference(f"{address}: {left!r} {kind} {right!r} compares unlike types")
     try:
         return COMPARISONS[kind](left, right)
     except TypeError as error:
-        raise UnknownReference(f"Conditions: {left!r} {kind} {right!r} cannot be compared") from error
+        raise UnknownReference(f"{address}: {left!r} {kind} {right!r} cannot be compared") from error
+
+
+def _sort(value: Any) -> type:
+    """Integers and floats are one sort of value; a boolean is not a number."""
+    return float if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value)

@@ -1,0 +1,146 @@
+"""Plots as SVG text: no library, no script, coloured by the page's own variables so that they follow its theme."""
+
+from collections.abc import Sequence
+from html import escape
+from math import ceil, floor, log10, sqrt
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 640, 400
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
+NAMES, NOTES, ROW = 225, 60, 34  # Of bar plots: widths of the names and the notes, height of a row.
+IBU_TICKS = (0, 5, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)
+
+
+class Point(NamedTuple):
+    """A beer in the scatter plot, in IBU."""
+
+    truth: float
+    predicted: float
+    low: float
+    high: float
+    title: str
+
+
+class Bar(NamedTuple):
+    """A bar with an optional whisker (its two ends) and an optional mark to compare with."""
+
+    name: str
+    value: float
+    note: str = ""
+    whisker: tuple[float, float] | None = None
+    mark: float | None = None
+
+
+def scatter(points: Sequence[Point], description: str) -> str:
+    """Predicted against actual bitterness on square-root axes, with every beer's interval and name on hover."""
+    top = max((max(point.truth, point.high) for point in points), default=1.0) or 1.0
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * sqrt(value / top)
+
+    def y(value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * sqrt(value / top)
+
+    ticks = [tick for tick in IBU_TICKS if tick <= top]
+    parts = [_vertical(x(tick), f"{tick}") + _horizontal(y(tick), f"{tick}") for tick in ticks]
+    parts.append(_line(x(0), y(0), x(top), y(top), "diagonal"))
+    parts += [_line(x(each.truth), y(each.low), x(each.truth), y(each.high), "interval") for each in points]
+    parts += [
+        f'<circle class="point" cx="{x(each.truth):.1f}" cy="{y(each.predicted):.1f}" r="4.5">'
+        f"<title>{escape(each.title)}</title></circle>"
+        for each in points
+    ]
+    return _figure(parts, HEIGHT, description, "actual bitterness (IBU)", "predicted (IBU)")
+
+
+def histogram(values: Sequence[float], description: str, axis: str, step: float = 10) -> str:
+    """How many values lie in each interval of width `step`; those beyond 10 steps are counted at the edge."""
+    reach = 10
+    counts = [0] * (2 * reach)
+    for value in values:
+        counts[min(max(int(value // step) + reach, 0), 2 * reach - 1)] += 1
+    top = max(counts) or 1
+    slot = (WIDTH - LEFT - RIGHT) / len(counts)
+
+    def y(count: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * count / top
+
+    parts = [_horizontal(y(tick), f"{tick}") for tick in _whole_ticks(top)]
+    for position, count in enumerate(counts):
+        start = (position - reach) * step
+        title = f"{count} beers from {start:g} to {start + step:g}"
+        parts.append(
+            f'<rect class="bar" x="{LEFT + position * slot + 1:.1f}" y="{y(count):.1f}" width="{slot - 2:.1f}" '
+            f'height="{HEIGHT - BOTTOM - y(count):.1f}"><title>{title}</title></rect>'
+        )
+    for position in range(0, len(counts) + 1, 4):
+        edge = {0: "less", len(counts): "more"}.get(position, f"{(position - reach) * step:g}")
+        parts.append(_text(LEFT + position * slot, HEIGHT - BOTTOM + 18, edge, "middle"))
+    middle = LEFT + reach * slot
+    parts.append(_line(middle, TOP, middle, HEIGHT - BOTTOM, "diagonal"))
+    return _figure(parts, HEIGHT, description, axis, "beers")
+
+
+def bars(rows: Sequence[Bar], description: str, axis: str, least: float = 0) -> str:
+    """Horizontal bars from 0, one per row, on an axis that reaches `least` at least."""
+    ends: list[float] = [end for row in rows for end in (0, row.value, row.mark or 0, *(row.whisker or ()))]
+    low, high = min(ends), max([*ends, least]) or 1.0
+    height = TOP + ROW * len(rows) + BOTTOM
+
+    def x(value: float) -> float:
+        return NAMES + (WIDTH - NAMES - NOTES) * (value - low) / (high - low)
+
+    parts = []
+    for tick in _ticks(low, high):
+        parts.append(_line(x(tick), TOP, x(tick), height - BOTTOM, "grid"))
+        parts.append(_text(x(tick), height - BOTTOM + 18, f"{tick:g}", "middle"))
+    for position, row in enumerate(rows):
+        y = TOP + position * ROW + 6
+        left, right = sorted((x(0), x(row.value)))
+        parts.append(_text(NAMES - 8, y + 15, row.name, "end"))
+        parts.append(f'<rect class="bar" x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="20"/>')
+        if row.whisker:
+            parts.append(_line(x(row.whisker[0]), y + 10, x(row.whisker[1]), y + 10, "whisker"))
+        if row.mark is not None:
+            parts.append(_line(x(row.mark), y - 4, x(row.mark), y + 24, "mark"))
+        end = max(right, *(x(end) for end in (row.mark or 0, *(row.whisker or ()))))
+        parts.append(_text(end + 6, y + 15, row.note, "start", "note"))
+    return _figure(parts, height, description, axis, "")
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About five round numbers from low to high."""
+    rough = (high - low) / 5
+    power = 10.0 ** floor(log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    return [round(number * step, 9) for number in range(ceil(low / step), floor(high / step) + 1)]
+
+
+def _whole_ticks(top: int) -> list[int]:
+    return sorted({int(tick) for tick in _ticks(0, top)})
+
+
+def _vertical(x: float, label: str) -> str:
+    return _line(x, TOP, x, HEIGHT - BOTTOM, "grid") + _text(x, HEIGHT - BOTTOM + 18, label, "middle")
+
+
+def _horizontal(y: float, label: str) -> str:
+    return _line(LEFT, y, WIDTH - RIGHT, y, "grid") + _text(LEFT - 8, y + 4, label, "end")
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _figure(parts: Sequence[str], height: float, description: str, x_axis: str, y_axis: str) -> str:
+    middle = (HEIGHT - BOTTOM + TOP) / 2
+    axes = _text((WIDTH + LEFT) / 2, height - 8, x_axis, "middle", "axis")
+    if y_axis:
+        turn = f"translate(13 {middle}) rotate(-90)"
+        axes += f'<text class="axis" transform="{turn}" text-anchor="middle">{escape(y_axis)}</text>'
+    label = escape(description, quote=True)
+    return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{label}">{"".join(parts)}{axes}</svg>'

@@ -1,0 +1,97 @@
+"""Put records on a Kinesis stream: in calls within its limits, sending again only what it did not take."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ingestion.api import Record
+from ingestion.patience import Deadline, full_jitter
+
+# PutRecords takes 500 records and 5 MB with their keys in one call.
+MOST_RECORDS, MOST_BYTES = 500, 5_000_000
+TRIES = 8
+FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.1, 5.0
+CONNECT_SECONDS, READ_SECONDS = 3.0, 10.0
+
+# Errors of a whole call that may pass; those of status 5xx may, too.
+PASSING = frozenset({"ProvisionedThroughputExceededException", "KMSThrottlingException", "ThrottlingException"})
+
+
+class StreamError(Exception):
+    """The stream did not take everything; the text says how many records it took, how many not, and why."""
+
+
+class Stream:
+    """A stream by name. sent counts the records it took, retries the calls that had to be repeated."""
+
+    def __init__(self, name: str, deadline: Deadline, client: Any = None) -> None:
+        self.name = name
+        self.deadline = deadline
+        self.client = client
+        self.sent = 0
+        self.retries = 0
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Put all records; raises StreamError when TRIES calls in a row are in vain, or time runs out."""
+        batches = list(batches_of(records))
+        if batches and self.client is None:
+            self.client = kinesis()
+        for number, batch in enumerate(batches):
+            left, why = self._put_batch(batch)
+            if left:
+                left += sum(len(later) for later in batches[number + 1 :])
+                raise StreamError(f"stream {self.name}: {self.sent} records sent, {left} not sent: {why}")
+
+    def _put_batch(self, batch: list[Record]) -> tuple[int, str]:
+        """How many records were not taken in the end, and why."""
+        in_vain = 0
+        while True:
+            left, why, final = self._put_once(batch)
+            self.sent += len(batch) - len(left)
+            in_vain = 0 if len(left) < len(batch) else in_vain + 1
+            batch = left
+            if not batch or final or in_vain == TRIES:
+                return len(batch), why
+            if not self.deadline.wait(full_jitter(in_vain, FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS)):
+                return len(batch), f"{why}, and no time is left"
+            self.retries += 1
+
+    def _put_once(self, batch: list[Record]) -> tuple[list[Record], str, bool]:
+        """One call: the records it did not take, in their order, why, and whether trying again is in vain."""
+        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+        entries = [{"Data": record.data, "PartitionKey": record.key} for record in batch]
+        try:
+            results = self.client.put_records(StreamName=self.name, Records=entries)["Records"]
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+            return batch, code, code not in PASSING and status < 500
+        except BotoCoreError as error:
+            return batch, type(error).__name__, not isinstance(error, HTTPClientError | ConnectionError)
+        refused = [result["ErrorCode"] for result in results if result.get("ErrorCode")]
+        left = [record for record, result in zip(batch, results, strict=True) if result.get("ErrorCode")]
+        return left, ", ".join(sorted(set(refused))), False
+
+
+def batches_of(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in their order, in as few calls as PutRecords' limits allow."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        weight = len(record.data) + len(record.key.encode())
+        if batch and (len(batch) == MOST_RECORDS or size + weight > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += weight
+    if batch:
+        yield batch
+
+
+def kinesis() -> Any:
+    """A client that does not retry on its own: tries are counted once, here. It heeds AWS_ENDPOINT_URL."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+    return boto3.client("kinesis", config=config)
