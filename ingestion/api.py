@@ -223,7 +223,7 @@ def _body(response: requests.Response, deadline: Deadline) -> bytes:
             raise _Refused("answer_too_large")
         if not deadline.left():
             raise _TryAgain("the answer drips in")
-    return _decompress(body, response.headers.get("Content-Encoding", "identity"))
+    return _decompress(body, response.headers.get("Content-Encoding", "identity").lower())
 
 
 def _decompress(body: bytes, encoding: str) -> bytes:

@@ -48,14 +48,15 @@ def handler(event: Any, context: Any = None) -> dict[str, list[dict[str, Any]]]:
     entries = event.get("records") if isinstance(event, dict) else None
     if not isinstance(entries, list):
         entries = []
-    answers = [_answer(entry, write) for entry in entries]
+    answers = [transform(entry, write) for entry in entries]
     if sum([_size(answer) for answer in answers]) > MOST_CLEANED:
         answers = _fit(answers, entries)
     _report(answers)
     return {"records": [{"recordId": id_, "result": result, "data": data} for id_, result, data, _ in answers]}
 
 
-def _answer(entry: Any, write: Writer) -> Answer:
+def transform(entry: Any, write: Writer) -> Answer:
+    """The answer to one entry of a batch, whatever it is."""
     try:
         record_id, data = entry["recordId"], entry["data"]
         raw = a2b_base64(data, strict_mode=True)

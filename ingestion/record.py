@@ -148,7 +148,7 @@ def _refuse_constant(token: str) -> float:
     raise _Problem("non_finite")
 
 
-# Objects stay tuples of pairs, so that a key given twice is seen; this costs 4 % more than dicts would.
+# Objects stay tuples of pairs, so that a key given twice is seen: that costs 8 % of the transform's time.
 _DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=_refuse_constant)
 
 
