@@ -1,11 +1,12 @@
 # The project's commands. Each sets up what it needs in .venv; nothing is installed outside it.
 
 PYTHON ?= python3
+ENV ?= dev
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: local test check bench fuzz clean help
+.PHONY: local test check bench fuzz deploy delete clean help
 
 help:  ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -26,6 +27,12 @@ bench: $(READY)  ## what is measured: stages, transform, model
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.transform
 	$(BIN)/python -m benchmarks.model
+
+deploy: $(READY)  ## an environment in your account: make deploy ENV=dev
+	@$(BIN)/python -m pipelines.deploy --env $(ENV)
+
+delete: $(READY)  ## delete an environment; buckets and models stay (DATA=1: those too)
+	@$(BIN)/python -m pipelines.deploy --env $(ENV) --delete $(if $(DATA),--data) $(if $(UNPROTECT),--unprotect)
 
 clean:  ## remove the environment and the local workspace
 	rm -rf $(VENV) .local .cache build *.egg-info

@@ -22,7 +22,8 @@ class Clients:
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
         self._made: dict[str, Any] = {}
         self._url = url
-        self._region = region
+        # boto3 itself reads AWS_DEFAULT_REGION only; the other AWS tools take both.
+        self._region = region or os.environ.get("AWS_REGION")
 
     def __getattr__(self, service: str) -> Any:
         if service.startswith("_"):

@@ -261,6 +261,8 @@ class _Build:
             display_name="Register",
             description="Registers the model as a version that waits for a person's approval",
             step_args=arguments,
+            # The rest of the policies is for jobs, and registering is none.
+            retry_policies=retries()[:1],
         )
 
     def reject(self, evaluate: Any) -> Any:

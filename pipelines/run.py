@@ -199,7 +199,7 @@ def champion(clients: Any, group: str) -> dict[str, str]:
 
 def upsert(given: argparse.Namespace) -> int:
     """Create or update the pipeline and the state machine; with --dry-run only say what would change."""
-    from pipelines import definition, package, workflow
+    from pipelines import definition
     from pipelines import upsert as upserting
     from pipelines.aws import Clients
     from pipelines.stacks import Stacks, environment
@@ -217,10 +217,9 @@ def upsert(given: argparse.Namespace) -> int:
         stages.say(f"{len(found)} changes to {settings.pipeline_name}" if found else "nothing would change")
         report(given, {"changes": [{"kind": kind, "name": name, "what": what} for kind, name, what in found]})
         return 0
-    machine = package.document("retrain", workflow.definition("retrain"))
     outcomes = {
         "pipeline": upserting.upsert(clients, settings, text, stacks.environment.tags),
-        "retrain": stacks.deploy_one("pipelines", {"RetrainDefinitionKey": stacks.upload(machine)}),
+        "retrain": stacks.deploy_one("pipelines"),
     }
     for name, outcome in outcomes.items():
         stages.say(f"{name:<10} {outcome}")

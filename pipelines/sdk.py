@@ -1,7 +1,7 @@
 """How the AWS SDKs for authoring are imported: late, and without their notices.
 
-Importing the SageMaker SDK sends nothing, but it logs, warns of its end of life (2027-07-06) and replaces Python's
-traceback printer. Telemetry is switched off where a session is made (definition.py).
+Importing the SageMaker SDK sends nothing, but it sets up logging, warns of its end of life (2027-07-06) and
+replaces Python's traceback printer. Telemetry is switched off where a session is made (definition.py).
 """
 
 import logging
@@ -19,6 +19,7 @@ def quiet() -> Iterator[None]:
     # Otherwise boto3 may ask an EC2 instance's metadata service for credentials.
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     hook, disabled = sys.excepthook, logging.root.manager.disable
+    handlers, level = list(logging.root.handlers), logging.root.level
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -26,4 +27,5 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
+        logging.root.handlers[:], logging.root.level = handlers, level
         sys.excepthook = hook

@@ -21,6 +21,20 @@ STACKS = ("artifacts", "ingestion", "pipelines")
 # A longer template has to be read from S3 (CloudFormation's quota for TemplateBody, in bytes).
 MAX_BODY = 51_200
 FAILED = ("FAILED", "ROLLBACK")
+# What an update may never replace or delete in a protected environment: a bucket's or a stream's data goes with it.
+HOLD_DATA = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::SageMaker::ModelPackageGroup")
+STACK_POLICY = {
+    "Statement": [
+        {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Action": ["Update:Replace", "Update:Delete"],
+            "Principal": "*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"ResourceType": list(HOLD_DATA)}},
+        },
+    ]
+}
 Values = dict[str, str]
 
 
@@ -28,12 +42,14 @@ Values = dict[str, str]
 class Environment:
     """One environment's parameters, from cloudformation/parameters/<name>.json.
 
-    parameters: stack -> parameter -> value. tags: on every resource that can carry them.
+    parameters: stack -> parameter -> value. tags: on every resource that can carry them. protected: whether its
+    stacks refuse to be deleted, and what holds data to be replaced.
     """
 
     name: str
     parameters: dict[str, Values]
     tags: Values
+    protected: bool = False
 
     def stack(self, short: str) -> str:
         """`artifacts` -> `tapline-dev-artifacts`."""
@@ -64,7 +80,7 @@ def environment(name: str, overrides: dict[str, Values] | None = None) -> Enviro
         ) from error
     for short, values in (overrides or {}).items():
         parameters[short] |= values
-    return Environment(name, parameters, tags)
+    return Environment(name, parameters, tags, content.get("protected") is True)
 
 
 class Stacks:
@@ -80,26 +96,17 @@ class Stacks:
 
         say(stack, outcome) is called as each one is done.
         """
-        from pipelines import workflow
-
         outcomes = {}
-        shipped: dict[str, Callable[[], Values]] = {
-            "artifacts": dict,
-            "ingestion": lambda: {"CodeKey": self.upload(package.lambda_archive())},
-            "pipelines": lambda: {
-                "RetrainDefinitionKey": self.upload(package.document("retrain", workflow.definition("retrain")))
-            },
-        }
         for short in STACKS:
-            values = {**self.environment.parameters[short], **shipped[short]()}
-            outcomes[short] = self.deploy_one(short, values)
+            outcomes[short] = self.deploy_one(short)
             say(short, outcomes[short])
         return outcomes
 
-    def deploy_one(self, short: str, values: Values) -> str:
-        """Create or update one stack; parameters not given come from the outputs of the stacks before it."""
+    def deploy_one(self, short: str, overrides: Values | None = None) -> str:
+        """Create or update one stack: the environment's parameters, the code that is shipped, earlier outputs."""
         name = self.environment.stack(short)
         body = (TEMPLATES / f"{short}.yaml").read_text()
+        values = {**self.environment.parameters[short], **self._shipped(short), **(overrides or {})}
         with explained(f"deploying {name}"):
             existing = self._describe(name)
             declared = self._declared(body)
@@ -122,7 +129,38 @@ class Stacks:
             self.clients.cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
             self._wait(name)
             self._outputs.pop(short, None)
+            self._protect(short)
             return "updated" if existing else "created"
+
+    def exists(self, short: str) -> bool:
+        """Whether a stack is there."""
+        name = self.environment.stack(short)
+        with explained(f"looking for {name}"):
+            return self._describe(name) is not None
+
+    def delete(self, short: str) -> str:
+        """Delete a stack; "deleted" or "not there". What its template retains stays."""
+        name = self.environment.stack(short)
+        with explained(f"deleting {name}"):
+            stack = self._describe(name)
+            if stack is None:
+                return "not there"
+            if stack.get("EnableTerminationProtection"):
+                self.clients.cloudformation.update_termination_protection(
+                    StackName=name, EnableTerminationProtection=False
+                )
+            self.clients.cloudformation.delete_stack(StackName=name)
+            self._wait(name, gone=True)
+        self._outputs.pop(short, None)
+        return "deleted"
+
+    def _protect(self, short: str) -> None:
+        """A protected environment's stacks cannot be deleted by a slip, nor what holds data be replaced."""
+        if not self.environment.protected:
+            return
+        name = self.environment.stack(short)
+        self.clients.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=True)
+        self.clients.cloudformation.set_stack_policy(StackName=name, StackPolicyBody=json.dumps(STACK_POLICY))
 
     def outputs(self, short: str) -> Values:
         """A stack's outputs by name; raises ExpectedError when the stack is not there."""
@@ -156,6 +194,17 @@ class Stacks:
         """Put an asset into the artifact bucket unless it is there; returns its key."""
         upload(self.clients, self.output("artifacts", "ArtifactBucket"), asset)
         return asset.key
+
+    def _shipped(self, short: str) -> Values:
+        """Upload what a stack's template refers to by key; the parameters that name it."""
+        from pipelines import workflow
+
+        if short == "ingestion":
+            return {"CodeKey": self.upload(package.lambda_archive())}
+        if short == "pipelines":
+            machine = package.document("retrain", workflow.definition("retrain"))
+            return {"RetrainDefinitionKey": self.upload(machine)}
+        return {}
 
     def _earlier_outputs(self, short: str) -> Values:
         found: Values = {}
@@ -204,14 +253,14 @@ class Stacks:
             time.sleep(pause)
         raise AssertionError("unreachable: the pauses have no end")
 
-    def _wait(self, name: str) -> None:
+    def _wait(self, name: str, gone: bool = False) -> None:
         for pause in _pauses():
             stack = self._describe(name)
             status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
             if not status.endswith("_IN_PROGRESS"):
                 break
             time.sleep(pause)
-        if any(word in status for word in FAILED) or stack is None:
+        if any(word in status for word in FAILED) or (stack is None) != gone:
             raise ExpectedError(
                 f"the stack {name} ended as {status}: {self._first_failure(name)}",
                 where=f"CloudFormation in {self.clients.region}, stack {name}",

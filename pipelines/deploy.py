@@ -1,0 +1,176 @@
+"""An environment in an account: create or update it, or delete it.
+
+    python -m pipelines.deploy --env dev                    stacks in order, then the SageMaker Pipeline
+    python -m pipelines.deploy --env dev --delete           pipeline and stacks; buckets and models stay
+    python -m pipelines.deploy --env dev --delete --data    the buckets with all they hold and the models too
+
+A protected environment (prod) is deleted only with --unprotect. AWS_ENDPOINT_URL points at another endpoint.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pipelines.aws import Clients, explained
+from pipelines.errors import CONFLICT, ExpectedError, exit_code
+from pipelines.run import Arguments
+from pipelines.stacks import STACKS, Stacks, environment
+
+Say = Callable[[str, str], None]
+
+
+def arguments() -> Arguments:
+    """The command's flags."""
+    parser = Arguments(
+        prog="python -m pipelines.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--env", default="dev", help="dev, staging or prod (default: dev)")
+    parser.add_argument("--region", help="AWS region (default: the configured one)")
+    parser.add_argument("--delete", action="store_true", help="delete the environment instead")
+    parser.add_argument("--data", action="store_true", help="with --delete: buckets and models too; nothing is left")
+    parser.add_argument("--unprotect", action="store_true", help="with --delete: a protected environment too")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on standard output")
+    return parser
+
+
+def deploy(stacks: Stacks, say: Say) -> dict[str, str]:
+    """Create or update everything; returns part -> "created", "updated" or "unchanged"."""
+    from pipelines import definition, upsert
+
+    refuse_orphaned_group(stacks)
+    outcomes = stacks.deploy(say)
+    settings = upsert.settings(stacks.clients, stacks)
+    text = definition.definition(settings)
+    outcomes["pipeline"] = upsert.upsert(stacks.clients, settings, text, stacks.environment.tags)
+    say("pipeline", outcomes["pipeline"])
+    return outcomes
+
+
+def refuse_orphaned_group(stacks: Stacks) -> None:
+    """A model package group that outlived its stack would fail the new one halfway: say so, or drop an empty one."""
+    name = stacks.environment.parameters["pipelines"].get("ModelPackageGroupName")
+    if not name or stacks.exists("pipelines"):
+        return
+    with explained("looking for the model package group"):
+        found = stacks.clients.sagemaker.list_model_package_groups(NameContains=name)
+    if not any(each["ModelPackageGroupName"] == name for each in found["ModelPackageGroupSummaryList"]):
+        return
+    with explained("looking for its models"):
+        models = stacks.clients.sagemaker.list_model_packages(ModelPackageGroupName=name)["ModelPackageSummaryList"]
+        if not models:
+            stacks.clients.sagemaker.delete_model_package_group(ModelPackageGroupName=name)
+            return
+    raise ExpectedError(
+        f"the model package group {name} is there already, with the models of a deleted environment",
+        where=f"cloudformation/parameters/{stacks.environment.name}.json",
+        hint="choose another ModelPackageGroupName there, or delete the group and its models",
+        code=CONFLICT,
+    )
+
+
+def delete(stacks: Stacks, *, data: bool, unprotect: bool, say: Say) -> dict[str, str]:
+    """Delete the pipeline and the stacks, last one first; returns part -> "deleted", "kept" or "not there"."""
+    if stacks.environment.protected and not unprotect:
+        raise ExpectedError(
+            f"{stacks.environment.name} is protected",
+            where=f"cloudformation/parameters/{stacks.environment.name}.json",
+            hint=f"if you mean it: python -m pipelines.deploy --env {stacks.environment.name} --delete --unprotect",
+            code=CONFLICT,
+        )
+    outcomes: dict[str, str] = {}
+
+    def done(part: str, outcome: str) -> None:
+        outcomes[part] = outcome
+        say(part, outcome)
+
+    left = dict(_outliving(stacks))
+    done("pipeline", delete_pipeline(stacks))
+    for short in reversed(STACKS):
+        done(short, stacks.delete(short))
+    for part, remove in left.items():
+        if data:
+            remove()
+        done(part, "deleted" if data else "kept")
+    return outcomes
+
+
+def delete_pipeline(stacks: Stacks) -> str:
+    """Delete the SageMaker Pipeline of an environment."""
+    if not stacks.exists("pipelines"):
+        return "not there"
+    name = stacks.output("pipelines", "PipelineName")
+    api = stacks.clients.sagemaker
+    with explained(f"deleting the pipeline {name}"):
+        found = api.list_pipelines(PipelineNamePrefix=name)["PipelineSummaries"]
+        if not any(each["PipelineName"] == name for each in found):
+            return "not there"
+        api.delete_pipeline(PipelineName=name)
+    return "deleted"
+
+
+def _outliving(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What the stacks leave behind, each with the way to remove it; read before the outputs are gone."""
+    clients = stacks.clients
+    if stacks.exists("pipelines"):
+        group = stacks.output("pipelines", "ModelPackageGroupName")
+        yield f"models of {group}", lambda: empty_group(clients, group)
+    if stacks.exists("artifacts") and "KmsKeyArn" in stacks.outputs("artifacts"):
+        key = stacks.output("artifacts", "KmsKeyArn")
+        if key:
+            yield f"key {key}", lambda: end_key(clients, key)
+    for short, output in (("ingestion", "DataBucket"), ("artifacts", "ArtifactBucket")):
+        if stacks.exists(short):
+            bucket = stacks.output(short, output)
+            yield f"bucket {bucket}", lambda bucket=bucket: empty_bucket(clients, bucket)  # type: ignore[misc]
+
+
+def empty_group(clients: Clients, group: str) -> None:
+    """Delete a model package group and its packages."""
+    with explained(f"deleting the models of {group}"):
+        pages = clients.sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+        for package in [each for page in pages for each in page["ModelPackageSummaryList"]]:
+            clients.sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
+        clients.sagemaker.delete_model_package_group(ModelPackageGroupName=group)
+
+
+def end_key(clients: Clients, key: str) -> None:
+    """Schedule a key's deletion; AWS waits 30 days, within which it can be taken back."""
+    with explained(f"deleting the key {key}"):
+        clients.kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
+
+
+def empty_bucket(clients: Clients, bucket: str) -> None:
+    """Delete every version of every object in a bucket, then the bucket."""
+    with explained(f"deleting the bucket {bucket}"):
+        for page in clients.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in listed]
+            if objects:
+                clients.s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        clients.s3.delete_bucket(Bucket=bucket)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command."""
+    given = arguments().parse_args(argv)
+    if (given.data or given.unprotect) and not given.delete:
+        arguments().error("--data and --unprotect belong to --delete")
+    stacks = Stacks(Clients(region=given.region), environment(given.env))
+
+    def say(part: str, outcome: str) -> None:
+        print(f"{part:<12} {outcome}", file=sys.stderr)
+
+    outcomes: dict[str, Any]
+    if given.delete:
+        outcomes = delete(stacks, data=given.data, unprotect=given.unprotect, say=say)
+    else:
+        outcomes = deploy(stacks, say)
+    if given.json:
+        print(json.dumps(outcomes))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
