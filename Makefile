@@ -28,6 +28,11 @@ bench: $(READY)  ## what is measured: stages, transform, model
 	$(BIN)/python -m benchmarks.transform
 	$(BIN)/python -m benchmarks.model
 
+fuzz: $(READY)  ## 60 s of coverage-guided fuzzing each: the transform, the API's answers
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.transform --seconds 60
+	$(BIN)/python -m tests.fuzz.answers --seconds 60
+
 deploy: $(READY)  ## an environment in your account: make deploy ENV=dev
 	@$(BIN)/python -m pipelines.deploy --env $(ENV)
 

@@ -29,6 +29,8 @@ setup(
             "sqlglot>=28",
             "python-jsonpath>=2",
         ],
+        # Coverage-guided fuzzing, by `make fuzz` in an environment of its own.
+        "fuzz": ["atheris==3.0.0"],
         "dev": [
             "pytest>=9",
             "hypothesis>=6.150",

@@ -19,9 +19,21 @@ HOUR = 3600
 
 # What Train prints and Studio plots (training/train.py prints these lines; a test holds the two together).
 METRICS = {
-    "train:mae": r"train:mae=([0-9.]+)",
-    "validation:mae": r"validation:mae=([0-9.]+)",
-    "cross_validation:mae": r"cross_validation:mae=([0-9.]+)",
+    name: rf"{name}=([0-9.]+)"
+    for name in (
+        "train:mae",
+        "validation:mae",
+        "validation:rmse",
+        "validation:accuracy",
+        "cv_families:mae",
+        "cv_families:rmse",
+        "cv_families:accuracy",
+        "cv_families:baseline_mae",
+        "cv_families:coverage",
+        "cv_families:mean_width",
+        "cv_beers:mae",
+        "cv_beers:accuracy",
+    )
 }
 
 

@@ -10,13 +10,16 @@ A protected environment (prod) is deleted only with --unprotect. AWS_ENDPOINT_UR
 import argparse
 import json
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipelines.aws import Clients, explained
 from pipelines.errors import CONFLICT, ExpectedError, exit_code
+from pipelines.follow import UNDER_WAY
 from pipelines.run import Arguments
-from pipelines.stacks import STACKS, Stacks, environment
+from pipelines.stacks import STACKS, Stacks, environment, pauses
 
 Say = Callable[[str, str], None]
 
@@ -106,8 +109,24 @@ def delete_pipeline(stacks: Stacks) -> str:
         found = api.list_pipelines(PipelineNamePrefix=name)["PipelineSummaries"]
         if not any(each["PipelineName"] == name for each in found):
             return "not there"
+        stop_runs(stacks.clients, name)
         api.delete_pipeline(PipelineName=name)
     return "deleted"
+
+
+def stop_runs(clients: Clients, name: str) -> None:
+    """Stop a pipeline's runs and wait until they have ended: a pipeline with runs under way cannot be deleted."""
+    pages = clients.sagemaker.get_paginator("list_pipeline_executions")
+    for pause in pauses():
+        listed = [each for page in pages.paginate(PipelineName=name) for each in page["PipelineExecutionSummaries"]]
+        for run in listed:
+            if run["PipelineExecutionStatus"] == "Executing":
+                clients.sagemaker.stop_pipeline_execution(
+                    PipelineExecutionArn=run["PipelineExecutionArn"], ClientRequestToken=uuid.uuid4().hex
+                )
+        if all(run["PipelineExecutionStatus"] not in UNDER_WAY for run in listed):
+            return
+        time.sleep(pause)
 
 
 def _outliving(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:

@@ -7,7 +7,7 @@ Each gets what it needs from those before it by name: an output and a parameter 
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,7 +237,7 @@ class Stacks:
         return None if found["StackStatus"] == "REVIEW_IN_PROGRESS" else found
 
     def _has_changes(self, name: str, change_set: str) -> bool:
-        for pause in _pauses():
+        for pause in pauses():
             described = self.clients.cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
             if described["Status"] == "CREATE_COMPLETE":
                 return True
@@ -254,7 +254,7 @@ class Stacks:
         raise AssertionError("unreachable: the pauses have no end")
 
     def _wait(self, name: str, gone: bool = False) -> None:
-        for pause in _pauses():
+        for pause in pauses():
             stack = self._describe(name)
             status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
             if not status.endswith("_IN_PROGRESS"):
@@ -279,7 +279,7 @@ class Stacks:
         return f"{root['LogicalResourceId']}: {root.get('ResourceStatusReason', '')}"
 
 
-def _pauses() -> Any:
+def pauses() -> Iterator[float]:
     """Seconds between looks: quick at first, then as slow as suits AWS."""
     pause = 0.02
     while True:

@@ -185,13 +185,14 @@ class _States:
         )
         known = self.choice("HasChampion")
         packages.next(known)
-        # The hour lets a snapshot that failed be tried anew; within it, the same question is the same query.
+        # The hour lets a snapshot that failed be tried anew; within it, the same question is the same query. Tokens
+        # are the account's, so the pipeline's name keeps environments apart.
         token = self.pass_(
             "Token",
             {
-                "snapshot.$": "States.Hash(States.Format('{} {} {}', $.last.arn, $.table.cut_off,"
+                "snapshot.$": "States.Hash(States.Format('${PipelineName} {} {} {}', $.last.arn, $.table.cut_off,"
                 " States.ArrayGetItem(States.StringSplit($$.State.EnteredTime, ':'), 0)), 'SHA-256')",
-                "start.$": "States.Hash($.last.arn, 'SHA-256')",
+                "start.$": "States.Hash(States.Format('${PipelineName} {}', $.last.arn), 'SHA-256')",
             },
             "$.token",
         )

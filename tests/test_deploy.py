@@ -127,12 +127,12 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
     name = "tapline-ibu-staging"
     text = clients.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"]
     older = json.loads(text)
-    older["Parameters"] = [each for each in older["Parameters"] if each["Name"] != "Seed"]
+    older["Parameters"] = [each for each in older["Parameters"] if each["Name"] != "DistinctBeers"]
     older["Steps"][1]["Arguments"]["HyperParameters"]["seed"] = "7"
     clients.sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=json.dumps(older))
     shown = command(endpoint, "pipelines.run", "--env", "staging", "--dry-run", "--json")
     changes = json.loads(shown.stdout)["changes"]
-    assert {"kind": "added", "name": "parameter Seed", "what": ""} in changes
+    assert {"kind": "added", "name": "parameter DistinctBeers", "what": ""} in changes
     assert [each["name"] for each in changes if each["kind"] == "changed"] == ["step Train"]
     gone = command(endpoint, "pipelines.deploy", "--env", "staging", "--delete", "--data", "--json")
     assert set(json.loads(gone.stdout).values()) == {"deleted"}, gone.stderr

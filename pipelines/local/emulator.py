@@ -5,9 +5,12 @@ SageMaker (`sagemaker`), Firehose's delivery (`delivery`) and Athena's SQL (`ath
 one pinned release, so `check` looks at each of them before anything is patched.
 """
 
+import contextvars
 import importlib
 import importlib.metadata
+import json
 import re
+import threading
 from typing import Any
 
 from pipelines.errors import ENVIRONMENT, ExpectedError
@@ -28,6 +31,11 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_ExecutionError",
         "_dispatch_aws_sdk_json",
         "_resolve_path",
+        "_run_execution",
+        "_executions",
+        "_state_machines",
+        "_add_event",
+        "_emit_execution_status_event",
     ),
     "services.s3": ("_resolve_sse_write_headers", "_buckets", "_get_object_data"),
     "services.athena": ("_run_duckdb", "_start_query_execution", "_executions", "_materialize_table_files"),
@@ -115,3 +123,32 @@ def add_jsonpath_filters() -> None:
         return original(path, data)
 
     stepfunctions._resolve_path = resolve
+
+
+def end_overdue_executions() -> None:
+    """A state machine's own TimeoutSeconds ends its execution as TIMED_OUT; MiniStack knows only that of tasks."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._run_execution
+
+    def time_out(execution: dict[str, Any]) -> None:
+        if execution["status"] != "RUNNING":
+            return
+        execution.update(status="TIMED_OUT", error="States.Timeout", stopDate=stepfunctions.now_iso())
+        stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+        stepfunctions._emit_execution_status_event(execution)
+
+    def run(arn: str) -> None:
+        execution = stepfunctions._executions.get(arn) or {}
+        machine = stepfunctions._state_machines.get(execution.get("stateMachineArn"))
+        seconds = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+        timer = threading.Timer(seconds, contextvars.copy_context().run, (time_out, execution)) if seconds else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            original(arn)
+        finally:
+            if timer:
+                timer.cancel()
+
+    stepfunctions._run_execution = run

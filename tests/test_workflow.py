@@ -1,0 +1,315 @@
+"""The state machine retrain, deployed from the templates and run at the local endpoint through its branches.
+
+The SageMaker Pipeline behind it is a small one of the same name and parameters: what counts here is which runs are
+started, and what is told.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from pipelines import deploy, workflow
+from pipelines.aws import Clients
+from pipelines.parameters import PARAMETERS
+from pipelines.stacks import Environment, Stacks, environment
+from tests.definitions import Project
+
+Document = dict[str, Any]
+PATIENCE_SECONDS = 60
+
+
+class Account:
+    """One environment's stacks with a pipeline of the test's choice, and beers that are put into its table."""
+
+    def __init__(self, clients: Clients, **parameters: str) -> None:
+        self.clients = clients
+        self.name = f"flow{uuid.uuid4().hex[:8]}"
+        dev = environment("dev")
+        names = {"PipelineName": f"tapline-ibu-{self.name}", "ModelPackageGroupName": f"tapline-ibu-{self.name}"}
+        values = {"NewDataState": "DISABLED", **names, **parameters}
+        parts = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **values}}
+        self.stacks = Stacks(clients, Environment(self.name, parts, dev.tags))
+        self.stacks.deploy()
+        self.pipeline = names["PipelineName"]
+        self.machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
+        self.inbox = self._subscribe()
+
+    def _subscribe(self) -> str:
+        queue = self.clients.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        arn = self.clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        topic = self.stacks.output("ingestion", "TopicArn")
+        self.clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+        return str(queue)
+
+    def upsert(self, *steps: Document) -> None:
+        """Put a pipeline of these steps under the environment's name."""
+        definition = {
+            "Version": "2020-12-01",
+            "Parameters": [
+                {"Name": each.name, "Type": each.type, "DefaultValue": each.default} for each in PARAMETERS
+            ],
+            "Steps": list(steps),
+        }
+        request = {"PipelineName": self.pipeline, "PipelineDefinition": json.dumps(definition)}
+        if self.clients.sagemaker.list_pipelines(PipelineNamePrefix=self.pipeline)["PipelineSummaries"]:
+            self.clients.sagemaker.update_pipeline(**request)
+            return
+        role = self.stacks.output("pipelines", "PipelineRoleArn")
+        self.clients.sagemaker.create_pipeline(**request, RoleArn=role, ClientRequestToken=uuid.uuid4().hex)
+
+    def deliver(self, first: int, count: int, stamp: str = "2026-11-20-12-00-00") -> None:
+        """Put an object of `count` beers, ids from `first`, into the cleaned table, named as Firehose names it."""
+        rows = "".join(f"{id_},Beer {id_},5.2,40,1010,1050,20,10,4.4\n" for id_ in range(first, first + count))
+        key = f"cleaned/dt={stamp[:10]}/stream-1-{stamp}-{uuid.uuid4()}.csv"
+        self.clients.s3.put_object(Bucket=self.stacks.output("ingestion", "DataBucket"), Key=key, Body=rows.encode())
+
+    def start(self) -> str:
+        """Start the state machine, as the event of a new object does."""
+        started = self.clients.stepfunctions.start_execution(stateMachineArn=self.machine, input="{}")
+        return str(started["executionArn"])
+
+    def outcome(self, execution: str) -> tuple[str, Document]:
+        """(status, output or {"Error", "Cause"}) of an execution, when it has ended."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            described = self.clients.stepfunctions.describe_execution(executionArn=execution)
+            if described["status"] != "RUNNING":
+                failed = {"Error": described.get("error"), "Cause": described.get("cause")}
+                return described["status"], json.loads(described["output"]) if "output" in described else failed
+            time.sleep(0.05)
+        raise AssertionError(f"{execution} did not end within {PATIENCE_SECONDS} s")
+
+    def run(self) -> tuple[str, Document]:
+        """Start the state machine and wait for its outcome."""
+        return self.outcome(self.start())
+
+    def runs(self) -> list[Document]:
+        """The pipeline's runs, oldest first."""
+        pages = self.clients.sagemaker.get_paginator("list_pipeline_executions").paginate(
+            PipelineName=self.pipeline, SortOrder="Ascending"
+        )
+        return [each for page in pages for each in page["PipelineExecutionSummaries"]]
+
+    def parameters(self, run: Document) -> dict[str, str]:
+        """The parameters of a run."""
+        listed = self.clients.sagemaker.list_pipeline_parameters_for_execution(
+            PipelineExecutionArn=run["PipelineExecutionArn"]
+        )
+        return {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
+
+    def told(self) -> list[tuple[str, str]]:
+        """(subject, message) of what was published to the topic since the last look."""
+        found = []
+        while messages := self.clients.sqs.receive_message(
+            QueueUrl=self.inbox, MaxNumberOfMessages=10, WaitTimeSeconds=0
+        ).get("Messages"):
+            for message in messages:
+                body = json.loads(message["Body"])
+                found.append((body["Subject"], body["Message"]))
+                self.clients.sqs.delete_message(QueueUrl=self.inbox, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def remove(self) -> None:
+        """Delete everything."""
+        deploy.delete(self.stacks, data=True, unprotect=False, say=lambda part, outcome: None)
+
+
+GOOD: Document = {
+    "Name": "CheckQuality",
+    "Type": "Condition",
+    "Arguments": {
+        "Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}],
+        "IfSteps": [],
+        "ElseSteps": [],
+    },
+}
+BAD: Document = {"Name": "Reject", "Type": "Fail", "Arguments": {"ErrorMessage": "not good enough"}}
+
+
+@pytest.fixture(scope="module")
+def account(clients: Clients) -> Iterator[Account]:
+    """An environment in which every new beer is worth a run."""
+    made = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def patient(clients: Clients) -> Iterator[Account]:
+    """An environment that waits an hour between runs."""
+    made = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="60")
+    yield made
+    made.remove()
+
+
+def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(1, 30)
+    # A beer that was brewed anew: the newest delivery counts, whichever object is read first.
+    account.deliver(30, 1, stamp="2026-11-20-13-00-00")
+    before = len(account.runs())
+    status, output = account.run()
+    assert (status, output["decision"], output["reason"]) == ("SUCCEEDED", "trained", "30 new beers")
+    assert output["run"] == account.runs()[-1]["PipelineExecutionArn"]
+    given = account.parameters(account.runs()[-1])
+    assert (given["CutOff"], given["DistinctBeers"]) == ("2026-11-20-13-00-00", "30")
+    bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
+    assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 1
+    assert account.told() == [
+        (
+            "Tapline: a new model waits for approval",
+            f"The run {output['run']} has registered a model. See and approve it: python -m pipelines.registry list",
+        )
+    ]
+    assert account.run() == (
+        "SUCCEEDED",
+        {
+            "decision": "skipped",
+            "reason": "too few new beers: 0 since the last successful run, 1 are asked for",
+        },
+    )
+    assert len(account.runs()) == before + 1
+
+
+def test_a_run_that_fails_is_told_with_its_first_failed_step_and_reason(account: Account) -> None:
+    account.upsert(BAD)
+    account.deliver(100, 5)
+    status, failed = account.run()
+    run = account.runs()[-1]["PipelineExecutionArn"]
+    assert (status, failed) == ("FAILED", {"Error": "RunFailed", "Cause": f"Reject: not good enough ({run})"})
+    assert account.told() == [("Tapline: retrain failed", f"RunFailed: Reject: not good enough ({run})")]
+    # A failed run knew nothing: its beers still count as new, so the next event tries again.
+    account.upsert(GOOD)
+    assert account.run()[1]["decision"] == "trained"
+    account.told()
+
+
+def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Account) -> None:
+    project = Project(account.clients)
+    account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
+    account.deliver(200, 5)
+    first = account.start()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    before = len(account.runs())
+    while len(account.runs()) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run = account.runs()[-1]["PipelineExecutionArn"]
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": f"a run is under way: {run}"})
+    account.clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken=uuid.uuid4().hex)
+    assert account.outcome(first) == ("FAILED", {"Error": "RunStopped", "Cause": f"The run {run} ended as Stopped."})
+    assert account.told() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
+
+
+def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(300, 5)
+    before = len(account.runs())
+    with ThreadPoolExecutor(50) as pool:
+        executions = list(pool.map(lambda _: account.start(), range(50)))
+    outcomes = [account.outcome(each) for each in executions]
+    assert {status for status, _ in outcomes} == {"SUCCEEDED"}
+    assert {output["decision"] for _, output in outcomes} <= {"trained", "skipped"}
+    assert len(account.runs()) == before + 1
+    account.told()
+
+
+def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(400, 5)
+    before = len(account.runs())
+    bucket = account.stacks.output("artifacts", "ArtifactBucket")
+    database = account.stacks.output("ingestion", "GlueDatabase")
+    table = account.clients.glue.get_table(DatabaseName=database, Name="beers")["Table"]
+    account.clients.glue.delete_table(DatabaseName=database, Name="beers")
+    try:
+        status, failed = account.run()
+        assert (status, failed["Error"]) == ("FAILED", "States.TaskFailed")
+        assert failed["Cause"].startswith("TABLE_NOT_FOUND")
+        assert len(account.runs()) == before
+        assert account.told()[0][0] == "Tapline: retrain failed"
+    finally:
+        kept = ("Name", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters")
+        account.clients.glue.create_table(DatabaseName=database, TableInput={key: table[key] for key in kept})
+    assert account.run()[1]["decision"] == "trained"
+    assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix="snapshots/")["KeyCount"] >= 1
+    account.told()
+
+
+def test_a_missing_pipeline_is_told_and_nothing_is_left_behind(account: Account) -> None:
+    account.clients.sagemaker.delete_pipeline(PipelineName=account.pipeline)
+    status, failed = account.run()
+    assert (status, failed["Error"]) == ("FAILED", "SageMaker.ResourceNotFound")
+    assert "does not exist" in failed["Cause"]
+    assert account.told()[0][0] == "Tapline: retrain failed"
+
+
+def test_a_run_too_soon_after_the_last_is_skipped(patient: Account) -> None:
+    patient.upsert(GOOD)
+    patient.deliver(1, 30)
+    assert patient.run()[1]["decision"] == "trained"
+    patient.deliver(31, 30)
+    assert patient.run() == (
+        "SUCCEEDED",
+        {"decision": "skipped", "reason": "too soon: 0 minutes since the last run, 60 are asked for"},
+    )
+
+
+def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
+    account.upsert(GOOD)
+    account.deliver(1, 3)
+    assert account.run()[1]["decision"] == "trained"
+    none = f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/champion/none/"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == none
+    container = {"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+    for approval in ("Approved", "Rejected"):
+        clients.sagemaker.create_model_package(
+            ModelPackageGroupName=account.pipeline,
+            ModelApprovalStatus=approval,
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        )
+    account.deliver(10, 3)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == "s3://bucket/model.tar.gz"
+    account.remove()
+
+
+def test_a_new_object_starts_it_and_objects_elsewhere_do_not(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0", NewDataState="ENABLED")
+    account.upsert(GOOD)
+    data = account.stacks.output("ingestion", "DataBucket")
+    for key in ("raw/dt=2026-11-20/x.json.gz", "errors/cleaned/processing-failed/dt=2026-11-20/x"):
+        clients.s3.put_object(Bucket=data, Key=key, Body=b"{}")
+    account.deliver(1, 3)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not account.runs() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    executions = clients.stepfunctions.list_executions(stateMachineArn=account.machine)["executions"]
+    assert len(executions) == 1
+    assert account.outcome(executions[0]["executionArn"])[1]["decision"] == "trained"
+    assert len(account.runs()) == 1
+    account.remove()
+
+
+def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clients: Clients) -> None:
+    project = Project(clients)
+    account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
+    account.deliver(500, 5)
+    definition = json.loads(clients.stepfunctions.describe_state_machine(stateMachineArn=account.machine)["definition"])
+    assert definition["TimeoutSeconds"] == 6 * workflow.HOUR
+    machine = clients.stepfunctions.create_state_machine(
+        name=f"hasty-{account.name}",
+        definition=json.dumps({**definition, "TimeoutSeconds": 2}),
+        roleArn="arn:aws:iam::000000000000:role/x",
+    )["stateMachineArn"]
+    execution = clients.stepfunctions.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+    assert account.outcome(execution) == ("TIMED_OUT", {"Error": "States.Timeout", "Cause": None})
