@@ -241,6 +241,7 @@ def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> N
 
 
 def test_a_missing_pipeline_is_told_and_nothing_is_left_behind(account: Account) -> None:
+    account.upsert(GOOD)
     account.clients.sagemaker.delete_pipeline(PipelineName=account.pipeline)
     status, failed = account.run()
     assert (status, failed["Error"]) == ("FAILED", "SageMaker.ResourceNotFound")
