@@ -14,8 +14,8 @@ MOST_ROWS = 500  # Importance is measured on so many test beers at most.
 # Inputs that say nearly the same are shuffled together: either of them alone would betray the other.
 TOGETHER = {
     "strength (abv)": ("abv",),
-    "gravities (target_og, target_fg)": ("target_og", "target_fg"),
-    "colour (ebc, srm)": ("ebc", "srm"),
+    "gravities (og and fg)": ("target_og", "target_fg"),
+    "colour (ebc and srm)": ("ebc", "srm"),
     "acidity (ph)": ("ph",),
     "style words (name)": ("name",),
 }

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 FILES = frozenset({"model.json", "model.npz", "oof.csv", "code/inference.py", "code/features.py", "code/forest.py"})
 FOLDERS = frozenset({".", "code"})
+CARD = ("sha256", "classes", "interval", "metrics", "profile", "hyperparameters", "versions")  # Read from model.json.
 LARGEST = 512 * 2**20  # Bytes of the whole archive when decompressed.
 AT_ONCE = 5_000  # Instances per request, below what inference.py accepts.
 
@@ -83,6 +84,9 @@ def load(path: Path, scratch: Path) -> Served:
             code = importlib.import_module("inference")
         model = code.model_fn(str(scratch))
         card = json.loads(files["model.json"])
+        missing = [name for name in CARD if not card.get(name)]
+        if missing:
+            raise KeyError(*missing)
         families = frozenset(line.split(",")[1] for line in files["oof.csv"].decode().splitlines()[1:])
     except Exception as error:  # Whatever the artifact's own code raises, it makes the artifact a broken one.
         raise BrokenArtifact(f"{type(error).__name__}: {error}") from error

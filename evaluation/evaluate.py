@@ -14,6 +14,10 @@ The gate's two figures are always finite:
   interval over recipe families: a gain within the noise of so many test beers does not count;
 - champion_loss: the part by which the error is above the champion's on the same beers; 0 without a champion.
 
+evaluation.json has, besides `gate` (its two figures, the thresholds, `passed` 0 or 1 and a `reason`), SageMaker's
+`regression_metrics` and `multiclass_classification_metrics` of the candidate; `candidate`, `champion` (or null) and
+`baseline`, each figure with its 90 % interval; and what stands behind them: see analysis.py. Figures are in IBU.
+
 Exit codes: 0 evaluated, whatever the verdict; 1 the candidate or the data is unusable; 2 wrong usage.
 """
 
@@ -33,6 +37,14 @@ from bootstrap import classification, draws, figure, figures, regression, relati
 from gate import judge
 from report import render
 
+INPUTS = {
+    "model": "the candidate's model.tar.gz",
+    "champion": "the approved model's model.tar.gz; anything else is no champion",
+    "train": "training beers",
+    "validation": "validation beers, whose figures the candidate brings along",
+    "test": "test beers",
+    "quality": "quality.json and manifest.json",
+}
 REGRESSION = ("mae", "mse", "rmse", "r2", "median_absolute_error")
 CLASSIFICATION = ("accuracy", "macro_f1")
 
@@ -73,62 +85,60 @@ def ask(model: Served, beers: Beers) -> dict[str, np.ndarray]:
     return answers
 
 
-class Champion(NamedTuple):
-    """The approved model and what it says of the test beers."""
+def load_candidate(folder: Path, scratch: Path) -> Served:
+    """The candidate, in working order. Raises Unusable or BrokenArtifact."""
+    archive = find_archive(folder)
+    if archive is None:
+        raise Unusable("there is no model.tar.gz", str(folder), "run the training step again")
+    return load(archive, scratch)
 
-    served: Served
-    predicted: np.ndarray
 
-
-def ask_champion(folder: Path, scratch: Path, test: Beers) -> tuple[Champion | None, str]:
-    """The champion, if there is one that works, and a sentence about it. A broken one blocks nobody."""
+def load_champion(folder: Path, scratch: Path, test: Beers) -> tuple[Served | None, str]:
+    """The champion if it can be compared with, and a sentence about it. A broken one blocks nobody."""
     archive = find_archive(folder)
     if archive is None:
         return None, "There is no champion yet."
     try:
-        served = load(archive, scratch)
-        return Champion(served, ask(served, test)["ibu"]), "The champion was asked about the same beers."
+        champion = load(archive, scratch)
+        ask(champion, test)
     except (UnsafeArtifact, BrokenArtifact) as error:
         return None, f"The champion cannot be asked and is left out: {error}"
+    if champion.families.issuperset(test.families):
+        return None, "The champion has trained on every test recipe, so it is left out."
+    return champion, "The champion was asked about the same beers."
 
 
-def compare(
-    champion: Champion, predicted: np.ndarray, test: Beers, classes: Sequence[Any], seed: int
-) -> dict[str, Any]:
+def compare(champion: Served, predicted: np.ndarray, test: Beers, classes: Sequence[Any], seed: int) -> dict[str, Any]:
     """The champion's figures on the test beers it has not trained on, and the candidate's loss against it there."""
-    unseen = [row for row, family in enumerate(test.families) if family not in champion.served.families]
-    rows = unseen or list(range(len(test.ids)))
+    rows = [row for row, family in enumerate(test.families) if family not in champion.families]
     common = test.select(rows)
-    theirs = measure(common, champion.predicted[rows], classes, seed)
+    theirs = measure(common, ask(champion, common)["ibu"], classes, seed)
     mine = measure(common, predicted[rows], classes, seed)
     return theirs.figures | {
         "loss": figure(relative(mine.mae - theirs.mae, theirs.mae)),
         "n": len(rows),
-        "trained_on_by_champion": len(test.ids) - len(unseen),
-        "model_sha256": champion.served.card["sha256"],
+        "trained_on_by_champion": len(test.ids) - len(rows),
+        "model_sha256": champion.card["sha256"],
     }
 
 
 def evaluate(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], Beers, dict[str, np.ndarray]]:
     """What evaluation.json holds, and the test beers with the candidate's answers. Raises Unusable."""
     test, train = _beers(arguments.test), _beers(arguments.train)
-    archive = find_archive(arguments.model)
-    if archive is None:
-        raise Unusable("there is no model.tar.gz", str(arguments.model), "run the training step again")
     try:
-        candidate = load(archive, scratch / "candidate")
+        candidate = load_candidate(arguments.model, scratch / "candidate")
         answers = ask(candidate, test)
-        importance = permutation_importance(candidate, test, arguments.seed)
+        account = _account(candidate, answers, train, test, arguments)
     except (UnsafeArtifact, BrokenArtifact) as error:
-        raise Unusable(f"the candidate is unusable: {error}", str(archive), "run the training step again") from None
-    champion, about_champion = ask_champion(arguments.champion, scratch / "champion", test)
+        what = f"the candidate is unusable: {error}"
+        raise Unusable(what, str(arguments.model), "run the training step again") from None
+    champion, about_champion = load_champion(arguments.champion, scratch / "champion", test)
 
-    classes, seed = candidate.card["classes"], arguments.seed
-    median = float(np.median(train.label))
-    mine = measure(test, answers["ibu"], classes, seed)
-    baseline = measure(test, np.full(len(test.ids), median), classes, seed)
+    classes, median = candidate.card["classes"], float(np.median(train.label))
+    mine = measure(test, answers["ibu"], classes, arguments.seed)
+    baseline = measure(test, np.full(len(test.ids), median), classes, arguments.seed)
     gain = figure(relative(baseline.mae - mine.mae, baseline.mae))
-    comparison = compare(champion, answers["ibu"], test, classes, seed) if champion else None
+    comparison = compare(champion, answers["ibu"], test, classes, arguments.seed) if champion else None
     loss = comparison["loss"] if comparison else None
     leaked = sum(family in candidate.families for family in test.families)
     evaluation = {
@@ -140,20 +150,27 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, An
         "champion": comparison,
         "about_champion": about_champion,
         "baseline": baseline.figures | {"label_median": median},
+        "drift": drift(champion.card["profile"], train) if champion else {},
+    }
+    return evaluation | account, test, answers
+
+
+def _account(
+    candidate: Served, answers: dict[str, np.ndarray], train: Beers, test: Beers, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Everything of evaluation.json that is about the candidate alone."""
+    classes, metrics = candidate.card["classes"], candidate.card["metrics"]
+    return {
         "test": {"n": len(test.ids), "families": len(set(test.families))},
+        "validation": metrics.get("validation", {}),
+        "cross_validation": {"grouped": metrics["cv_families"], "ungrouped": metrics["cv_beers"]},
         "intervals": calibration(test, answers, candidate.card["interval"]["level"]),
-        "cross_validation": {
-            "grouped": candidate.card["metrics"]["cv_families"],
-            "ungrouped": candidate.card["metrics"]["cv_beers"],
-        },
-        "slices": slices(test, answers, median, classes),
-        "importance": importance,
+        "slices": slices(test, answers, float(np.median(train.label)), classes),
+        "importance": permutation_importance(candidate, test, arguments.seed),
         "worst": worst(test, answers),
-        "drift": drift(champion.served.card["profile"], train) if champion else {},
         "quality": _object(arguments.quality / "quality.json"),
         "lineage": _lineage(arguments, candidate),
     }
-    return evaluation, test, answers
 
 
 def _statistics(measured: Measured, names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -196,8 +213,8 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     """The command line; exits with 2 on wrong usage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     base = Path("/opt/ml/processing")
-    for name in ("model", "champion", "train", "validation", "test", "quality"):
-        parser.add_argument(f"--{name}", type=Path, default=base / "input" / name, help=f"folder of {name}")
+    for name, content in INPUTS.items():
+        parser.add_argument(f"--{name}", type=Path, default=base / "input" / name, help=f"folder of {content}")
     parser.add_argument("--output", type=Path, default=base / "output/evaluation", help="folder for the results")
     parser.add_argument("--min-relative-gain", type=float, default=0.1, help="gain over the median that is asked for")
     parser.add_argument("--max-champion-loss", type=float, default=0.05, help="loss against the champion allowed")

@@ -28,17 +28,17 @@ def judge(
     elif not gain:
         reason = "The error cannot be compared with the median's: one of them is not a finite number above 0."
     else:
-        certain = f"The error is {_percent(gain['value'])} below the median's, {_percent(relative_gain)} beyond noise"
+        found = f"The error is {_percent(gain['value'])} below the median's ({_percent(relative_gain)} beyond noise)"
         if not enough:
-            reason = f"{certain}: less than the {_percent(min_relative_gain)} asked for."
+            reason = f"{found}: less than the {_percent(min_relative_gain)} asked for."
         elif loss is None:
-            reason = f"{certain}; there is no champion to compare with."
+            reason = f"{found}; there is no champion to compare with."
         elif not loss:
-            reason = f"{certain}, but it cannot be compared with the champion's."
+            reason = f"{found}, but it cannot be compared with the champion's."
         elif not harmless:
-            reason = f"{certain}, but {_against(champion_loss)}: {_percent(max_champion_loss)} is allowed."
+            reason = f"{found}, but {_against(champion_loss)}: {_percent(max_champion_loss)} is allowed."
         else:
-            reason = f"{certain}; {_against(champion_loss)}."
+            reason = f"{found}; {_against(champion_loss)}."
     return {
         "relative_gain": relative_gain,
         "champion_loss": champion_loss,

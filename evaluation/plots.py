@@ -5,10 +5,10 @@ from html import escape
 from math import ceil, floor, log10, sqrt
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
-NAMES, NOTES, ROW = 225, 60, 34  # Of bar plots: widths of the names and the notes, height of a row.
-IBU_TICKS = (0, 5, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)
+WIDTH, HEIGHT = 480, 330
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 44
+NAMES, NOTES, ROW = 200, 48, 32  # Of bar plots: widths of the names and the notes, height of a row.
+IBU_TICKS = (0, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)
 
 
 class Point(NamedTuple):
@@ -33,13 +33,13 @@ class Bar(NamedTuple):
 
 def scatter(points: Sequence[Point], description: str) -> str:
     """Predicted against actual bitterness on square-root axes, with every beer's interval and name on hover."""
-    top = max((max(point.truth, point.high) for point in points), default=1.0) or 1.0
+    top = max([end for point in points for end in (point.truth, point.predicted, point.high)], default=0) or 1.0
 
     def x(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * sqrt(value / top)
+        return LEFT + (WIDTH - LEFT - RIGHT) * sqrt(max(value, 0) / top)
 
     def y(value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * sqrt(value / top)
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * sqrt(max(value, 0) / top)
 
     ticks = [tick for tick in IBU_TICKS if tick <= top]
     parts = [_vertical(x(tick), f"{tick}") + _horizontal(y(tick), f"{tick}") for tick in ticks]
@@ -75,7 +75,8 @@ def histogram(values: Sequence[float], description: str, axis: str, step: float 
         )
     for position in range(0, len(counts) + 1, 4):
         edge = {0: "less", len(counts): "more"}.get(position, f"{(position - reach) * step:g}")
-        parts.append(_text(LEFT + position * slot, HEIGHT - BOTTOM + 18, edge, "middle"))
+        anchor = {0: "start", len(counts): "end"}.get(position, "middle")
+        parts.append(_text(LEFT + position * slot, HEIGHT - BOTTOM + 18, edge, anchor))
     middle = LEFT + reach * slot
     parts.append(_line(middle, TOP, middle, HEIGHT - BOTTOM, "diagonal"))
     return _figure(parts, HEIGHT, description, axis, "beers")
@@ -83,7 +84,7 @@ def histogram(values: Sequence[float], description: str, axis: str, step: float 
 
 def bars(rows: Sequence[Bar], description: str, axis: str, least: float = 0) -> str:
     """Horizontal bars from 0, one per row, on an axis that reaches `least` at least."""
-    ends: list[float] = [end for row in rows for end in (0, row.value, row.mark or 0, *(row.whisker or ()))]
+    ends: list[float] = [0, *(end for row in rows for end in (row.value, row.mark or 0, *(row.whisker or ())))]
     low, high = min(ends), max([*ends, least]) or 1.0
     height = TOP + ROW * len(rows) + BOTTOM
 

@@ -45,7 +45,8 @@ p { margin: 0 0 10px; }
 .card.wide { grid-column: 1 / -1; }
 figure { margin: 0; }
 .scroll { overflow-x: auto; }
-.scroll > * { min-width: 480px; }
+.scroll > table { min-width: 470px; }
+.scroll > svg { min-width: 400px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
@@ -110,8 +111,13 @@ def _metrics(evaluation: Mapping[str, Any]) -> str:
     note = f" {seen} test beers of recipes the champion has trained on are left out of its figures." if seen else ""
     return _table(["", "Candidate", "Champion", "Median of the labels"], rows) + (
         '<p class="soft">Small: 90 % intervals by bootstrap over recipes. '
-        f"{escape(evaluation['about_champion'])}{note}</p>"
+        f"{escape(evaluation['about_champion'])}{note}{_validation(evaluation)}</p>"
     )
+
+
+def _validation(evaluation: Mapping[str, Any]) -> str:
+    error = evaluation["validation"].get("mae")
+    return "" if error is None else f" On the validation beers the candidate's MAE is {error:.1f} IBU."
 
 
 def _scatter(test: Beers, answers: Mapping[str, np.ndarray]) -> str:

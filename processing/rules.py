@@ -46,9 +46,9 @@ class Verdict(NamedTuple):
 
 
 def identity(row: Mapping[str, object]) -> int | None:
-    """The beer's id, or None when the row has no whole number there."""
+    """The beer's id, or None when the row has no whole number from 1 there."""
     value = number(row.get("id"))
-    return int(value) if value is not None and value.is_integer() else None
+    return int(value) if value is not None and value.is_integer() and 1 <= value < 2**53 else None
 
 
 def number(value: object) -> float | None:

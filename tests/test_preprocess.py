@@ -178,7 +178,7 @@ def test_rows_are_read_from_every_form_the_table_has(tmp_path: Path) -> None:
 def test_what_is_not_data_is_not_read(tmp_path: Path) -> None:
     for name in ("_SUCCESS", ".beers.csv.crc", "preprocess.py", "20261120.csv.metadata"):
         (tmp_path / name).write_text("nothing to see here\n")
-    (tmp_path / "empty.csv").touch()
+    (tmp_path / "empty.parquet").touch()
     assert list(rows.read_rows(tmp_path)) == []
 
 

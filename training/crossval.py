@@ -70,7 +70,7 @@ def out_of_fold(
     scores = np.maximum(quarters[:, 0] - label, label - quarters[:, 2])
     bounds = np.empty((3, len(label)))
     for number in range(fold.max() + 1):
-        # A fold's intervals rest on the other folds' errors, so that the coverage found is an honest one.
+        # A fold's intervals rest on the errors of the other folds: its own would make the coverage come out as wished.
         inside = fold == number
         bounds[:, inside] = interval(quarters[inside], conformal_offset(scores[~inside]))
     return OutOfFold(fold, bounds[0], bounds[1], bounds[2], baseline, scores)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from features import FEATURES, INPUTS, RANGES, feature_matrix, fill
-from forest import Forest, from_bytes, predict_trees
+from forest import BrokenForest, Forest, from_bytes, predict_trees
 
 FORMAT = 1
 MOST_ROWS = 10_000
@@ -70,7 +70,7 @@ def model_fn(model_dir: str) -> Model:
             raise BrokenModel("the model was trained on other features than features.py makes")
         medians = np.array([card["medians"][name] for name in FEATURES], dtype=float)
         return Model(from_bytes(content, len(FEATURES)), medians, card)
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, BrokenForest) as error:
         raise BrokenModel(f"{folder} holds no model: {error!r}") from None
 
 

@@ -17,7 +17,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,8 @@ def read_beers(folder: Path) -> pd.DataFrame:
     wanted = ["id", "ibu", "family", *INPUTS]
     parts = []
     for path in sorted(folder.glob("*.csv")):
-        part = pd.read_csv(
-            path,
-            dtype={"name": str, "family": str},
-            keep_default_na=False,
-            na_values=[""],
-        )
+        # Only what is empty is missing: a beer may well be called NA.
+        part = pd.read_csv(path, dtype={"name": str, "family": str}, keep_default_na=False, na_values=[""])
         missing = [column for column in wanted if column not in part]
         if missing:
             raise Unusable(f"no column {', '.join(missing)}", str(path), "run the processing step again")
@@ -143,36 +139,47 @@ def out_of_fold_table(beers: pd.DataFrame, result: OutOfFold) -> str:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Reads, cross-validates, fits, writes the model folder and prints the metrics."""
+    """Reads, cross-validates, fits, writes the model folder and prints the metrics. Raises Unusable."""
     beers, validation = read_beers(arguments.train), read_beers(arguments.validation)
     check_usable(beers, arguments.folds, str(arguments.train))
     settings = Settings(**{name: getattr(arguments, name) for name in Settings._fields})
     matrix, label = feature_matrix(columns_of(beers)), beers["ibu"].to_numpy(dtype=float)
 
+    # Hashed, so that neighbours in the catalogue do not share a fold by their numbers.
+    single = [hashlib.sha256(str(key).encode()).hexdigest() for key in beers["id"]]
     grouped = out_of_fold(matrix, label, beers["family"].tolist(), arguments.folds, settings)
-    names = [hashlib.sha256(str(key).encode()).hexdigest() for key in beers["id"]]
-    ungrouped = out_of_fold(matrix, label, names, arguments.folds, settings)
+    ungrouped = out_of_fold(matrix, label, single, arguments.folds, settings)
     medians = np.nanmedian(matrix, axis=0)
     forest = fit_forest(fill(matrix, medians), label, settings)
-    content = to_bytes(forest)
 
-    metrics = {
+    card = describe(beers, medians, conformal_offset(grouped.scores))
+    card["hyperparameters"] = settings._asdict() | {"folds": arguments.folds}
+    card["beers"] = {"train": len(beers), "validation": len(validation), "families": beers["family"].nunique()}
+    card["metrics"] = {
         "cv_families": cross_validation_metrics(label, grouped, beers["family"].nunique()),
         "cv_beers": cross_validation_metrics(label, ungrouped, len(beers)),
     }
-    card: dict[str, Any] = {
+    model = Model(forest, medians, card)
+    for side, members in (("train", beers), ("validation", validation)):
+        if len(members):
+            estimates, _, _ = estimate(columns_of(members), model)
+            card["metrics"][side] = regression_metrics(members["ibu"].to_numpy(dtype=float), estimates)
+    write_model(arguments.model_dir, model, out_of_fold_table(beers, grouped))
+    arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
+    (arguments.output_data_dir / "metrics.json").write_text(_json(card["metrics"]))
+    report(card["metrics"])
+
+
+def describe(beers: pd.DataFrame, medians: np.ndarray, offset: float) -> dict[str, Any]:
+    """What serving and comparing need to know besides the forest, as model.json holds it."""
+    return {
         "format": FORMAT,
-        "sha256": hashlib.sha256(content).hexdigest(),
         "features": list(FEATURES),
         "medians": dict(zip(FEATURES, medians.tolist(), strict=True)),
         "target": "log(1 + ibu)",
         "aggregate": "median of the trees",
         "classes": list(CLASSES),
-        "interval": {"level": LEVEL, "quartiles": True, "offset": conformal_offset(grouped.scores)},
-        "label_median": float(np.median(label)),
-        "hyperparameters": settings._asdict() | {"folds": arguments.folds},
-        "beers": {"train": len(beers), "validation": len(validation), "families": beers["family"].nunique()},
-        "metrics": metrics,
+        "interval": {"level": LEVEL, "offset": offset},
         "profile": profile(beers),
         "versions": {
             "python": platform.python_version(),
@@ -180,15 +187,6 @@ def train(arguments: argparse.Namespace) -> None:
             "scikit-learn": sklearn.__version__,
         },
     }
-    model = Model(forest, medians, card)
-    for side, members in (("train", beers), ("validation", validation)):
-        if len(members):
-            estimates, _, _ = estimate(columns_of(members), model)
-            metrics[side] = regression_metrics(members["ibu"].to_numpy(dtype=float), estimates)
-    write_model(arguments.model_dir, card, content, out_of_fold_table(beers, grouped))
-    arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
-    (arguments.output_data_dir / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    report(metrics)
 
 
 def check_usable(beers: pd.DataFrame, folds: int, where: str) -> None:
@@ -203,15 +201,20 @@ def check_usable(beers: pd.DataFrame, folds: int, where: str) -> None:
         raise Unusable(f"no beer has a value for {', '.join(empty)}", where, "run the processing step again")
 
 
-def write_model(folder: Path, card: Mapping[str, Any], content: bytes, out_of_fold: str) -> None:
-    """Writes the four parts of the model folder."""
+def write_model(folder: Path, model: Model, out_of_fold: str) -> None:
+    """Writes the model folder; model.json vouches for model.npz with its SHA-256."""
+    content = to_bytes(model.forest)
     code = folder / "code"
     code.mkdir(parents=True, exist_ok=True)
     (folder / "model.npz").write_bytes(content)
-    (folder / "model.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
+    (folder / "model.json").write_text(_json(model.card | {"sha256": hashlib.sha256(content).hexdigest()}))
     (folder / "oof.csv").write_text(out_of_fold)
     for name in SERVED:
         shutil.copyfile(Path(__file__).with_name(name), code / name)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def report(metrics: Mapping[str, Mapping[str, float]]) -> None:
@@ -225,19 +228,40 @@ def report(metrics: Mapping[str, Mapping[str, float]]) -> None:
 def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     """The command line; exits with 2 on wrong usage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    given = os.environ.get
-    data = "/opt/ml/input/data"
-    parser.add_argument("--train", type=Path, default=Path(given("SM_CHANNEL_TRAIN", f"{data}/train")))
-    parser.add_argument("--validation", type=Path, default=Path(given("SM_CHANNEL_VALIDATION", f"{data}/validation")))
-    parser.add_argument("--model-dir", type=Path, default=Path(given("SM_MODEL_DIR", "/opt/ml/model")))
-    output = Path(given("SM_OUTPUT_DATA_DIR", "/opt/ml/output/data"))
-    parser.add_argument("--output-data-dir", type=Path, default=output, help="folder for metrics.json")
-    parser.add_argument("--n-estimators", type=int, default=200, help="trees")
-    parser.add_argument("--max-features", type=float, default=0.6, help="share of the features tried at each split")
-    parser.add_argument("--min-samples-leaf", type=int, default=1, help="beers in a leaf at least")
-    parser.add_argument("--seed", type=int, default=0, help="of the forest's random numbers")
-    parser.add_argument("--folds", type=int, default=10, help="of the cross-validation")
+    folders = (
+        ("--train", "SM_CHANNEL_TRAIN", "/opt/ml/input/data/train", "folder of training beers"),
+        (
+            "--validation",
+            "SM_CHANNEL_VALIDATION",
+            "/opt/ml/input/data/validation",
+            "folder of validation beers, if any",
+        ),
+        ("--model-dir", "SM_MODEL_DIR", "/opt/ml/model", "folder for the model"),
+        ("--output-data-dir", "SM_OUTPUT_DATA_DIR", "/opt/ml/output/data", "folder for metrics.json"),
+    )
+    for flag, variable, usual, text in folders:
+        parser.add_argument(flag, type=Path, default=Path(os.environ.get(variable, usual)), help=text)
+    parser.add_argument("--n-estimators", type=_whole(1), default=200, help="trees")
+    parser.add_argument("--max-features", type=_share, default=0.6, help="share of the features tried at each split")
+    parser.add_argument("--min-samples-leaf", type=_whole(1), default=1, help="beers in a leaf at least")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="of the forest's random numbers")
+    parser.add_argument("--folds", type=_whole(2), default=10, help="of the cross-validation")
     return parser.parse_args(values)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not least <= int(text) < 2**32:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least}")
+        return int(text)
+
+    return whole
+
+
+def _share(text: str) -> float:
+    if not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return float(text)
 
 
 def main(values: list[str] | None = None) -> int:

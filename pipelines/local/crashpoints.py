@@ -21,6 +21,7 @@ NAMES = (
     "step-finished",
     "execution-finishing",
     "state-saving",
+    "state-replacing",
 )
 _passed = itertools.count(1)
 

@@ -168,11 +168,10 @@ def stop(workspace: Workspace) -> bool:
 
 
 def _is_ours(pid: int, workspace: Workspace) -> bool:
-    """Whether the lock is held; a process id alone may have been given to somebody else since."""
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
+    """Whether this process holds the lock; a process id alone may have been given to somebody else since."""
+    with contextlib.suppress(OSError, ValueError):
+        if int(workspace.lock.read_text() or 0) != pid:
+            return False
     try:
         refuse_if_held(workspace)
     except ExpectedError:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipelines.errors import CONFLICT, ENVIRONMENT, ExpectedError, exit_code
+from pipelines.local import durable
 from pipelines.local.workspace import FORMAT, Workspace
 
 REGION = "us-east-1"
@@ -63,6 +64,10 @@ def lock(workspace: Workspace) -> IO[str]:
             hint=f"python -m pipelines.local down --workspace {workspace.root}, or use another --workspace",
             code=CONFLICT,
         ) from error
+    # Says which process holds it: the number in endpoint.json may be another process's by now.
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
     return handle
 
 
@@ -94,8 +99,13 @@ def preferred_port(workspace: Workspace) -> int:
 
 def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: bool) -> None:
     """Run the endpoint until SIGTERM, SIGINT or, with follow_parent, the end of standard input."""
+    workspace.create()
     held = lock(workspace)
     workspace.prepare()
+    durable.finish_replacing(workspace.state)
+    mended = durable.mend_objects(workspace.objects)
+    if mended:
+        print(f"{mended} objects were being written when the endpoint was killed", file=sys.stderr)
     listener = listen(port or preferred_port(workspace))
     port = listener.getsockname()[1]
     os.environ.update(environment(workspace, port, time_scale))
@@ -104,6 +114,7 @@ def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: boo
     from pipelines.local.parts import Parts
 
     parts = Parts(workspace, time_scale)
+    durable.refuse_unsaved()
     try:
         asyncio.run(_run(parts, listener, workspace, follow_parent))
     finally:
@@ -129,10 +140,17 @@ async def _run(parts: Any, listener: socket.socket, workspace: Workspace, follow
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.2
     config.shutdown_timeout = 5
-    server = asyncio.create_task(hypercorn_serve(parts.app, config, shutdown_trigger=stop.wait))
+    saver = durable.Saver(parts.app, workspace.state)
+
+    async def stopped() -> None:
+        await stop.wait()
+        await asyncio.to_thread(saver.close)
+
+    server = asyncio.create_task(hypercorn_serve(saver, config, shutdown_trigger=stopped))
     port = listener.getsockname()[1]
     await _answers(port, server)
     parts.start()
+    saver.start()
     endpoint = {
         "format": FORMAT,
         "pid": os.getpid(),

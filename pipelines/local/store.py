@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import ENVIRONMENT, ExpectedError
+
 Document = dict[str, Any]
 
 SCHEMA = """
@@ -26,15 +28,24 @@ CREATE TABLE IF NOT EXISTS document (
 
 
 class Store:
-    """Documents by kind and key; safe to use from many threads of one process."""
+    """Documents by kind and key; safe to use from many threads of one process.
+
+    Opening a file that is damaged or cannot be used raises ExpectedError.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        # WAL keeps a committed change through a killed process; only a power cut could take the last ones.
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(SCHEMA)
+        try:
+            # WAL keeps a committed change through a killed process; only a power cut could take the last ones.
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute(SCHEMA)
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise _unusable(path, str(error)) from error
+        if found != "ok":
+            raise _unusable(path, found)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -83,6 +94,16 @@ class Store:
         with self.transaction():
             self._connection.execute("DELETE FROM document WHERE kind = ? AND key = ?", (kind, key))
 
+    def delete_kind(self, kind: str) -> None:
+        """Remove every document of a kind."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM document WHERE kind = ?", (kind,))
+
+    def delete_where(self, kind: str, containing: str) -> None:
+        """Remove the documents of a kind whose key contains a text."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM document WHERE kind = ? AND instr(key, ?)", (kind, containing))
+
     def all(self, kind: str) -> list[Document]:
         """Every document of a kind, oldest first."""
         with self._lock:
@@ -95,3 +116,12 @@ class Store:
         """Remove everything."""
         with self.transaction():
             self._connection.execute("DELETE FROM document")
+
+
+def _unusable(path: Path, why: str) -> ExpectedError:
+    return ExpectedError(
+        f"the database cannot be used: {why}",
+        where=str(path),
+        hint=f"free some space if the disk is full; else begin anew: rm -r {path.parent}",
+        code=ENVIRONMENT,
+    )

@@ -7,6 +7,7 @@ delivery.db     records accepted and not yet delivered          scratch/   tempo
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from pipelines.errors import ENVIRONMENT, ExpectedError
 
 # Raised when a release can no longer read what an older one wrote.
 FORMAT = 1
+# What must at least be free to begin; a run of the whole chain takes about 10 MB.
+PROBE_BYTES = 1 << 20
 
 
 class Workspace:
@@ -39,16 +42,20 @@ class Workspace:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".write-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            try:
+                # Some bytes: an empty file can be made on a full disk.
+                probe.write_bytes(bytes(PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
+            self._check_format()
         except OSError as error:
+            full = error.errno == errno.ENOSPC
             raise ExpectedError(
                 f"the workspace cannot be written: {error.strerror or error}",
                 where=str(self.root),
-                hint="give a folder of your own with --workspace DIR",
+                hint="free some space" if full else "give a folder of your own with --workspace DIR",
                 code=ENVIRONMENT,
             ) from error
-        self._check_format()
 
     def _check_format(self) -> None:
         if not self.marker.exists():
@@ -96,8 +103,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file so that readers see the old or the new one, never a half."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("w") as handle:
-        json.dump(content, handle, indent=2)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as handle:
+            json.dump(content, handle, indent=2)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -27,9 +27,9 @@ KEYS = {
         "InputDataConfig",
     ),
 }
-# ISO 8601: years, months, weeks and days, then hours and minutes. Months before the T, minutes after it.
+# ISO 8601, the P optional as in the SageMaker SDK's own example, T12H. Months before the T, minutes after it.
 DURATION = re.compile(
-    r"P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?", re.IGNORECASE
+    r"P?(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?", re.IGNORECASE
 )
 UNIT_SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60)
 

@@ -27,7 +27,9 @@ def holds(condition: Document, address: str) -> bool:
     if kind == "Or":
         return any(holds(each, f"{address}.Conditions[{index}]") for index, each in enumerate(condition["Conditions"]))
     if kind == "Not":
-        return not holds(condition["Expression"], f"{address}.Expression")
+        # The SDK has written both names in its time.
+        member = "Condition" if "Condition" in condition else "Expression"
+        return not holds(condition[member], f"{address}.{member}")
     if kind == "In":
         wanted = condition["QueryValue"]
         return any(_compare("Equals", wanted, each, address) for each in condition["Values"])

@@ -4,6 +4,7 @@ import functools
 import gzip
 import io
 import os
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,24 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def read_object(bucket: str, key: str) -> bytes:
-    """One object's bytes."""
-    body: bytes = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    """One object's bytes; MissingInput when it is not there."""
+    s3 = client("s3")
+    try:
+        body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket) as error:
+        raise MissingInput(f"There is no object s3://{bucket}/{key}.") from error
     return body
 
 
 def keys_under(uri: str) -> list[str]:
-    """The keys that begin with the address's key, as S3Prefix inputs match them."""
+    """The keys that begin with the address's key, as S3Prefix inputs match them; none in a bucket that is missing."""
     bucket, prefix = split(uri)
-    pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [item["Key"] for answer in pages for item in answer.get("Contents", [])]
+    s3 = client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    try:
+        return [item["Key"] for answer in pages for item in answer.get("Contents", [])]
+    except s3.exceptions.NoSuchBucket:
+        return []
 
 
 def download(uri: str, folder: Path) -> int:
@@ -57,14 +66,16 @@ def download(uri: str, folder: Path) -> int:
         if not target.resolve().is_relative_to(folder.resolve()):
             raise MissingInput(f'The key "{key}" leads out of the input folder.')
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(read_object(bucket, key))
+        with target.open("wb") as handle:
+            shutil.copyfileobj(client("s3").get_object(Bucket=bucket, Key=key)["Body"], handle)
     return len(keys)
 
 
 def upload(folder: Path, uri: str) -> int:
     """Copy every file below `folder` under `uri`; returns their number."""
     bucket, prefix = split(uri)
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    # A link would carry a file of this machine into S3.
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     for path in found:
         key = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}".lstrip("/")
         client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
@@ -78,7 +89,7 @@ def archive(folder: Path) -> bytes:
         gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
             entry.size = path.stat().st_size
             entry.mode = 0o644

@@ -8,6 +8,7 @@ from pipelines.local.sagemaker.execution import Executions
 from pipelines.local.sagemaker.jobs import Jobs
 from pipelines.local.sagemaker.registry import Registry
 from pipelines.local.sagemaker.service import ApiError, Service
+from pipelines.local.sagemaker.starts import Starts
 from pipelines.local.sagemaker.tags import Tags
 from pipelines.local.store import Document, Store
 from pipelines.local.workspace import Workspace
@@ -21,7 +22,8 @@ class SageMaker:
         registry = Registry(self.service)
         jobs = Jobs(self.service, workspace.jobs)
         self.executions = Executions(self.service, jobs, registry, time_scale)
-        Definitions(self.service, self.executions)
+        Definitions(self.service)
+        Starts(self.service, self.executions)
         Tags(self.service)
 
     def install(self) -> None:

@@ -1,7 +1,8 @@
 """The model registry: package groups, versioned packages, and approvals that put events on EventBridge."""
 
 from pipelines.local import shapes
-from pipelines.local.sagemaker import events
+from pipelines.local.crashpoints import crashpoint
+from pipelines.local.sagemaker import events, tokens
 from pipelines.local.sagemaker.service import (
     Service,
     arn,
@@ -75,6 +76,8 @@ class Registry:
             raise validation_error(
                 f"Cannot delete Model Package Group {request['ModelPackageGroupName']}: it has model packages."
             )
+        tokens.forget(self.store, group["ModelPackageGroupArn"])
+        self.store.delete("tags", group["ModelPackageGroupArn"])
         self.store.delete(GROUP, group["ModelPackageGroupArn"])
         return {}
 
@@ -83,8 +86,11 @@ class Registry:
         if "ModelPackageGroupName" not in request:
             raise validation_error("The local SageMaker registers versioned packages only: name a group.")
         group = self._group(request["ModelPackageGroupName"])
-        group_name = group["ModelPackageGroupName"]
+        group_name, token = group["ModelPackageGroupName"], request.get("ClientToken")
         with self.store.transaction():
+            earlier = tokens.remembered(self.store, "CreateModelPackage", group["ModelPackageGroupArn"], token)
+            if earlier:
+                return earlier
             version = self.store.change(GROUP, group["ModelPackageGroupArn"], _next_version)["LastVersion"]
             package_arn = arn(f"{PACKAGE}/{group_name}/{version}")
             time = now()
@@ -100,8 +106,11 @@ class Registry:
                 "LastModifiedTime": time,
             }
             self.store.put(PACKAGE, package_arn, document)
+            answer = {"ModelPackageArn": package_arn}
+            tokens.remember(self.store, "CreateModelPackage", group["ModelPackageGroupArn"], token, answer)
+        crashpoint("package-stored")
         events.package_changed(document)
-        return {"ModelPackageArn": package_arn}
+        return answer
 
     def describe(self, request: Document) -> Document:
         """DescribeModelPackage, by ARN."""

@@ -23,8 +23,7 @@ class Attempts:
     def pause_before_next(self, kind: str | None) -> float | None:
         """Seconds to wait before the next try after a failure of this kind, or None when it is final."""
         for index, policy in enumerate(self.policies):
-            kinds = policy["ExceptionType"]
-            if kind in (kinds if isinstance(kinds, list) else [kinds]):
+            if kind in kinds(policy):
                 return self._next(index, policy)
         return None
 
@@ -41,3 +40,9 @@ class Attempts:
         self.count += 1
         merged = {**DEFAULTS, **policy}
         return float(merged["IntervalSeconds"] * merged["BackoffRate"] ** used * self.time_scale)
+
+
+def kinds(policy: dict[str, Any]) -> list[str]:
+    """The exception types a policy is for; the JSON may hold one or a list."""
+    named = policy["ExceptionType"]
+    return named if isinstance(named, list) else [named]

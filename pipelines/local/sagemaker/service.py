@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -50,6 +51,10 @@ class Service:
         """Serve these operations, named as the API names them."""
         self._operations.update(operations)
 
+    def operations(self) -> list[str]:
+        """The names of what is served."""
+        return sorted(self._operations)
+
     async def handle_request(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> tuple[int, dict[str, str], bytes]:
@@ -77,10 +82,12 @@ class Service:
             return 400, headers, _error_body(error.code, error.message)
         except ValueError:
             return 400, headers, _error_body("SerializationException", "The request is not JSON.")
-        except Exception:
+        except Exception as error:
             reference = uuid.uuid4().hex
             logger.exception("SageMaker.%s failed (%s)", operation, reference)
-            return 500, headers, _error_body("InternalFailure", f"See endpoint.log, {reference}.")
+            # A full disk is for the caller to know; the rest is ours.
+            why = f"The workspace cannot be written: {error}. " if isinstance(error, sqlite3.OperationalError) else ""
+            return 500, headers, _error_body("InternalFailure", f"{why}See endpoint.log, {reference}.")
         return 200, headers, json.dumps(answer).encode()
 
     def get_state(self) -> Document:
@@ -126,13 +133,18 @@ def here(documents: list[Document], member: str) -> list[Document]:
 def page(
     documents: list[Document], request: Document, *, order: str = "Descending", by: str = "CreationTime"
 ) -> tuple[list[Document], Document]:
-    """One page of documents, sorted by time, and {"NextToken": ...} when there is more.
+    """One page of documents, sorted, and {"NextToken": ...} when there is more.
 
     Documents come oldest first, which also orders those of the same millisecond.
     """
     ordered = sorted(documents, key=lambda document: document[by])
     if request.get("SortOrder", order) == "Descending":
         ordered.reverse()
+    return cut(ordered, request)
+
+
+def cut(ordered: list[Document], request: Document) -> tuple[list[Document], Document]:
+    """The page that a request asks for, and {"NextToken": ...} when there is more."""
     start = _offset(request["NextToken"]) if request.get("NextToken") else 0
     end = start + request.get("MaxResults", PAGE)
     token = base64.urlsafe_b64encode(str(end).encode()).decode()
@@ -144,6 +156,12 @@ def _offset(token: str) -> int:
         return int(base64.urlsafe_b64decode(token))
     except ValueError as error:
         raise validation_error("The pagination token is invalid.") from error
+
+
+def summaries(operation: str, member: str, documents: list[Document]) -> list[Document]:
+    """Documents reduced to the summary structure of a List operation."""
+    shape = shapes.output_shape("sagemaker", operation).members[member].member
+    return [shapes.project(shape, document) for document in documents]
 
 
 def in_window(request: Document, document: Document, member: str = "CreationTime") -> bool:

@@ -1,0 +1,251 @@
+"""The load run: `python -m benchmarks.load [--records 100000] [--seeds 1]`.
+
+The same records go through the stream, both delivery streams and the real transform twice: once with nothing going
+wrong, and once with PutRecords throttled, Lambdas that die, and objects delivered twice. 5 % of the records are bad,
+of more than forty classes. Then the ledger must balance to the record, raw/ must hold every record, no good record
+may be lost with a bad neighbour, and after a replay the de-duplicated table must be the same, byte for byte, as
+without faults. Exit code 1 when any of that is not so.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ingestion import record
+from ingestion.api import Record
+from ingestion.patience import Deadline
+from ingestion.stream import Stream
+from pipelines.ledger import ledger, render
+from pipelines.local import endpoint as endpoints
+from pipelines.local.workspace import Workspace
+from pipelines.replay import replay
+from tests.faults import StreamFaults
+from tests.streams import Streams, transformed_by
+
+ROOT = Path(__file__).parent.parent
+CLEAN = {f"ingestion/{name}.py": (ROOT / f"ingestion/{name}.py").read_text() for name in ("clean", "record", "metrics")}
+CLEAN["ingestion/__init__.py"] = ""
+
+BAD_SHARE, THROTTLED, DELIVERED_TWICE, BATCHES_CRASHED = 0.05, 0.25, 0.05, 0.01
+BATCH_BYTES = 1024 * 1024
+
+# Dies, as a Lambda out of memory does, whenever one of some records is in its batch.
+MORTAL = """
+import os
+from ingestion import clean
+
+POISON = set(os.environ["POISON"].split())
+
+def handler(event, context):
+    if any(each["data"] in POISON for each in event["records"]):
+        os._exit(1)
+    return clean.handler(event, context)
+"""
+
+
+def _beer(**changed: Any) -> bytes:
+    return json.dumps({"id": 1, "name": "Beer", "abv": 4.5, "ibu": 40, "ph": 4.4} | changed).encode()
+
+
+def _without(*names: str) -> bytes:
+    return json.dumps({key: value for key, value in json.loads(_beer()).items() if key not in names}).encode()
+
+
+def _ibu(token: str) -> bytes:
+    return _beer().replace(b'"ibu": 40', f'"ibu": {token}'.encode())
+
+
+BAD: dict[str, bytes] = {
+    "nothing": b"",
+    "white space": b" \t ",
+    "an API's message": b'{"message": "Too many requests"}',
+    "an API's error": b'{"statusCode": 500, "error": "Internal Server Error"}',
+    "not JSON": b"nonsense",
+    "HTML": b"<html><body>502 Bad Gateway</body></html>",
+    "cut off": _beer()[:-9],
+    "two objects": _beer() + b" " + _beer(),
+    "a trailing comma": _beer()[:-1] + b",}",
+    "single quotes": _beer().replace(b'"', b"'"),
+    "a row of CSV": b"1,Beer,4.5,40,,,,,4.4",
+    "Latin-1": _beer(name="Kolsch").replace(b"Kolsch", b"K\xf6lsch"),
+    "bytes": bytes(range(128, 255)),
+    "UTF-16": _beer().decode().encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf" + _beer(),
+    "an array": b"[" + _beer() + b"]",
+    "a text": b'"Beer"',
+    "a number": b"42",
+    "true": b"true",
+    "null": b"null",
+    "deep nesting": b"[" * 5_000,
+    "a key twice": _beer()[:-1] + b', "id": 2}',
+    "a NaN token": _ibu("NaN"),
+    "an Infinity token": _ibu("-Infinity"),
+    "too many digits": _ibu("9" * 5_000),
+    "beyond a double": _ibu("1e999"),
+    "a long integer": _ibu("1" + "0" * 400),
+    "no id": _without("id"),
+    "id null": _beer(id=None),
+    "id negative": _beer(id=-1),
+    "id with a fraction": _beer(id=1.5),
+    "id a truth value": _beer(id=True),
+    "id a text": _beer(id="one"),
+    "id a list": _beer(id=[1]),
+    "no name": _without("name"),
+    "name null": _beer(name=None),
+    "name a number": _beer(name=7),
+    "name an object": _beer(name={"en": "Beer"}),
+    "name empty": _beer(name=""),
+    "name of control characters": _beer(name="\x00\x07\n"),
+    "name with a lone surrogate": _beer(name="\ud800"),
+    "name too long": _beer(name="x" * 513),
+    "ibu negative": _ibu("-1"),
+    "ibu absurd": _ibu("1157"),
+    "ibu a text": _beer(ibu="bitter"),
+    "ibu with a comma": _beer(ibu="4,5"),
+    "ibu in per cent": _beer(ibu="4.5%"),
+    "ibu a truth value": _beer(ibu=True),
+    "ibu an object": _beer(ibu={"value": 40}),
+    "abv a list": _beer(abv=[4.5]),
+    "ph a word": _beer(ph="sour"),
+}
+
+
+class Load(NamedTuple):
+    """Records in the order they are put, and how many of them are good."""
+
+    records: list[bytes]
+    good: int
+
+
+class Outcome(NamedTuple):
+    """What a run gave. table: SHA-256 of the sorted distinct rows. seconds: from the first put to the last object."""
+
+    table: str
+    seconds: float
+    throttlings: int
+
+
+def main() -> int:
+    """Run every seed and print its figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, default=1, help="how often, each time with other records and faults")
+    given = parser.parse_args()
+    for seed in range(1, given.seeds + 1):
+        load = made(given.records, seed)
+        calm = run(load, seed, faults=False)
+        rough = run(load, seed, faults=True)
+        _check(calm.table == rough.table, "the table is the same with and without faults")
+        for name, outcome in (("without faults", calm), ("with faults", rough)):
+            rate = len(load.records) / outcome.seconds
+            print(f"seed {seed} {name:<15} {outcome.seconds:7.1f} s {rate:9,.0f} records/s  {outcome.table[:16]}")
+    return 0
+
+
+def made(count: int, seed: int) -> Load:
+    """Beers of the catalogue under new ids, each drawn several times, and bad records of every class among them."""
+    chance = random.Random(seed)
+    catalogue = json.loads((ROOT / "pipelines/local/catalogue/beers.json").read_text())
+    kinds = list(BAD.values())
+    assert len(kinds) > 40 and not any(isinstance(record.to_row(each), record.Clean) for each in kinds)
+    wanted = round(count * BAD_SHARE)
+    bad = [kinds[number % len(kinds)] for number in range(wanted)]
+    good = []
+    for _ in range(count - wanted):
+        # The same id is always the same beer: whichever delivery is the latest, the table must not change.
+        number = chance.randrange(1, count // 4 + 2)
+        beer = catalogue[number % len(catalogue)]
+        if isinstance(beer["ibu"], int | float) and beer["ibu"] > 1000:
+            beer = catalogue[0]
+        good.append(json.dumps({**beer, "id": number}).encode())
+    records = [each + b"\n" for each in good + bad]
+    chance.shuffle(records)
+    return Load(records, len(good))
+
+
+def run(load: Load, seed: int, *, faults: bool) -> Outcome:
+    """Put everything, deliver it, check it, and with faults replay it and check again."""
+    chance = random.Random(seed)
+    with _streams() as streams:
+        batches = math.ceil(sum(map(len, load.records)) / BATCH_BYTES)
+        poison = chance.sample(range(len(load.records)), max(1, round(batches * BATCHES_CRASHED))) if faults else []
+        healthy = streams.packaged(CLEAN, "ingestion.clean.handler")
+        function = _mortal(streams, [load.records[number] for number in poison]) if faults else healthy
+        streams.deliver("raw/", seconds=300, CompressionFormat="GZIP")
+        streams.deliver("cleaned/", seconds=300, ProcessingConfiguration=transformed_by(function, seconds="60"))
+        trouble = StreamFaults(throttled=THROTTLED if faults else 0.0, seed=seed)
+        trouble.install(streams.kinesis.meta.events)
+        started = time.monotonic()
+        Stream(streams.name, Deadline(3600), streams.kinesis).put(Record("key", each) for each in load.records)
+        streams.drain()
+        seconds = time.monotonic() - started
+        if faults:
+            _deliver_again(streams, chance)
+            _check_ledger(streams, load, replayed=False)
+            replay(streams.s3, streams.lambdas, streams.name, healthy)
+        _check_raw(streams, load)
+        _check_ledger(streams, load, replayed=True)
+        return Outcome(_table(streams), seconds, trouble.throttlings)
+
+
+@contextmanager
+def _streams() -> Iterator[Streams]:
+    with tempfile.TemporaryDirectory() as folder, endpoints.running(Workspace(Path(folder)), keep=False) as running:
+        yield Streams(running)
+
+
+def _mortal(streams: Streams, poison: list[bytes]) -> str:
+    import base64
+
+    listed = " ".join(base64.b64encode(each).decode() for each in poison)
+    return streams.packaged({**CLEAN, "mortal.py": MORTAL}, "mortal.handler", POISON=listed)
+
+
+def _deliver_again(streams: Streams, chance: random.Random) -> None:
+    """A share of the objects once more under another name, which is what a retry of Firehose leaves."""
+    for prefix in ("cleaned/", "errors/"):
+        keys = sorted(streams.objects(prefix))
+        for key in chance.sample(keys, math.ceil(len(keys) * DELIVERED_TWICE)):
+            source = {"Bucket": streams.name, "Key": key}
+            streams.s3.copy_object(Bucket=streams.name, Key=f"{key}-again", CopySource=source)
+
+
+def _check_raw(streams: Streams, load: Load) -> None:
+    lines = Counter(line for body in streams.bodies("raw/") for line in body.split(b"\n")[:-1])
+    _check(lines == Counter(each[:-1] for each in load.records), "raw/ holds every record, each once")
+
+
+def _check_ledger(streams: Streams, load: Load, *, replayed: bool) -> None:
+    account = ledger(streams.s3, streams.name)
+    print(render(account), "\n")
+    refused = sum(account["dropped"].values()) + sum(account["failed"].values())
+    _check(account["accepted"] == len(load.records), "everything put was accepted")
+    _check(account["difference"] == account["unexplained"] == 0, "the ledger balances")
+    _check(account["accepted"] == account["clean"] + refused, "accepted = clean + dropped + failed")
+    if replayed:
+        _check(account["clean"] == load.good, "every good record is in the table, whatever its neighbours")
+
+
+def _table(streams: Streams) -> str:
+    """The de-duplicated table: one row per beer, for each id is always the same beer."""
+    rows = {line for body in streams.bodies("cleaned/") for line in body.splitlines(keepends=True)}
+    return hashlib.sha256(b"".join(sorted(rows))).hexdigest()
+
+
+def _check(so: bool, claim: str) -> None:
+    if not so:
+        raise SystemExit(f"not so: {claim}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""What AWS would refuse, found here: checks of the pipeline definition, the state machines and the roles' rights.
+
+A check is a function from JSON (and what else it is told) to lists of findings, one list for each thing it looked at,
+so that the number looked at can be told as well. A finding is one line that begins with its address in the JSON.
+No check reaches a service or imports an SDK for authoring; the judge of requests is botocore's service model.
+"""
+
+from collections.abc import Iterator
+
+Looked = Iterator[list[str]]

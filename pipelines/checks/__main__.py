@@ -1,0 +1,64 @@
+"""Check what would be deployed, without AWS: `python -m pipelines.checks [--evaluation FILE]`.
+
+Prints a line for each check with how much it looked at, then what it found. Exit codes: 0 nothing, 1 findings, 2 wrong
+usage, 3 no such evaluation. With an evaluation.json of a run, the figures that conditions read are looked up in it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.checks import Looked, artefacts, asl, dataflow, definition, integrations, rights
+from pipelines.checks.artefacts import Artefacts
+from pipelines.checks.values import scope
+from pipelines.errors import NOT_FOUND, ExpectedError, exit_code
+
+
+def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Looked]]:
+    """(name, what it looks at) of every check. evaluation: a sample of evaluation.json, or {}."""
+    seen = scope(found.definition, evaluation)
+    for name, of_definition in definition.CHECKS.items():
+        yield f"definition: {name}", of_definition(found.definition, seen)
+    for machine_name, machine in found.machines.items():
+        for name, of_machine in {**asl.CHECKS, **integrations.CHECKS, **dataflow.CHECKS}.items():
+            yield f"{machine_name}: {name}", of_machine(machine)
+        declared = [each["Name"] for each in found.definition["Parameters"]]
+        yield f"{machine_name}: pipeline_parameters", integrations.pipeline_parameters(machine, declared)
+    for template_name, template in found.templates.items():
+        for machine_name, properties in artefacts.machines_of(template):
+            filled_in = set(properties.get("DefinitionSubstitutions", {}))
+            yield f"{machine_name}: placeholders", asl.placeholders(found.machines[machine_name], filled_in)
+        yield f"{template_name}: rights", rights.compare(template, artefacts.needs(found, template))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.checks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--evaluation", type=Path, metavar="FILE", help="an evaluation.json that a run has made")
+    given = parser.parse_args(argv)
+    evaluation = read(given.evaluation) if given.evaluation else {}
+    found: list[str] = []
+    for name, looked in checks(artefacts.all_of_them(), evaluation):
+        findings = list(looked)
+        wrong = [f"{name}: {finding}" for each in findings for finding in each]
+        print(f"{name:<32}{len(findings):>5} looked at{f', {len(wrong)} wrong' if wrong else ''}")
+        found += wrong
+    print(*found, sep="\n", end="\n" if found else "")
+    return 1 if found else 0
+
+
+def read(path: Path) -> dict[str, Any]:
+    """An evaluation; raises ExpectedError where there is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        hint = "give an evaluation.json that a run has written, or leave --evaluation out"
+        raise ExpectedError(f"no evaluation: {error}", where=str(path), hint=hint, code=NOT_FOUND) from None
+    return dict(content)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

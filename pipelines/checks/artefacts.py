@@ -1,0 +1,75 @@
+"""Everything that is checked, as it would be deployed: definition, state machines, templates, Lambda code."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipelines import package
+from pipelines.checks import needs_of_pipeline, needs_of_stacks, needs_of_workflow
+from pipelines.checks.asl import Machine
+from pipelines.checks.needs import Need, key_use
+from pipelines.checks.templates import Template, resources, text
+
+
+class Artefacts(NamedTuple):
+    """What is deployed. machines and templates by name, sources by module.
+
+    definition: as it is printed, in the settings' examples. of_stack: the same with `${...}` for what stacks fill in,
+    so that its texts are the templates'.
+    """
+
+    definition: dict[str, Any]
+    of_stack: dict[str, Any]
+    machines: dict[str, Machine]
+    templates: dict[str, Template]
+    sources: dict[str, str]
+
+
+def all_of_them() -> Artefacts:
+    """From the code that writes them and the files in the checkout."""
+    from pipelines import definition, workflow
+
+    return Artefacts(
+        definition=json.loads(definition.definition(definition.Settings())),
+        of_stack=json.loads(definition.definition(definition.Settings(**needs_of_pipeline.SETTINGS))),
+        machines={name: json.loads(workflow.definition(name)) for name in workflow.WORKFLOWS},
+        templates=templates(),
+        sources=sources(),
+    )
+
+
+def sources() -> dict[str, str]:
+    """The Lambdas' modules: name -> Python text."""
+    files = package.folder_files("ingestion")
+    return {f"ingestion.{name.removesuffix('.py')}": content.decode() for name, content in files.items()}
+
+
+def templates(folder: Path = package.ROOT / "cloudformation") -> dict[str, Template]:
+    """The stacks' templates by name, intrinsics in their long form."""
+    from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+
+    return {path.stem: cfn_yaml.load(str(path)) for path in sorted(folder.glob("*.yaml"))}
+
+
+def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
+    """Role -> needs, for the roles of a template."""
+    found = needs_of_stacks.needs(template, artefacts.sources)
+    for name, properties in machines_of(template):
+        role = text(properties["RoleArn"]).strip("${}").split(".")[0]
+        found.setdefault(role, []).extend(needs_of_workflow.needs(artefacts.machines[name]))
+        if "LoggingConfiguration" in properties:
+            found[role] += needs_of_workflow.log_delivery()
+    if "PipelineRole" in template["Resources"]:
+        found["PipelineRole"] = list(needs_of_pipeline.pipeline_role(artefacts.of_stack))
+        started_by = list(artefacts.machines.values())
+        found["JobRole"] = list(needs_of_pipeline.job_role(artefacts.of_stack, started_by))
+    for of_role in found.values():
+        of_role += list(key_use(of_role))
+    return found
+
+
+def machines_of(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(workflow, properties) of every state machine of a template; its logical id is the workflow's name."""
+    for name, properties in resources(template, "StepFunctions::StateMachine"):
+        yield name.lower(), properties

@@ -1,0 +1,251 @@
+"""What Step Functions would refuse in a state machine, and what it would accept and then do wrong.
+
+Rules of the machine's form: fields, transitions, choices and expressions (ASL specification, JSONPath). What tasks
+ask of services is judged in integrations.py, what the states know of each other's results in dataflow.py.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.checks import Looked
+from pipelines.checks.intrinsics import BadExpression, parse, path, reference
+from pipelines.local.expressions import suggestion
+
+State = dict[str, Any]
+Machine = dict[str, Any]
+
+MACHINE_FIELDS = {"Comment", "StartAt", "States", "TimeoutSeconds", "Version", "QueryLanguage"}
+_ALL = {"Type", "Comment"}
+_IO = {"InputPath", "OutputPath"}
+_ON = {"Next", "End"}
+FIELDS = {
+    "Task": _ALL
+    | _IO
+    | _ON
+    | {"Resource", "Parameters", "ResultSelector", "ResultPath", "Retry", "Catch", "Credentials"}
+    | {"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath"},
+    "Pass": _ALL | _IO | _ON | {"Result", "Parameters", "ResultPath"},
+    "Choice": _ALL | _IO | {"Choices", "Default"},
+    "Wait": _ALL | _IO | _ON | {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
+    "Succeed": _ALL | _IO,
+    "Fail": _ALL | {"Error", "ErrorPath", "Cause", "CausePath"},
+}
+TERMINAL = ("Succeed", "Fail")
+
+_COMPARED = {"String": str, "Numeric": (int, float), "Timestamp": str}
+OPERATORS: dict[str, Any] = {
+    f"{kind}{comparison}": python
+    for kind, python in _COMPARED.items()
+    for comparison in ("Equals", "LessThan", "GreaterThan", "LessThanEquals", "GreaterThanEquals")
+}
+OPERATORS |= {f"{name}Path": "path" for name in OPERATORS}
+OPERATORS |= {"StringMatches": str, "BooleanEquals": bool, "BooleanEqualsPath": "path"}
+OPERATORS |= {f"Is{kind}": bool for kind in ("Null", "Present", "Numeric", "String", "Boolean", "Timestamp")}
+
+RETRY_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}
+CATCH_FIELDS = {"ErrorEquals", "Next", "ResultPath"}
+ERRORS = (
+    "States.ALL",
+    "States.DataLimitExceeded",
+    "States.HeartbeatTimeout",
+    "States.IntrinsicFailure",
+    "States.ParameterPathFailure",
+    "States.Permissions",
+    "States.ResultPathMatchFailure",
+    "States.Runtime",
+    "States.TaskFailed",
+    "States.Timeout",
+)
+
+
+def fields(machine: Machine) -> Looked:
+    """Known fields with known types of state; a machine that cannot run for ever."""
+    yield [f"{each}: unknown field" for each in machine if each not in MACHINE_FIELDS] + [
+        f"{each}: required, but missing" for each in ("StartAt", "States", "TimeoutSeconds") if each not in machine
+    ]
+    for name, state in machine["States"].items():
+        known = FIELDS.get(state.get("Type", ""))
+        if known is None:
+            yield [f"States.{name}.Type: no type {state.get('Type')!r} ({suggestion(str(state.get('Type')), FIELDS)})"]
+            continue
+        found = [f"States.{name}.{each}: a {state['Type']} has no such field" for each in state if each not in known]
+        if not 0 < len(name) <= 80:
+            found.append(f"States.{name}: a name has 1 to 80 characters")
+        if state["Type"] == "Wait" and len(state.keys() & (FIELDS["Wait"] - _ALL - _IO - _ON)) != 1:
+            found.append(f"States.{name}: waits for exactly one of Seconds, SecondsPath, Timestamp, TimestampPath")
+        yield found
+
+
+def targets(state: State) -> Iterator[tuple[str, str]]:
+    """(address in the state, name) of every state that may follow."""
+    for field in ("Next", "Default"):
+        if field in state:
+            yield field, state[field]
+    for field in ("Choices", "Catch"):
+        for index, each in enumerate(state.get(field, [])):
+            if "Next" in each:
+                yield f"{field}[{index}].Next", each["Next"]
+
+
+def transitions(machine: Machine) -> Looked:
+    """Every target exists, every state is reached, and from every state an end is."""
+    states: Mapping[str, State] = machine["States"]
+    for name, state in states.items():
+        found = [
+            f"States.{name}.{where}: no state {target!r} ({suggestion(target, states)})"
+            for where, target in targets(state)
+            if target not in states
+        ]
+        if state.get("Type") not in (*TERMINAL, "Choice") and ("Next" in state) == (state.get("End") is True):
+            found.append(f"States.{name}: has exactly one of Next and End")
+        yield found
+    start = machine.get("StartAt", "")
+    if start not in states:
+        yield [f"StartAt: no state {start!r} ({suggestion(start, states)})"]
+        return
+    after = {name: {target for _, target in targets(state) if target in states} for name, state in states.items()}
+    before = {name: {other for other in after if name in after[other]} for name in states}
+    ends = {name for name, state in states.items() if state.get("Type") in TERMINAL or state.get("End") is True}
+    lost, endless = states.keys() - _closure({start}, after), states.keys() - _closure(ends, before)
+    yield [f"States: no way leads from {start} to {', '.join(sorted(lost))}"] if lost else []
+    yield [f"States: no way leads to an end from {', '.join(sorted(endless))}"] if endless else []
+
+
+def _closure(names: set[str], steps: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    while names:
+        found |= names
+        names = set().union(*(steps[name] for name in names)) - found
+    return found
+
+
+def choices(machine: Machine) -> Looked:
+    """Every choice has a default, and its rules are well formed."""
+    for name, state in machine["States"].items():
+        if state.get("Type") != "Choice":
+            continue
+        yield [] if "Default" in state else [f"States.{name}.Default: missing, so an unexpected value fails the run"]
+        for index, rule in enumerate(state.get("Choices", [])):
+            address = f"States.{name}.Choices[{index}]"
+            missing = [] if "Next" in rule else [f"{address}.Next: required, but missing"]
+            yield missing + list(_rule(rule, address))
+
+
+def _rule(rule: Mapping[str, Any], address: str) -> Iterator[str]:
+    for combined in ("And", "Or", "Not"):
+        if combined in rule:
+            inner = rule[combined] if combined != "Not" else [rule[combined]]
+            for index, each in enumerate(inner):
+                yield from _rule(each, f"{address}.{combined}[{index}]")
+            return
+    if "Variable" not in rule:
+        yield f"{address}.Variable: required, but missing"
+    given = [each for each in rule if each not in ("Variable", "Next", "Comment")]
+    if len(given) != 1:
+        yield f"{address}: has exactly one comparison, not {len(given)}"
+    for each in given:
+        if each not in OPERATORS:
+            yield f"{address}.{each}: no such comparison ({suggestion(each, OPERATORS)})"
+        elif OPERATORS[each] == "path":
+            yield from _bad(rule[each], path, f"{address}.{each}")
+        elif not isinstance(rule[each], OPERATORS[each]) or (
+            isinstance(rule[each], bool) and OPERATORS[each] is not bool
+        ):
+            yield f"{address}.{each}: {rule[each]!r} cannot be compared so"
+
+
+def expressions(machine: Machine) -> Looked:
+    """Every path and function can be read, and none stands where it would be taken for a text."""
+    for name, state in machine["States"].items():
+        address = f"States.{name}"
+        for field in (
+            "InputPath",
+            "OutputPath",
+            "SecondsPath",
+            "TimestampPath",
+            "TimeoutSecondsPath",
+            "ErrorPath",
+            "CausePath",
+        ):
+            if state.get(field) is not None:
+                yield list(_bad(state[field], path, f"{address}.{field}"))
+        if state.get("ResultPath") is not None:
+            yield list(_bad(state["ResultPath"], reference, f"{address}.ResultPath"))
+        for index, each in enumerate(state.get("Catch", [])):
+            if each.get("ResultPath") is not None:
+                yield list(_bad(each["ResultPath"], reference, f"{address}.Catch[{index}].ResultPath"))
+        for index, each in enumerate(state.get("Choices", [])):
+            if "Variable" in each:
+                yield list(_bad(each["Variable"], path, f"{address}.Choices[{index}].Variable"))
+        for field in ("Parameters", "ResultSelector"):
+            for where, text, dynamic in template_texts(state.get(field), f"{address}.{field}"):
+                if dynamic:
+                    yield list(_bad(text, parse, where))
+                elif re.match(r"\$\$?[.\[]|States\.[A-Z]\w+\(", text):
+                    yield [f"{where}: {text!r} is taken for a text; the field's name must end in .$"]
+
+
+def template_texts(value: Any, address: str, dynamic: bool = False) -> Iterator[tuple[str, str, bool]]:
+    """(address, text, whether it is an expression) of every text in a payload template."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from template_texts(item, f"{address}.{name}", name.endswith(".$"))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from template_texts(item, f"{address}[{index}]")
+    elif isinstance(value, str):
+        yield address, value, dynamic
+
+
+def _bad(text: Any, read: Any, address: str) -> Iterator[str]:
+    try:
+        read(str(text))
+    except BadExpression as error:
+        yield f"{address}: {error}"
+
+
+def resilience(machine: Machine) -> Looked:
+    """Every task has a time limit, tries again, and its failure is caught; what it tries and catches is known."""
+    for name, state in machine["States"].items():
+        if state.get("Type") != "Task":
+            continue
+        address = f"States.{name}"
+        wanted = ("Retry", "Catch", "TimeoutSeconds")
+        yield [f"{address}.{each}: a task without it waits or fails unheard" for each in wanted if not state.get(each)]
+        for index, each in enumerate(state.get("Retry", [])):
+            yield list(_handler(each, RETRY_FIELDS, f"{address}.Retry[{index}]", last=index == len(state["Retry"]) - 1))
+        for index, each in enumerate(state.get("Catch", [])):
+            yield list(_handler(each, CATCH_FIELDS, f"{address}.Catch[{index}]", last=index == len(state["Catch"]) - 1))
+
+
+def _handler(handler: Mapping[str, Any], known: set[str], address: str, last: bool) -> Iterator[str]:
+    yield from (f"{address}.{each}: unknown field" for each in handler if each not in known)
+    errors = handler.get("ErrorEquals") or []
+    if not errors:
+        yield f"{address}.ErrorEquals: required, but missing"
+    for error in errors:
+        if error.startswith("States.") and error not in ERRORS:
+            yield f"{address}.ErrorEquals: no error {error!r} ({suggestion(error, ERRORS)})"
+    if "States.ALL" in errors and (len(errors) > 1 or not last):
+        yield f"{address}.ErrorEquals: States.ALL stands alone and last"
+    for field, least, most in (("IntervalSeconds", 1, 99999999), ("MaxAttempts", 0, 99999999), ("BackoffRate", 1, 1e9)):
+        if not least <= handler.get(field, least) <= most:
+            yield f"{address}.{field}: {handler[field]} is out of range"
+    if handler.get("JitterStrategy", "FULL") not in ("FULL", "NONE"):
+        yield f"{address}.JitterStrategy: {handler['JitterStrategy']!r} is neither FULL nor NONE"
+
+
+def placeholders(machine: Machine, substitutions: set[str]) -> Looked:
+    """The `${Placeholders}` are exactly those that the template fills in."""
+    texts = [text for _, text, _ in template_texts(machine, "")]
+    used = {name for text in texts for name in re.findall(r"\$\{(\w+)\}", text)}
+    known = sorted(substitutions)
+    for name in sorted(used | substitutions):
+        if name not in substitutions:
+            yield [f"${{{name}}}: not among the template's DefinitionSubstitutions ({suggestion(name, known)})"]
+        else:
+            yield [] if name in used else [f"${{{name}}}: the template fills in what the machine does not have"]
+
+
+CHECKS = {each.__name__: each for each in (fields, transitions, choices, expressions, resilience)}

@@ -1,0 +1,189 @@
+"""What a state machine's tasks ask of AWS: the operation exists, its request fits, its answer holds what is read."""
+
+import re
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from pipelines.checks import Looked
+from pipelines.checks.asl import Machine
+from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse, paths
+from pipelines.checks.values import sample
+from pipelines.local import shapes
+from pipelines.local.expressions import suggestion
+
+RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+?)(\.sync)?$")
+# The integrations that Step Functions has optimised and that are used here; what a .sync one answers in the end.
+OPTIMISED = {
+    "athena:getQueryExecution": None,
+    "athena:getQueryResults": None,
+    "athena:startQueryExecution": None,
+    "athena:startQueryExecution.sync": "GetQueryExecution",
+    "athena:stopQueryExecution": None,
+    "lambda:invoke": None,
+    "sns:publish": None,
+}
+# Where Step Functions' name of a service is not botocore's.
+SERVICES = {"sagemakerruntime": "sagemaker-runtime", "sfn": "stepfunctions", "cloudwatchlogs": "logs"}
+
+
+class Operation(NamedTuple):
+    """A service's operation and the shapes of its request and, where there is one, of its answer."""
+
+    service: str
+    name: str
+    request: Any
+    answer: Any
+
+
+class UnknownIntegration(Exception):
+    """A task's resource that Step Functions cannot call; the text says why."""
+
+
+def operation(resource: str) -> Operation:
+    """The operation behind a task's resource; raises UnknownIntegration."""
+    import botocore.exceptions
+    import botocore.loaders
+
+    match = RESOURCE.fullmatch(resource)
+    if match is None:
+        raise UnknownIntegration(f"{resource!r} is no service integration")
+    service, action, sync = match[1], match[2], match[3] or ""
+    if not resource.startswith("arn:aws:states:::aws-sdk:"):
+        if f"{service}:{action}{sync}" not in OPTIMISED:
+            raise UnknownIntegration(f"no integration {service}:{action}{sync} ({suggestion(action, OPTIMISED)})")
+    elif sync:
+        raise UnknownIntegration("an SDK integration does not wait (.sync)")
+    name = action[0].upper() + action[1:]
+    botocore_name = SERVICES.get(service, service)
+    try:
+        model = shapes.service_model(botocore_name)
+    except botocore.exceptions.UnknownServiceError:
+        raise UnknownIntegration(f"no service {service!r}") from None
+    if action[0].isupper() or name not in model.operation_names:
+        names = [each[0].lower() + each[1:] for each in model.operation_names]
+        raise UnknownIntegration(f"no action {action!r} of {service} ({suggestion(action, names)})")
+    answered = OPTIMISED.get(f"{service}:{action}{sync}") or name
+    return Operation(
+        botocore_name, name, shapes.input_shape(botocore_name, name), shapes.output_shape(botocore_name, answered)
+    )
+
+
+def tasks(machine: Machine) -> Looked:
+    """Every task calls an operation that exists with a request that fits."""
+    for name, state in machine["States"].items():
+        if state.get("Type") != "Task":
+            continue
+        address = f"States.{name}"
+        try:
+            called = operation(state.get("Resource", ""))
+        except UnknownIntegration as error:
+            yield [f"{address}.Resource: {error}"]
+            continue
+        request = filled(called.request, state.get("Parameters", {}))
+        yield list(shapes.problems(called.request, request, f"{address}.Parameters"))
+        yield [each for each in selected_problems(state, called, address)]
+
+
+def filled(shape: Any, value: Any) -> Any:
+    """A payload template as a request: what only a run knows becomes a sample of the shape."""
+    if shape is not None and shape.type_name == "blob":
+        return ""
+    if isinstance(value, dict):
+        members = getattr(shape, "members", {}) if shape is not None and shape.type_name == "structure" else {}
+        inner = shape.value if shape is not None and shape.type_name == "map" else None
+        return {
+            name.removesuffix(".$"): _member(members.get(name.removesuffix(".$"), inner), item, name.endswith(".$"))
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        inner = shape.member if shape is not None and shape.type_name == "list" else None
+        return [filled(inner, item) for item in value]
+    if isinstance(value, str) and re.fullmatch(r"\$\{\w+\}", value) and shape is not None:
+        return sample(shape)
+    return value
+
+
+def _member(shape: Any, item: Any, dynamic: bool) -> Any:
+    return ("sample" if shape is None else sample(shape)) if dynamic else filled(shape, item)
+
+
+def selected_problems(state: dict[str, Any], called: Operation, address: str) -> list[str]:
+    """What is wrong with a ResultSelector: paths that the operation's answer does not have."""
+    found = []
+    for name, text in state.get("ResultSelector", {}).items():
+        if name.endswith(".$"):
+            try:
+                for each in paths(parse(text)):
+                    if each.root == "$":
+                        selected(called.answer, each)
+            except BadExpression as error:
+                found.append(f"{address}.ResultSelector.{name}: {error}")
+    return found
+
+
+def selected(shape: Any, found: Path) -> Any:
+    """The shape at a path into an answer; raises BadExpression where there is nothing."""
+    for part in found.parts:
+        kind = "nothing" if shape is None else shape.type_name
+        if isinstance(part, str) and kind == "structure":
+            if part not in shape.members:
+                raise BadExpression(f"the answer has no member {part!r} ({suggestion(part, shape.members)})")
+            shape = shape.members[part]
+        elif isinstance(part, str) and kind == "map":
+            shape = shape.value
+        elif isinstance(part, (int, Filter)) and kind == "list":
+            shape = shape.member
+            if isinstance(part, Filter):
+                _check_filter(shape, part)
+        else:
+            raise BadExpression(f"{part!r} cannot be looked up in a {kind}")
+    return shape
+
+
+def _check_filter(shape: Any, found: Filter) -> None:
+    for name, literal in found.members:
+        shape_of_member = selected(shape, Path("$", (name,)))
+        allowed = shape_of_member.metadata.get("enum")
+        if allowed and literal is not None and literal not in allowed:
+            raise BadExpression(f"{name} is never {literal!r} ({suggestion(literal, allowed)})")
+
+
+def selection(state: dict[str, Any]) -> dict[str, Any] | None:
+    """What a task's result holds: name -> shape (None: not known); None where nothing is known of it."""
+    if "ResultSelector" not in state:
+        return None
+    try:
+        answer = operation(state.get("Resource", "")).answer
+    except UnknownIntegration:
+        answer = None
+    result: dict[str, Any] = {}
+    for name, text in state["ResultSelector"].items():
+        result[name.removesuffix(".$")] = _selected_or_none(answer, text) if name.endswith(".$") else None
+    return result
+
+
+def _selected_or_none(answer: Any, text: str) -> Any:
+    try:
+        expression: Path | Call = parse(text)
+        # A filter gives a list of what it selects, a function something else.
+        if isinstance(expression, Call) or any(isinstance(part, Filter) for part in expression.parts):
+            return None
+        return selected(answer, expression)
+    except BadExpression:
+        return None
+
+
+def pipeline_parameters(machine: Machine, declared: Collection[str]) -> Looked:
+    """What a task hands to the pipeline are parameters that the pipeline has."""
+    for name, state in machine["States"].items():
+        for index, each in enumerate(state.get("Parameters", {}).get("PipelineParameters", [])):
+            address = f"States.{name}.Parameters.PipelineParameters[{index}].Name"
+            known = each.get("Name") in declared
+            yield (
+                []
+                if known
+                else [f"{address}: no parameter {each.get('Name')!r} ({suggestion(str(each.get('Name')), declared)})"]
+            )
+
+
+CHECKS = {"tasks": tasks}

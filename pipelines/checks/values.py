@@ -1,0 +1,160 @@
+"""What a request will look like when it runs: expressions replaced by values of the types they will have.
+
+A value that is known now (a parameter's default, a text joined from known parts) stands for itself, so that its
+length, pattern and enum are judged. A value that only a run knows becomes a sample that its shape admits.
+"""
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pipelines import graph
+from pipelines.local import expressions, shapes
+
+# What a pipeline execution can be asked for (the SDK's ExecutionVariables), with samples of the form AWS gives them.
+EXECUTION = {
+    "PipelineName": "sample",
+    "PipelineArn": "arn:aws:sagemaker:us-east-1:111122223333:pipeline/sample",
+    "PipelineExecutionId": "a1b2c3d4e5f6",
+    "PipelineExecutionArn": "arn:aws:sagemaker:us-east-1:111122223333:pipeline/sample/execution/a1b2c3d4e5f6",
+    "StartDateTime": "2026-11-20T00:00:00Z",
+    "CurrentDateTime": "2026-11-20T00:00:00Z",
+    "TrainingJobName": "pipelines-a1b2c3d4e5f6-Sample-a1b2c3d4e5",
+    "ProcessingJobName": "pipelines-a1b2c3d4e5f6-Sample-a1b2c3d4e5",
+}
+
+# What each type of step asks AWS for: the operation, the member that the service fills in, and what Describe answers.
+OPERATIONS = {
+    "Processing": ("CreateProcessingJob", "ProcessingJobName", "DescribeProcessingJob"),
+    "Training": ("CreateTrainingJob", "TrainingJobName", "DescribeTrainingJob"),
+    "RegisterModel": ("CreateModelPackage", None, "DescribeModelPackage"),
+}
+
+# The first that a shape admits is its sample.
+TEXTS = (
+    "s3://sample/sample",
+    "arn:aws:sagemaker:us-east-1:111122223333:model-package/sample/1",
+    "arn:aws:sagemaker:us-east-1:111122223333:pipeline/sample/execution/a1b2c3d4e5f6",
+    "arn:aws:iam::111122223333:role/sample",
+    "sample",
+    "0123456789abcdef" * 4,
+    "1",
+)
+
+
+class Definition(NamedTuple):
+    """A definition as its expressions see it. evaluation: a sample of what property files hold, if there is one."""
+
+    parameters: Mapping[str, Any]
+    steps: Mapping[str, graph.Step]
+    evaluation: Mapping[str, Any]
+
+
+def scope(definition: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Definition:
+    """The parameters' defaults, the steps by name and the sample of the property files."""
+    defaults = {each["Name"]: each.get("DefaultValue") for each in definition.get("Parameters", [])}
+    return Definition(defaults, {step["Name"]: step for step in graph.steps(dict(definition))}, evaluation)
+
+
+@functools.cache
+def sample(shape: Any) -> Any:
+    """A value that `shape` admits."""
+    kind = shape.type_name
+    if kind == "structure":
+        return {name: sample(shape.members[name]) for name in shape.required_members}
+    if kind == "list":
+        return [sample(shape.member)] * shape.metadata.get("min", 0)
+    if kind == "map":
+        return {}
+    if kind == "boolean":
+        return True
+    if kind in ("string", "blob", "character"):
+        fitting = (text for text in (*shape.metadata.get("enum", ()), *TEXTS) if not list(shapes.problems(shape, text)))
+        return next(fitting, "sample")
+    return shape.metadata.get("min", 1)
+
+
+def filled(shape: Any, value: Any, seen: Definition) -> Any:
+    """`value` as a request of `shape`, its expressions replaced. shape: None where botocore knows of no such member."""
+    if is_expression(value):
+        return resolved(shape, value, seen)
+    kind = None if shape is None else shape.type_name
+    if isinstance(value, dict):
+        if kind == "map":
+            return {name: filled(shape.value, item, seen) for name, item in value.items()}
+        members = shape.members if kind == "structure" else {}
+        return {name: filled(members.get(name), item, seen) for name, item in value.items()}
+    if isinstance(value, list):
+        return [filled(shape.member if kind == "list" else None, item, seen) for item in value]
+    return value
+
+
+def is_expression(value: Any) -> bool:
+    """Whether a value is `{"Get": ...}`, `{"Std:Join": ...}` or `{"Std:JsonGet": ...}`."""
+    return isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("Get", "Std:Join", "Std:JsonGet")
+
+
+def resolved(shape: Any, value: dict[str, Any], seen: Definition) -> Any:
+    """What an expression stands for where `shape` is wanted; a broken reference becomes a sample."""
+    if "Std:Join" in value:
+        join = value["Std:Join"]
+        parts = [resolved(None, part, seen) if is_expression(part) else part for part in join["Values"]]
+        return join.get("On", "").join(expressions.as_text(part) for part in parts)
+    if "Std:JsonGet" in value:
+        found = figure(value, seen)
+        return sample(shape) if found is None and shape is not None else found
+    root, *rest = expressions.path_parts(value["Get"])
+    known: Any = None
+    if root == "Parameters":
+        known = seen.parameters.get(str(rest[0]))
+    elif root == "Execution":
+        known = EXECUTION.get(str(rest[0]))
+    elif root == "Steps":
+        source = source_shape(value["Get"], seen)
+        if source is not None and (shape is None or source.type_name != shape.type_name):
+            # Not what is wanted here: the judge is to see it.
+            known = sample(source)
+    return known if known is not None else "sample" if shape is None else sample(shape)
+
+
+def figure(value: dict[str, Any], seen: Definition) -> Any:
+    """What a JsonGet finds in the sample of the property files; None when it is not there."""
+    found: Any = seen.evaluation
+    for part in expressions.path_parts(value["Std:JsonGet"]["Path"]):
+        try:
+            found = found[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return found
+
+
+def source_shape(path: str, seen: Definition) -> Any:
+    """The shape of `Steps.X.a.b` in the answer that describes what step X made; None when there is none such."""
+    try:
+        _, name, *rest = expressions.path_parts(path)
+        describe = OPERATIONS[seen.steps[str(name)]["Type"]][2]
+        return member(shapes.output_shape("sagemaker", describe), rest)
+    except (KeyError, ValueError, expressions.UnknownReference):
+        return None
+
+
+def member(shape: Any, parts: list[str | int]) -> Any:
+    """The shape at a path; raises KeyError, its text naming the part and what there is instead."""
+    for part in parts:
+        if shape.type_name == "structure":
+            if part not in shape.members:
+                raise KeyError(f"no member {part!r} ({expressions.suggestion(str(part), shape.members)})")
+            shape = shape.members[part]
+        elif shape.type_name == "list":
+            shape = shape.member
+        elif shape.type_name == "map":
+            shape = shape.value
+        else:
+            raise KeyError(f"no member {part!r} of a {shape.type_name}")
+    return shape
+
+
+def text(value: Any) -> str:
+    """A value on one line, for a finding."""
+    return json.dumps(value, ensure_ascii=False)

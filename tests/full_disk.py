@@ -1,0 +1,43 @@
+"""A step on a disk that fills up: `python -m tests.full_disk FOLDER`, in which a few free megabytes are mounted.
+
+Prints what became of it as JSON. A program of its own, because the disk is mounted for this process alone.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from pipelines.local.workspace import Workspace
+from tests.crash import Victim
+from tests.definitions import Project
+
+FILL = """
+    with open('/opt/ml/processing/output/out/big', 'wb') as file:
+        for _ in range(64):
+            file.write(b'0' * 2**20)
+            file.flush()
+"""
+
+
+def main() -> None:
+    """Fill the disk, look at what is left, and go on."""
+    os.environ["AWS_MAX_ATTEMPTS"] = "1"
+    victim = Victim(Workspace(Path(sys.argv[1]) / "workspace"))
+    try:
+        project = Project(victim.up().clients)
+        run = project.run(project.processing("Full", FILL, outputs=("out",)))
+        listed = project.clients.s3.list_objects_v2(Bucket=project.name)["Contents"]
+        told = {
+            "status": run.status,
+            "reason": run.reason("Full"),
+            "objects": sorted(key["Key"].partition("/")[0] for key in listed),
+            "after": project.run(project.processing("Small")).status,
+        }
+        print(json.dumps(told))
+    finally:
+        victim.down()
+
+
+if __name__ == "__main__":
+    main()

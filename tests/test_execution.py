@@ -1,0 +1,405 @@
+"""Pipeline executions at the local endpoint: order, branches, failures, retries, caching, stop and resume."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.aws import Clients
+from pipelines.local.sagemaker import cache
+from pipelines.local.sagemaker.retry import Attempts
+from pipelines.local.store import Store
+from tests.definitions import Project, compare, condition, fail, json_get, output, parameter, until
+
+WRITE = "import sys; open('/opt/ml/processing/output/out/text', 'w').write(sys.argv[1])"
+# Holds its place until an object's folder says otherwise; used where something must be seen while it runs.
+SLEEP = "import time; print('begun', flush=True); time.sleep(20)"
+REPORT = """
+    import sys
+    open('/opt/ml/processing/output/out/report.json', 'w').write(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def project(clients: Clients) -> Project:
+    return Project(clients)
+
+
+def report(project: Project, content: str, **members: Any) -> dict[str, Any]:
+    """A step `Evaluate` whose property file `Report` has this content."""
+    file = {"PropertyFileName": "Report", "OutputName": "out", "FilePath": "report.json"}
+    return project.processing(
+        "Evaluate", REPORT, outputs=("out",), arguments=(content,), PropertyFiles=[file], **members
+    )
+
+
+def test_what_a_step_makes_reaches_the_step_that_refers_to_it(project: Project) -> None:
+    first = project.processing("First", WRITE, outputs=("out",), arguments=({"Get": "Parameters.Text"},))
+    copy = """
+        from pathlib import Path
+        text = Path('/opt/ml/processing/input/given/text').read_text()
+        Path('/opt/ml/processing/output/out/text').write_text(text.upper())
+    """
+    second = project.processing("Second", copy, inputs={"given": output("First", "out")}, outputs=("out",))
+    run = project.run(second, first, parameters=(parameter("Text", "String", "hops"),), Text="malt")
+    assert run.statuses() == {"First": "Succeeded", "Second": "Succeeded"}
+    assert project.get(f"out/{run.arn.rpartition('/')[2]}/Second/out/text") == b"MALT"
+
+
+def test_a_training_step_makes_a_model_and_tells_its_metrics(project: Project) -> None:
+    script = """
+        import json, os, sys
+        from pathlib import Path
+        rows = Path(os.environ["SM_CHANNEL_TRAIN"], "rows.csv").read_text()
+        Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(rows + " ".join(sys.argv[1:]))
+        print("train:mae=1.5;"); print("train:mae=0.5;")
+    """
+    rows = project.put("rows/rows.csv", "1,2\n").removesuffix("rows.csv")
+    train = project.training("Train", script, channels={"train": rows}, hyperparameters={"depth": "3"})
+    metric = {"Name": "train:mae", "Regex": "train:mae=([0-9.]+)"}
+    train["Arguments"]["AlgorithmSpecification"]["MetricDefinitions"] = [metric]
+    run = project.run(train, project.register("Register", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}))
+    assert run.statuses() == {"Train": "Succeeded", "Register": "Succeeded"}
+    name = run.steps()["Train"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
+    job = project.clients.sagemaker.describe_training_job(TrainingJobName=name)
+    assert [(each["MetricName"], each["Value"]) for each in job["FinalMetricDataList"]] == [("train:mae", 0.5)]
+    phases = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert [each["Status"] for each in job["SecondaryStatusTransitions"]] == phases
+    package = project.clients.sagemaker.describe_model_package(
+        ModelPackageName=project.packages()[0]["ModelPackageArn"]
+    )
+    container = package["InferenceSpecification"]["Containers"][0]
+    assert (
+        container["ModelDataUrl"]
+        == job["ModelArtifacts"]["S3ModelArtifacts"]
+        == project.uri(f"models/{name}/output/model.tar.gz")
+    )
+    assert package["MetadataProperties"]["GeneratedBy"] == run.arn
+
+
+def test_steps_without_a_tie_run_at_once_as_many_as_the_limit_allows(project: Project) -> None:
+    project.upsert([project.processing(name, "import time; time.sleep(0.5)") for name in "ABCD"])
+    for limit in (4, 2):
+        run = project.start(ParallelismConfiguration={"MaxParallelExecutionSteps": limit}).wait()
+        steps = run.steps().values()
+        begun = [each["StartTime"] for each in steps]
+        at_once = [sum(each["StartTime"] <= moment < each["EndTime"] for each in steps) for moment in begun]
+        assert (run.status, max(at_once)) == ("Succeeded", limit)
+
+
+def test_only_the_chosen_branch_runs(project: Project) -> None:
+    yes, no = project.processing("Yes"), project.processing("No")
+    inner = condition("Inner", compare("LessThan", 1, 2), then=(yes,), other=(fail("Never", "inner"),))
+    outer = condition("Outer", compare("Equals", {"Get": "Parameters.Way"}, "a"), then=(inner,), other=(no,))
+    way = (parameter("Way", "String", "a"),)
+    a = project.run(outer, parameters=way)
+    assert a.statuses() == {"Outer": "Succeeded", "Inner": "Succeeded", "Yes": "Succeeded"}
+    assert a.steps()["Outer"]["Metadata"] == {"Condition": {"Outcome": "True"}}
+    assert project.run(outer, parameters=way, Way="b").statuses() == {"Outer": "Succeeded", "No": "Succeeded"}
+
+
+def test_a_failed_step_holds_back_those_that_need_it_and_no_others(project: Project) -> None:
+    run = project.run(
+        project.processing("Broken", "print('what I did'); raise SystemExit('no malt left')"),
+        project.processing("After", DependsOn=["Broken"]),
+        project.processing("AfterAfter", DependsOn=["After"]),
+        project.processing("Apart", "import time; time.sleep(0.3)"),
+        project.processing("AfterApart", DependsOn=["Apart"]),
+    )
+    assert run.statuses() == {"Broken": "Failed", "Apart": "Succeeded", "AfterApart": "Succeeded"}
+    assert run.reason("Broken") == "AlgorithmError: what I did | no malt left, exit code: 1"
+    told = run.describe()
+    assert told["PipelineExecutionStatus"] == "Failed"
+    assert told["FailureReason"] == "Step failure: One or multiple steps failed."
+
+
+def test_a_fail_step_ends_the_run_with_its_message(project: Project) -> None:
+    message = {"Std:Join": {"On": " ", "Values": ["limit", {"Get": "Parameters.Limit"}, True]}}
+    run = project.run(fail("Reject", message), parameters=(parameter("Limit", "Float", 0.5),))
+    assert (run.status, run.reason("Reject")) == ("Failed", "limit 0.5 true")
+    assert run.steps()["Reject"]["Metadata"] == {"Fail": {"ErrorMessage": "limit 0.5 true"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tries", "status", "attempts"),
+    [
+        ("Step.THROTTLING", 2, "Succeeded", 3),
+        ("Step.SERVICE_FAULT", 2, "Succeeded", 3),
+        ("SageMaker.JOB_INTERNAL_ERROR", 1, "Succeeded", 2),
+        ("SageMaker.CAPACITY_ERROR", 3, "Failed", 3),
+        ("SageMaker.RESOURCE_LIMIT", 1, "Failed", 1),
+    ],
+)
+def test_a_failure_is_tried_again_as_its_policy_says(
+    project: Project, kind: str, tries: int, status: str, attempts: int
+) -> None:
+    retried = ["Step.THROTTLING", "Step.SERVICE_FAULT", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR"]
+    policy = {"ExceptionType": retried, "IntervalSeconds": 1, "BackoffRate": 2.0, "MaxAttempts": 2}
+    faults = {"TAPLINE_FAULTS": ",".join([kind] * tries)}
+    run = project.run(project.processing("Step", environment=faults, RetryPolicies=[policy]))
+    step = run.steps()["Step"]
+    assert (step["StepStatus"], step["AttemptCount"]) == (status, attempts)
+    assert ("FailureReason" in step) == (status == "Failed")
+
+
+def test_a_script_that_fails_is_not_tried_again(project: Project) -> None:
+    kinds = ["Step.SERVICE_FAULT", "Step.THROTTLING", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR"]
+    policy = {"ExceptionType": kinds, "IntervalSeconds": 1, "MaxAttempts": 3}
+    run = project.run(project.processing("Step", "raise SystemExit(3)", RetryPolicies=[policy]))
+    assert run.steps()["Step"]["AttemptCount"] == 1
+    assert run.reason("Step") == "AlgorithmError: the command said nothing, exit code: 3"
+
+
+def test_pauses_grow_by_the_backoff_rate_and_each_policy_counts_its_own() -> None:
+    policies = [
+        {"ExceptionType": ["a", "b"], "IntervalSeconds": 10, "BackoffRate": 3.0, "MaxAttempts": 2},
+        {"ExceptionType": "c", "ExpireAfterMin": 1},
+        {"ExceptionType": ["d"]},
+    ]
+    attempts = Attempts(policies, time_scale=0.5)
+    assert [attempts.pause_before_next(kind) for kind in "abac"] == [5.0, 15.0, None, 0.5]
+    assert [attempts.pause_before_next("d") for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, None]
+    assert [attempts.pause_before_next(kind) for kind in ("z", None)] == [None, None]
+    assert attempts.count == 9
+    attempts.began -= 31
+    assert attempts.pause_before_next("c") is None
+
+
+def test_a_step_that_runs_too_long_is_stopped_with_all_that_it_started(project: Project, tmp_path: Path) -> None:
+    script = """
+        import subprocess, sys, time
+        subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
+        time.sleep(60)
+    """
+    began = time.monotonic()
+    run = project.run(project.processing("Step", script, seconds=1))
+    assert time.monotonic() - began < 8
+    assert run.reason("Step") == (
+        "MaxRuntimeExceeded: the job ran longer than its MaxRuntimeInSeconds (1 s) and was stopped."
+    )
+    name = run.steps()["Step"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    assert project.clients.sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
+
+
+def test_a_stopped_execution_ends_its_steps_and_can_be_retried(project: Project) -> None:
+    finished, after = project.processing("Finished"), project.processing("After", DependsOn=["Slow"])
+    project.upsert([finished, project.processing("Slow", SLEEP, DependsOn=["Finished"]), after])
+    run = project.start()
+    until(lambda: run.statuses().get("Slow") == "Executing", "the step's beginning")
+    before = run.steps()["Finished"]
+    run.stop()
+    run.wait()
+    assert run.status == "Stopped"
+    assert run.statuses() == {"Finished": "Succeeded", "Slow": "Stopped"}
+    with pytest.raises(project.clients.sagemaker.exceptions.ConflictException):
+        run.stop()
+    run.retry()
+    until(lambda: run.statuses().get("Slow") == "Executing", "the step's second beginning")
+    assert run.steps()["Finished"] == before
+    with pytest.raises(project.clients.sagemaker.exceptions.ConflictException):
+        run.retry()
+    run.stop()
+    assert run.wait().status == "Stopped"
+
+
+def test_a_retried_execution_goes_on_from_the_failed_step(project: Project) -> None:
+    script = """
+        import os, sys
+        from pathlib import Path
+        if not Path('/opt/ml/processing/input/given/mended').exists():
+            sys.exit('not mended yet')
+    """
+    given = project.put("given/readme", "").removesuffix("readme")
+    run = project.run(
+        project.processing("First", WRITE, outputs=("out",), arguments=("x",)),
+        project.processing("Second", script, inputs={"given": given}, DependsOn=["First"]),
+        project.processing("Third", DependsOn=["Second"]),
+    )
+    assert run.statuses() == {"First": "Succeeded", "Second": "Failed"}
+    first = run.steps()["First"]
+    project.put("given/mended", "")
+    run.retry().wait()
+    assert run.statuses() == {"First": "Succeeded", "Second": "Succeeded", "Third": "Succeeded"}
+    assert run.steps()["First"] == first
+    assert "FailureReason" not in run.describe()
+
+
+def test_an_execution_keeps_the_definition_it_was_started_with(project: Project) -> None:
+    wait = project.processing("Wait", "import time; time.sleep(0.5)")
+    project.upsert([wait, project.processing("Old", DependsOn=["Wait"])])
+    run = project.start()
+    project.upsert([wait, project.processing("New", DependsOn=["Wait"])])
+    assert run.wait().statuses() == {"Wait": "Succeeded", "Old": "Succeeded"}
+    api = project.clients.sagemaker
+    kept = api.describe_pipeline_definition_for_execution(PipelineExecutionArn=run.arn)["PipelineDefinition"]
+    assert [step["Name"] for step in json.loads(kept)["Steps"]] == ["Wait", "Old"]
+    assert set(project.start().wait().statuses()) == {"Wait", "New"}
+
+
+def test_a_cached_step_takes_the_earlier_result_while_its_objects_are_there(project: Project) -> None:
+    cached = {"Enabled": True, "ExpireAfter": "PT1H"}
+    arguments = ({"Get": "Parameters.Text"},)
+    step = project.processing("Step", WRITE, outputs=("out",), arguments=arguments, CacheConfig=cached)
+    after = project.processing("After", inputs={"given": output("Step", "out")})
+    text = (parameter("Text", "String", "a"),)
+    first = project.run(step, after, parameters=text)
+    again = project.run(step, after, parameters=text)
+    assert again.steps()["Step"]["CacheHitResult"] == {"SourcePipelineExecutionArn": first.arn}
+    assert again.steps()["Step"]["Metadata"] == first.steps()["Step"]["Metadata"]
+    assert again.statuses() == {"Step": "Succeeded", "After": "Succeeded"}
+    other = project.run(step, after, parameters=text, Text="b")
+    assert "CacheHitResult" not in other.steps()["Step"]
+    project.clients.s3.delete_object(Bucket=project.name, Key=f"out/{first.arn.rpartition('/')[2]}/Step/out/text")
+    assert "CacheHitResult" not in project.run(step, after, parameters=text).steps()["Step"]
+
+
+def test_a_cached_result_expires(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db")
+    step = {"Name": "S", "Type": "Processing", "CacheConfig": {"Enabled": True, "ExpireAfter": "P1DT2H"}}
+    store.put("cache", "new", {"Time": time.time() - 25 * 3600, "Result": {}})
+    store.put("cache", "old", {"Time": time.time() - 27 * 3600, "Result": {}})
+    assert [cache.find(store, each, step) is not None for each in ("new", "old", "none")] == [True, False, False]
+    assert cache.find(store, "new", {**step, "CacheConfig": {"Enabled": False}}) is None
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        ("P30D", 2_592_000),
+        ("p1w", 604_800),
+        ("T12H", 43_200),
+        ("PT90M", 5_400),
+        ("P1M", 2_592_000),
+        (None, float("inf")),
+    ],
+)
+def test_durations_are_iso_8601(duration: str | None, seconds: float) -> None:
+    assert cache.seconds(duration) == seconds
+
+
+@pytest.mark.parametrize("duration", ["P", "PT", "30", "P3X", "1 day", "P1DT"])
+def test_other_durations_are_refused(duration: str) -> None:
+    with pytest.raises(ValueError, match="ISO 8601"):
+        cache.seconds(duration)
+
+
+def test_conditions_read_the_property_file(project: Project) -> None:
+    def figure(path: str) -> dict[str, Any]:
+        return json_get("Evaluate", "Report", path)
+
+    holding = [
+        compare("GreaterThan", figure("metrics.mae.value"), 0.5),
+        compare("LessThanOrEqualTo", figure("list[1].n"), 2),
+        {"Type": "In", "QueryValue": figure("kind"), "Values": ["a", "b"]},
+        {"Type": "Not", "Condition": compare("Equals", figure("kind"), "c")},
+        {"Type": "Not", "Expression": compare("GreaterThan", 1, figure("list[1].n"))},
+        {"Type": "Or", "Conditions": [compare("Equals", 1, 2), compare("Equals", figure("flag"), True)]},
+    ]
+    content = {"metrics": {"mae": {"value": 0.75}}, "list": [{}, {"n": 2}], "kind": "b", "flag": True}
+    yes = project.processing("Yes")
+    run = project.run(report(project, json.dumps(content)), condition("Check", *holding, then=(yes,)))
+    assert run.statuses() == {"Evaluate": "Succeeded", "Check": "Succeeded", "Yes": "Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("content", "tested", "reason"),
+    [
+        ('{"mae": NaN}', compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "NaN is not JSON"),
+        ('{"mae": 1e999}', compare("GreaterThan", json_get("Evaluate", "Report", "mae"), 9), "inf cannot be compared"),
+        ('{"mae": null}', compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "compares unlike types"),
+        ('{"mae": "1"}', compare("Equals", json_get("Evaluate", "Report", "mae"), 1), "compares unlike types"),
+        ('{"mae": true}', compare("Equals", json_get("Evaluate", "Report", "mae"), 1), "compares unlike types"),
+        ('{"mae": 1}', {"Type": "Like"}, "Conditions[0].Type: 'Like' is not a condition"),
+        ('{"mea": 1}', compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "'mae' (have: mea)"),
+        ("not json", compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "is not JSON"),
+    ],
+)
+@pytest.mark.parametrize("negated", [False, True])
+def test_what_cannot_be_compared_never_passes(
+    project: Project, content: str, tested: dict[str, Any], reason: str, negated: bool
+) -> None:
+    check = {"Type": "Not", "Condition": tested} if negated else tested
+    passed = project.processing("Passed")
+    run = project.run(
+        report(project, content), condition("Check", check, then=(passed,), other=(passed | {"Name": "E"},))
+    )
+    assert run.statuses() == {"Evaluate": "Succeeded", "Check": "Failed"}
+    assert reason.replace("[0]", "[0].Condition" if negated else "[0]") in run.reason("Check")
+
+
+def test_a_property_file_that_was_not_written_fails_the_step_that_reads_it(project: Project) -> None:
+    file = {"PropertyFileName": "Report", "OutputName": "out", "FilePath": "report.json"}
+    silent = project.processing("Evaluate", outputs=("out",), PropertyFiles=[file])
+    run = project.run(silent, condition("Check", compare("Equals", json_get("Evaluate", "Report", "a"), 1)))
+    uri = project.uri(f"out/{run.arn.rpartition('/')[2]}/Evaluate/out/report.json")
+    assert run.reason("Check") == (f"ClientError: Steps.Evaluate.PropertyFiles.Report: There is no object {uri}.")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://gone/x", "LocalPath": "/opt/ml/x",
+         "S3DataType": "S3Prefix"}}]}, 'No S3 objects found under S3 URL "s3://gone/x"'),
+        ({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://gone/x", "LocalPath": "/opt/ml/../x",
+         "S3DataType": "S3Prefix"}}]}, "/opt/ml/../x is not below /opt/ml"),
+        ({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://gone/x", "LocalPath": "/opt/mlx",
+         "S3DataType": "S3Prefix"}}]}, "/opt/mlx is not below /opt/ml"),
+        ({"RoleArn": "nobody"}, "RoleArn: 'nobody' does not match"),
+        ({"Colour": "red"}, "Colour: unknown member"),
+        ({"AppSpecification": {"ImageUri": "x"}}, "AppSpecification.ContainerEntrypoint is needed here"),
+    ],
+)  # fmt: skip
+def test_a_wrong_job_is_a_client_error(project: Project, change: dict[str, Any], reason: str) -> None:
+    step = project.processing("Step")
+    step["Arguments"] |= change
+    run = project.run(step)
+    assert run.reason("Step").startswith("ClientError: ")
+    assert reason in run.reason("Step")
+
+
+def test_a_steps_log_is_in_cloudwatch_logs(project: Project) -> None:
+    run = project.run(project.processing("Step", "print('one'); import sys; print('two', file=sys.stderr)"))
+    name = run.steps()["Step"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    group = "/aws/sagemaker/ProcessingJobs"
+    logs = project.clients.logs
+    stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"][0]
+    found = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
+    assert [each["message"] for each in found["events"]] == ["one", "two"]
+
+
+def test_executions_and_steps_tell_eventbridge_of_every_change(project: Project) -> None:
+    clients = project.clients
+    queue = clients.sqs.create_queue(QueueName=project.name)["QueueUrl"]
+    queue_arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    arn = f"arn:aws:sagemaker:us-east-1:000000000000:pipeline/{project.name}"
+    pattern = json.dumps({"source": ["aws.sagemaker"], "detail": {"pipelineArn": [arn]}})
+    clients.events.put_rule(Name=project.name, EventPattern=pattern)
+    clients.events.put_targets(Rule=project.name, Targets=[{"Id": "queue", "Arn": queue_arn}])
+    run = project.run(project.processing("Good"), project.processing("Bad", "raise SystemExit(1)", DependsOn=["Good"]))
+    told: list[tuple[Any, ...]] = []
+
+    def receive() -> bool:
+        answer = clients.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            clients.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            event = json.loads(message["Body"])
+            detail = event["detail"]
+            assert event["resources"] == [detail["pipelineExecutionArn"]] == [run.arn]
+            told.append(
+                (detail["stepName"], detail["previousStepStatus"], detail["currentStepStatus"])
+                if "stepName" in detail
+                else (detail["previousPipelineExecutionStatus"], detail["currentPipelineExecutionStatus"])
+            )
+        return len(told) >= 6
+
+    until(receive, "six events")
+    assert told == [
+        (None, "Executing"),
+        ("Good", None, "Executing"),
+        ("Good", "Executing", "Succeeded"),
+        ("Bad", None, "Executing"),
+        ("Bad", "Executing", "Failed"),
+        ("Executing", "Failed"),
+    ]
