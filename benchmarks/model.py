@@ -112,7 +112,7 @@ def folds(groups: Sequence[str], repeat: int) -> Iterator[tuple[np.ndarray, np.n
 
 def forest(data: Data, seen: np.ndarray, unseen: np.ndarray, repeat: int) -> np.ndarray:
     """The project's model."""
-    medians = np.nanmedian(data.matrix[seen], axis=0)
+    medians = features.column_medians(data.matrix[seen])
     settings = SETTINGS._replace(seed=repeat)
     fitted = crossval.fit_forest(features.fill(data.matrix[seen], medians), data.label[seen], settings)
     return inference.quartiles(fitted, features.fill(data.matrix[unseen], medians))[:, 1]
@@ -190,7 +190,7 @@ def intervals(data: Data, repeats: int) -> dict[str, np.ndarray]:
             families = [family for family, chosen in zip(data.families, seen, strict=True) if chosen]
             known, label = data.matrix[seen], data.label[seen]
             offset = crossval.conformal_offset(crossval.out_of_fold(known, label, families, FOLDS, settings).scores)
-            medians = np.nanmedian(known, axis=0)
+            medians = features.column_medians(known)
             fitted = crossval.fit_forest(features.fill(known, medians), label, settings)
             quarters = inference.quartiles(fitted, features.fill(data.matrix[unseen], medians))
             _, low, high = inference.interval(quarters, offset)
@@ -203,7 +203,7 @@ def intervals(data: Data, repeats: int) -> dict[str, np.ndarray]:
 
 def fit_seconds(data: Data) -> np.ndarray:
     """Wall seconds of fitting the forest on all beers: the least of five, for what else runs only adds to it."""
-    matrix = features.fill(data.matrix, np.nanmedian(data.matrix, axis=0))
+    matrix = features.fill(data.matrix, features.column_medians(data.matrix))
     seconds = []
     for _ in range(5):
         start = time.perf_counter()

@@ -50,7 +50,7 @@ POINTS = (
 
 
 class Victim:
-    """An endpoint in a workspace that is killed and started anew. scale: local seconds per second of pauses."""
+    """An endpoint in a workspace that is killed and started anew."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -82,12 +82,13 @@ class Victim:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def down(self) -> None:
-        """Stop the endpoint as a person does."""
+    def down(self) -> int:
+        """Stop the endpoint as a person does; returns how it ended, 0 or the negative number of a signal."""
+        assert self._process is not None and self._process.stdin is not None
         if self.alive:
-            assert self._process is not None and self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait(30)
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        return self._process.wait(30)
 
 
 def build(project: Project) -> None:

@@ -8,16 +8,12 @@ import pytest
 from pipelines import workflow
 from pipelines.checks import asl, dataflow, integrations
 from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse
+from pipelines.checks.machine import CHECKS, check
 from pipelines.parameters import PARAMETERS
 from tests import planted
 from tests.planted import FAULTS
 
 MACHINES: dict[str, asl.Machine] = {name: json.loads(workflow.definition(name)) for name in workflow.WORKFLOWS}
-CHECKS = {**asl.CHECKS, **integrations.CHECKS, **dataflow.CHECKS}
-
-
-def check(machine: asl.Machine) -> list[str]:
-    return [finding for each in CHECKS.values() for found in each(machine) for finding in found]
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -33,7 +33,8 @@ def victim(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vi
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     victim = Victim(workspace)
     yield victim
-    victim.down()
+    if victim.alive:
+        victim.down()
 
 
 def test_a_run_killed_at_every_point_ends_as_if_it_had_not_been(victim: Victim) -> None:

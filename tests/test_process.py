@@ -1,5 +1,6 @@
 """A step's process: what it can see and do, and that it always ends; at every level of isolation this machine has."""
 
+import functools
 import json
 import os
 import socket
@@ -24,11 +25,16 @@ LIMIT = "import resource; resource.setrlimit(resource"
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each level in turn, those that this machine does not allow left out."""
     wanted = str(request.param)
-    isolation.level.cache_clear()
-    if wanted != "rewritten" and not (isolation.level() in isolation.LEVELS and isolation._works(wanted)):
+    if not allowed(wanted):
         pytest.skip(f"this machine does not allow the level {wanted!r}")
     monkeypatch.setattr(isolation, "level", lambda: wanted)
     yield wanted
+
+
+@functools.cache
+def allowed(level: str) -> bool:
+    """Whether this machine has a level of isolation."""
+    return level == "rewritten" or (isolation.level() in isolation.LEVELS and isolation.works(level))
 
 
 @pytest.fixture

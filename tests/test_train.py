@@ -26,7 +26,11 @@ def beers() -> tuple[np.ndarray, np.ndarray, list[str]]:
     """The workbench's training beers: features without NaN, label and families."""
     table = step.read_beers(workbench() / "train")
     matrix = features.feature_matrix(step.columns_of(table))
-    return features.fill(matrix, np.nanmedian(matrix, axis=0)), table["ibu"].to_numpy(float), table["family"].tolist()
+    return (
+        features.fill(matrix, features.column_medians(matrix)),
+        table["ibu"].to_numpy(float),
+        table["family"].tolist(),
+    )
 
 
 def columns(**given: Any) -> dict[str, list[Any]]:
@@ -135,6 +139,14 @@ def test_intervals_out_of_fold_cover_what_they_promise_and_hold_their_estimate()
     assert 0.87 <= np.mean((table["low"] <= table["ibu"]) & (table["ibu"] <= table["high"])) <= 0.94
     assert np.all((table["low"] >= 0) & (table["low"] <= table["predicted"]) & (table["predicted"] <= table["high"]))
     assert len(table) == 221
+
+
+def test_a_value_that_only_one_beer_has_is_no_trouble_in_the_fold_without_it() -> None:
+    matrix, label, families = beers()
+    lonely = matrix.copy()
+    lonely[1:, features.FEATURES.index("ph")] = np.nan
+    result = crossval.out_of_fold(lonely, label, families, 10, SETTINGS)
+    assert np.isfinite([result.predicted, result.low, result.high]).all()
 
 
 def test_dividing_families_between_folds_flatters() -> None:

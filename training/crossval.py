@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import sklearn
-from features import fill
+from features import column_medians, fill
 from forest import Forest, from_estimators
 from inference import interval, quartiles
 from sklearn.tree import ExtraTreeRegressor
@@ -94,6 +94,6 @@ def _predict_fold(
 ) -> tuple[np.ndarray, float]:
     """Quartiles (rows inside, 3) by a forest of the rows outside, and the median label of the latter."""
     outside = ~inside
-    medians = np.nanmedian(matrix[outside], axis=0)
+    medians = column_medians(matrix[outside])
     forest = fit_forest(fill(matrix[outside], medians), label[outside], settings)
     return quartiles(forest, fill(matrix[inside], medians)), float(np.median(label[outside]))

@@ -107,6 +107,13 @@ def feature_matrix(columns: Mapping[str, Sequence[object]]) -> np.ndarray:
     return np.column_stack([features[name] for name in FEATURES])
 
 
+def column_medians(matrix: np.ndarray) -> np.ndarray:
+    """(13,) medians of the known values; 0 for a column without any."""
+    empty = np.isnan(matrix).all(axis=0)
+    medians: np.ndarray = np.nanmedian(np.where(empty, 0.0, matrix), axis=0)
+    return medians
+
+
 def fill(matrix: np.ndarray, medians: np.ndarray) -> np.ndarray:
     """`matrix` with every NaN replaced by its column's training median."""
     return np.where(np.isnan(matrix), medians, matrix)

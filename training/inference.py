@@ -29,7 +29,6 @@ MOST_ROWS = 10_000
 LONGEST_NAME = 512
 IGNORED = ("id", "ibu")
 
-Instance = Mapping[str, Any]
 Columns = dict[str, list[Any]]
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import sklearn
 from crossval import LEVEL, OutOfFold, Settings, conformal_offset, fit_forest, out_of_fold
-from features import FEATURES, INPUTS, RANGES, feature_matrix, fill
+from features import FEATURES, INPUTS, RANGES, column_medians, feature_matrix, fill
 from forest import to_bytes
 from inference import FORMAT, Model, bitterness, estimate
 
@@ -149,7 +149,7 @@ def train(arguments: argparse.Namespace) -> None:
     single = [hashlib.sha256(str(key).encode()).hexdigest() for key in beers["id"]]
     grouped = out_of_fold(matrix, label, beers["family"].tolist(), arguments.folds, settings)
     ungrouped = out_of_fold(matrix, label, single, arguments.folds, settings)
-    medians = np.nanmedian(matrix, axis=0)
+    medians = column_medians(matrix)
     forest = fit_forest(fill(matrix, medians), label, settings)
 
     card = describe(beers, medians, conformal_offset(grouped.scores))

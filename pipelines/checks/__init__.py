@@ -8,3 +8,16 @@ No check reaches a service or imports an SDK for authoring; the judge of request
 from collections.abc import Iterator
 
 Looked = Iterator[list[str]]
+
+
+def guarded(looked: Looked) -> Looked:
+    """What a check looked at; where the JSON is so malformed that the check stumbles, that is what it found."""
+    try:
+        yield from looked
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        yield [f"malformed ({type(error).__name__}: {error})"]
+
+
+def findings(looked: Looked) -> list[str]:
+    """Everything that a check found."""
+    return [finding for each in guarded(looked) for finding in each]

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.checks import Looked, artefacts, asl, dataflow, definition, integrations, rights
+from pipelines.checks import Looked, artefacts, asl, definition, guarded, integrations, rights
+from pipelines.checks import machine as all_of_machine
 from pipelines.checks.artefacts import Artefacts
 from pipelines.checks.values import scope
 from pipelines.errors import NOT_FOUND, ExpectedError, exit_code
@@ -23,7 +24,7 @@ def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[st
     for name, of_definition in definition.CHECKS.items():
         yield f"definition: {name}", of_definition(found.definition, seen)
     for machine_name, machine in found.machines.items():
-        for name, of_machine in {**asl.CHECKS, **integrations.CHECKS, **dataflow.CHECKS}.items():
+        for name, of_machine in all_of_machine.CHECKS.items():
             yield f"{machine_name}: {name}", of_machine(machine)
         declared = [each["Name"] for each in found.definition["Parameters"]]
         yield f"{machine_name}: pipeline_parameters", integrations.pipeline_parameters(machine, declared)
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     evaluation = read(given.evaluation) if given.evaluation else {}
     found: list[str] = []
     for name, looked in checks(artefacts.all_of_them(), evaluation):
-        findings = list(looked)
+        findings = list(guarded(looked))
         wrong = [f"{name}: {finding}" for each in findings for finding in each]
         print(f"{name:<32}{len(findings):>5} looked at{f', {len(wrong)} wrong' if wrong else ''}")
         found += wrong

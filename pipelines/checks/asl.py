@@ -246,6 +246,3 @@ def placeholders(machine: Machine, substitutions: set[str]) -> Looked:
             yield [f"${{{name}}}: not among the template's DefinitionSubstitutions ({suggestion(name, known)})"]
         else:
             yield [] if name in used else [f"${{{name}}}: the template fills in what the machine does not have"]
-
-
-CHECKS = {each.__name__: each for each in (fields, transitions, choices, expressions, resilience)}

@@ -124,6 +124,3 @@ def _never_equal(rule: Mapping[str, Any], known: Known, address: str) -> Iterato
         wanted = rule["StringEquals"]
         if allowed and wanted not in allowed:
             yield f"{address}.StringEquals: never {wanted!r} ({suggestion(wanted, allowed)})"
-
-
-CHECKS = {"references": references}

@@ -1,28 +1,30 @@
 """What SageMaker would refuse in a pipeline definition, and what it would accept and then do wrong.
 
-Rules of the definition's own: the steps' arguments are requests to CreateProcessingJob and its kin, references are
-members of what Describe answers, a condition compares numbers that the evaluation holds, and a cached step reads only
-what is named by its content or made by this execution.
+The steps' arguments are requests to CreateProcessingJob and its kin, references are members of what Describe answers,
+and a condition compares numbers that the evaluation holds. How often a step is tried and when it is not run at all is
+judged in running.py.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipelines import graph
-from pipelines.checks import Looked
+from pipelines.checks import Looked, findings
+from pipelines.checks.running import caching, retry_policies
 from pipelines.checks.values import (
     EXECUTION,
     OPERATIONS,
     Definition,
+    as_json,
     figure,
     filled,
     is_expression,
     member,
     scope,
-    text,
 )
-from pipelines.local import expressions, shapes
+from pipelines.local import shapes
+from pipelines.local.expressions import UnknownReference, path_parts, suggestion
 
 # The published schema of definitions has these lengths (aws-sagemaker-mlops pipeline-definition schema 2020-12-01).
 STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -36,13 +38,6 @@ TYPES = (*OPERATIONS, "Condition", "Fail")
 
 COMPARISONS = ("Equals", "GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo")
 SIDES = ("LeftValue", "RightValue")
-
-STEP_EXCEPTIONS = ("Step.SERVICE_FAULT", "Step.THROTTLING")
-JOB_EXCEPTIONS = ("SageMaker.CAPACITY_ERROR", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.RESOURCE_LIMIT")
-JOBS = ("Processing", "Training")
-
-# An address that its content names, as package.py makes them.
-BY_CONTENT = re.compile(r"/[0-9a-f]{16,64}(/|\.|$)")
 
 
 def structure(definition: dict[str, Any], seen: Definition) -> Looked:
@@ -76,7 +71,7 @@ def parameters(definition: dict[str, Any], seen: Definition) -> Looked:
         if kinds is None:
             found.append(f"{address}.Type: {each.get('Type')!r} is not one of {', '.join(PARAMETER_TYPES)}")
         elif default is not None and (type(default) not in kinds):
-            found.append(f"{address}.DefaultValue: {text(default)} is no {each['Type']}")
+            found.append(f"{address}.DefaultValue: {as_json(default)} is no {each['Type']}")
         if isinstance(default, str) and len(default) > 1024:
             found.append(f"{address}.DefaultValue: {len(default)} characters are above the maximum of 1024")
         yield found
@@ -103,28 +98,55 @@ def arguments(definition: dict[str, Any], seen: Definition) -> Looked:
             )
 
 
+def expressions(definition: dict[str, Any], seen: Definition) -> Looked:
+    """Every Get, Std:Join and Std:JsonGet is whole."""
+    for name, step in seen.steps.items():
+        yield list(_malformed(graph.own_part(step), f"Steps.{name}"))
+
+
+def _malformed(value: Any, address: str) -> Iterator[str]:
+    match value:
+        case {"Get": str(text)} if len(value) == 1:
+            if len(_parts(text)) < 2:
+                yield f"{address}.Get: {text!r} is no path to a value"
+        case {"Std:JsonGet": {"PropertyFile": {"Get": str(file)}, "Path": str(text)}} if len(value) == 1:
+            if len(_parts(file)) != 4 or not _parts(text):
+                yield f"{address}.Std:JsonGet: {file!r} and {text!r} are no paths to a file and into it"
+        case {"Std:Join": {"On": str(), "Values": list(values)}} if len(value) == 1:
+            for index, each in enumerate(values):
+                yield from _malformed(each, f"{address}.Std:Join.Values[{index}]")
+        case _ if is_expression(value):
+            yield f"{address}: {as_json(value)} is no whole expression"
+        case dict():
+            for name, each in value.items():
+                yield from _malformed(each, f"{address}.{name}")
+        case list():
+            for index, each in enumerate(value):
+                yield from _malformed(each, f"{address}[{index}]")
+
+
+def _parts(path: str) -> list[str | int]:
+    try:
+        return path_parts(path)
+    except UnknownReference:
+        return []
+
+
 def references(definition: dict[str, Any], seen: Definition) -> Looked:
     """Every `Steps.X.a.b` is a member of what Describe answers, every `Execution.Z` is known."""
     for name, step in seen.steps.items():
         for where, path in graph.references(graph.own_part(step)):
             address = f"Steps.{name}.{where}"
-            try:
-                parts = expressions.path_parts(path)
-            except expressions.UnknownReference as error:
-                yield [f"{address}: {error}"]
-                continue
-            if parts[0] == "Execution" and parts[1:] not in [[each] for each in EXECUTION]:
-                yield [
-                    f"{address}: no execution member {parts[1]!r} ({expressions.suggestion(str(parts[1]), EXECUTION)})"
-                ]
-            elif parts[0] == "Steps" and str(parts[1]) in seen.steps:
-                yield [f"{address}: {each}" for each in _step_reference(parts, seen)]
+            root, first, *rest = path_parts(path)
+            if root == "Execution" and (rest or first not in EXECUTION):
+                yield [f"{address}: no execution member {first!r} ({suggestion(str(first), EXECUTION)})"]
+            elif root == "Steps" and first in seen.steps:
+                yield [f"{address}: {each}" for each in _step_reference(seen.steps[str(first)], rest)]
             else:
                 yield []
 
 
-def _step_reference(parts: list[str | int], seen: Definition) -> list[str]:
-    step, rest = seen.steps[str(parts[1])], parts[2:]
+def _step_reference(step: graph.Step, rest: list[str | int]) -> list[str]:
     if step.get("Type") not in OPERATIONS:
         return [f"a {step.get('Type')} step has no results to refer to"]
     if rest and rest[0] == "PropertyFiles":
@@ -137,7 +159,7 @@ def _step_reference(parts: list[str | int], seen: Definition) -> list[str]:
     if rest[:2] == ["ProcessingOutputConfig", "Outputs"] and rest[2:]:
         outputs = _outputs(step)
         if rest[2] not in outputs:
-            return [f"no output {rest[2]!r} of {step['Name']} ({expressions.suggestion(str(rest[2]), outputs)})"]
+            return [f"no output {rest[2]!r} of {step['Name']} ({suggestion(str(rest[2]), outputs)})"]
     return []
 
 
@@ -153,7 +175,7 @@ def property_files(definition: dict[str, Any], seen: Definition) -> Looked:
             address = f"Steps.{name}.PropertyFiles.{each.get('PropertyFileName')}"
             found = []
             if each.get("OutputName") not in _outputs(step):
-                have = expressions.suggestion(str(each.get("OutputName")), _outputs(step))
+                have = suggestion(str(each.get("OutputName")), _outputs(step))
                 found.append(f"{address}.OutputName: no output {each.get('OutputName')!r} ({have})")
             if not each.get("FilePath") or each["FilePath"].startswith("/") or not each["FilePath"].endswith(".json"):
                 found.append(f"{address}.FilePath: {each.get('FilePath')!r} is no JSON file below the output")
@@ -171,7 +193,7 @@ def conditions(definition: dict[str, Any], seen: Definition) -> Looked:
         for index, condition in enumerate(step["Arguments"].get("Conditions", [])):
             address = f"Steps.{name}.Arguments.Conditions[{index}]"
             if condition.get("Type") not in COMPARISONS:
-                have = expressions.suggestion(str(condition.get("Type")), COMPARISONS)
+                have = suggestion(str(condition.get("Type")), COMPARISONS)
                 yield [f"{address}.Type: no comparison {condition.get('Type')!r} ({have})"]
                 continue
             wrong = [f"{address}.{each}: required, but missing" for each in SIDES if each not in condition]
@@ -182,94 +204,43 @@ def conditions(definition: dict[str, Any], seen: Definition) -> Looked:
 
 def _not_a_number(value: Any, seen: Definition) -> list[str]:
     if not is_expression(value):
-        return [] if type(value) in (int, float) else [f"{text(value)} is no number"]
+        return [] if type(value) in (int, float) else [f"{as_json(value)} is no number"]
     if "Std:JsonGet" in value:
         if not seen.evaluation:
             return []
         found, path = figure(value, seen), value["Std:JsonGet"]["Path"]
         if found is None:
             return [f"{path} is not in the evaluation"]
-        return [] if type(found) in (int, float) else [f"{path} is {text(found)} in the evaluation, no number"]
+        return [] if type(found) in (int, float) else [f"{path} is {as_json(found)} in the evaluation, no number"]
     if value.get("Get", "").startswith("Parameters."):
         default = seen.parameters.get(value["Get"].removeprefix("Parameters."))
         return [] if default is None or type(default) in (int, float) else [f"{value['Get']} is no number"]
-    return [f"{text(value)} is no number"]
-
-
-def retry_policies(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Known exceptions, each in one policy of its step, and exactly one end to trying."""
-    for name, step in seen.steps.items():
-        if step.get("Type") in OPERATIONS and not step.get("RetryPolicies"):
-            yield [f"Steps.{name}.RetryPolicies: none, so one throttled call fails the run"]
-        known = STEP_EXCEPTIONS + (JOB_EXCEPTIONS if step.get("Type") in JOBS else ())
-        before: set[str] = set()
-        for index, policy in enumerate(step.get("RetryPolicies", [])):
-            address = f"Steps.{name}.RetryPolicies[{index}]"
-            exceptions = policy.get("ExceptionType", [])
-            found = [
-                f"{address}.ExceptionType: no exception {each!r} of a {step['Type']} step (have: {', '.join(known)})"
-                for each in exceptions
-                if each not in known
-            ]
-            found += [
-                f"{address}.ExceptionType: {each} is in an earlier policy too" for each in exceptions if each in before
-            ]
-            before |= set(exceptions)
-            if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
-                found.append(f"{address}: give exactly one of MaxAttempts and ExpireAfterMin")
-            limits = {"MaxAttempts": 1, "ExpireAfterMin": 1, "IntervalSeconds": 1, "BackoffRate": 1}
-            found += [f"{address}.{each}: {policy[each]} is below 1" for each in limits if policy.get(each, 1) < 1]
-            yield found
-
-
-def caching(definition: dict[str, Any], seen: Definition) -> Looked:
-    """A cached step reads what its content names or this execution made: the key holds addresses, not contents."""
-    for name, step in seen.steps.items():
-        config = step.get("CacheConfig")
-        if config is None or not config.get("Enabled"):
-            yield []
-            continue
-        if step.get("Type") not in JOBS:
-            yield [f"Steps.{name}.CacheConfig: a {step.get('Type')} step cannot be cached"]
-            continue
-        yield [
-            f"Steps.{name}.CacheConfig: {where} is {text(address)}, whose content may grow under the same address"
-            for where, address in _input_addresses(step)
-            if not _stays(address)
-        ]
-
-
-def _input_addresses(step: graph.Step) -> list[tuple[str, Any]]:
-    arguments = step["Arguments"]
-    read = [
-        (f"ProcessingInputs[{index}]", each.get("S3Input", {}).get("S3Uri"))
-        for index, each in enumerate(arguments.get("ProcessingInputs", []))
-    ]
-    return read + [
-        (f"InputDataConfig[{index}]", each.get("DataSource", {}).get("S3DataSource", {}).get("S3Uri"))
-        for index, each in enumerate(arguments.get("InputDataConfig", []))
-    ]
-
-
-def _stays(address: Any) -> bool:
-    if isinstance(address, str):
-        return BY_CONTENT.search(address) is not None
-    paths = [path for _, path in graph.references(address)]
-    return bool(paths) and all(path.startswith(("Steps.", "Execution.PipelineExecution")) for path in paths)
+    return [f"{as_json(value)} is no number"]
 
 
 Check = Callable[[dict[str, Any], Definition], Looked]
 CHECKS: Mapping[str, Check] = {
     each.__name__: each
-    for each in (structure, parameters, arguments, references, property_files, conditions, retry_policies, caching)
+    for each in (
+        structure,
+        parameters,
+        expressions,
+        arguments,
+        references,
+        property_files,
+        conditions,
+        retry_policies,
+        caching,
+    )
 }
 
 
 def check(definition: dict[str, Any], evaluation: Mapping[str, Any]) -> list[str]:
     """Every finding about a definition. evaluation: a sample of evaluation.json, or {} to leave figures unjudged."""
-    broken = list(graph.problems(definition, set(TYPES)))
-    if broken and broken[0].startswith("Steps: a"):
-        # Not a definition at all, or a cycle: the other checks could only stumble.
+    broken = findings([each] for each in graph.problems(definition, set(TYPES)))
+    if any(each.startswith(("Steps: ", "malformed")) for each in broken):
+        # No definition at all, or one with a cycle: the other checks could only stumble.
         return broken
     seen = scope(definition, evaluation)
-    return [finding for each in CHECKS.values() for found in each(definition, seen) for finding in found]
+    broken = findings(expressions(definition, seen))
+    return broken or [each for one in CHECKS.values() for each in findings(one(definition, seen))]

@@ -184,6 +184,3 @@ def pipeline_parameters(machine: Machine, declared: Collection[str]) -> Looked:
                 if known
                 else [f"{address}: no parameter {each.get('Name')!r} ({suggestion(str(each.get('Name')), declared)})"]
             )
-
-
-CHECKS = {"tasks": tasks}

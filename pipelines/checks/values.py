@@ -53,7 +53,7 @@ class Definition(NamedTuple):
 
 def scope(definition: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Definition:
     """The parameters' defaults, the steps by name and the sample of the property files."""
-    defaults = {each["Name"]: each.get("DefaultValue") for each in definition.get("Parameters", [])}
+    defaults = {each.get("Name"): each.get("DefaultValue") for each in definition.get("Parameters", [])}
     return Definition(defaults, {step["Name"]: step for step in graph.steps(dict(definition))}, evaluation)
 
 
@@ -155,6 +155,6 @@ def member(shape: Any, parts: list[str | int]) -> Any:
     return shape
 
 
-def text(value: Any) -> str:
+def as_json(value: Any) -> str:
     """A value on one line, for a finding."""
     return json.dumps(value, ensure_ascii=False)

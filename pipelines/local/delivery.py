@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 # Seconds on AWS's clock between attempts to write to S3: doubled each time, up to the second figure.
 RETRY_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
-# What a shard remembers for GetRecords at most, so that a long load run does not fill the memory.
-RETAINED = 100_000
+# What a shard remembers for GetRecords at most. Nothing here reads a stream but the delivery, which has a journal;
+# more would fill the memory of a long load run, and be saved again and again with MiniStack's state.
+RETAINED = 1_000
 
 Document = dict[str, Any]
 

@@ -65,7 +65,7 @@ def compressed(data: bytes, config: dict[str, Any]) -> bytes:
     if chosen == "UNCOMPRESSED":
         return data
     if chosen == "GZIP":
-        return gzip.compress(data, compresslevel=6, mtime=0)
+        return gzip.compress(data, compresslevel=1, mtime=0)
     raise ValueError(f"CompressionFormat {chosen} is not implemented here (have: UNCOMPRESSED, GZIP)")
 
 

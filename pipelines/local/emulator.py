@@ -22,7 +22,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
     "app": ("SERVICE_REGISTRY", "SERVICE_HANDLERS", "_loaded_modules", "_state_map", "app"),
     "app:persistence": ("_build_persistence_save_dict", "save_all"),
     "core.router": ("SERVICE_PATTERNS",),
-    "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE",),
+    "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "services.stepfunctions": (
         "_AWS_SDK_SERVICE_MAP",
@@ -152,3 +152,36 @@ def end_overdue_executions() -> None:
                 timer.cancel()
 
     stepfunctions._run_execution = run
+
+
+def name_sagemaker_resources() -> None:
+    """What a SageMaker request is about, for policies that name a resource; MiniStack would check against `*`."""
+    actions = module("core.iam_actions")
+    original = actions.extract_resource_arn
+
+    def extract(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
+        if service != "sagemaker":
+            return original(service, method, path, headers, body, *rest)
+        _, region, account = rest
+        return sagemaker_resource(json.loads(body or b"{}"), f"arn:aws:sagemaker:{region}:{account}:")
+
+    actions.extract_resource_arn = extract
+
+
+def sagemaker_resource(request: dict[str, Any], prefix: str) -> str:
+    """The ARN that a SageMaker request is authorised on; `*` where AWS offers no resource."""
+    for member in ("PipelineExecutionArn", "ModelPackageArn", "ResourceArn"):
+        if member in request:
+            return str(request[member])
+    kinds = {
+        "PipelineName": "pipeline",
+        "ModelPackageName": "model-package",
+        "ModelPackageGroupName": "model-package-group",
+        "ProcessingJobName": "processing-job",
+        "TrainingJobName": "training-job",
+    }
+    for member, kind in kinds.items():
+        if member in request:
+            name = str(request[member])
+            return name if name.startswith("arn:") else f"{prefix}{kind}/{name}"
+    return "*"

@@ -24,6 +24,7 @@ class Parts:
         emulator.accept_default_kms_key()
         emulator.add_jsonpath_filters()
         emulator.end_overdue_executions()
+        emulator.name_sagemaker_resources()
         commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "catalogue": self._catalogue}
         self.app = Control(emulator.module("app").app, commands)
         self._delivery = Delivery(workspace, time_scale)

@@ -48,10 +48,13 @@ done
 mkdir /opt/dev/shm
 ln -s /proc/self/fd /opt/dev/fd
 mount --move /opt/dev /dev
+[ ! -d /sys/fs/cgroup ] || mount -t tmpfs -o ro none /sys/fs/cgroup
 while read -r _ target _ options _; do
-    target=$(printf %b "$target")
     case $target in
-        /opt | /opt/* | /dev | /dev/* | /proc | /tmp) ;;
+        *\\\\*) target=$(printf %b "$target") ;;
+    esac
+    case $target in
+        /opt | /opt/* | /dev | /dev/* | /proc | /tmp | /sys/*) ;;
         /) mount -o "remount,bind,$options,ro" / ;;
         *) mount -o "remount,bind,$options,ro" "$target" 2>/dev/null || true ;;
     esac
@@ -79,10 +82,11 @@ def level() -> str:
     if any(Path(prefix).resolve().is_relative_to("/opt") for prefix in (sys.prefix, sys.base_prefix)):
         # Covering /opt would hide the interpreter itself.
         return "rewritten"
-    return next((name for name in LEVELS if _works(name)), "rewritten")
+    return next((name for name in LEVELS if works(name)), "rewritten")
 
 
-def _works(name: str) -> bool:
+def works(name: str) -> bool:
+    """Whether a command can be run at this level."""
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError, subprocess.TimeoutExpired):
         job = Path(folder)
         (job / "ml").mkdir()

@@ -9,6 +9,8 @@ from pipelines.local.sagemaker.failures import JobFailed, JobStopped
 from pipelines.local.sagemaker.isolation import ML
 
 MESSAGE_CHARACTERS = 900
+# Less than this left counts as a full disk.
+FULL_BYTES = 65_536
 
 
 class Workplace:
@@ -47,6 +49,9 @@ class Workplace:
             raise JobFailed(f"MaxRuntimeExceeded: {reason}", status="Stopped")
         if ended.exit_code:
             why = self.text(message) or process.last_lines(self.log) or "the command said nothing"
+            if shutil.disk_usage(self.root).free < FULL_BYTES:
+                # Its log may not have been written either.
+                why = f"No space left on device; {why}"
             raise JobFailed(f"AlgorithmError: {why[:MESSAGE_CHARACTERS]}, exit code: {ended.exit_code}")
 
     def text(self, path: str) -> str:
