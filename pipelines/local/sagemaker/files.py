@@ -18,9 +18,16 @@ class MissingInput(Exception):
 def client(service: str) -> Any:
     """A boto3 client of the endpoint this process serves."""
     import boto3
+    from botocore.config import Config
 
     session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
-    return session.client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name=os.environ["AWS_REGION"])
+    return session.client(
+        service,
+        endpoint_url=os.environ["AWS_ENDPOINT_URL"],
+        region_name=os.environ["AWS_REGION"],
+        # What fails within one process fails for a reason, or because it is being stopped.
+        config=Config(retries={"total_max_attempts": 1}),
+    )
 
 
 def split(uri: str) -> tuple[str, str]:

@@ -22,23 +22,23 @@ ML = "/opt/ml"
 # Marks every process of a job, so that those outside a namespace are found, too.
 MARK = "TAPLINE_JOB"
 
-# Both run in new namespaces: $1 is the job's folder, the rest is the command. The shell stays as the first process:
+# Both run in new namespaces: $1 is the job's folder, $2 what its scratch folder covers, the rest is the command. The shell stays as the first process:
 # when it ends, the system ends all others. /opt may lack ml, so it is covered.
 MOUNTED = """
 set -e
-job=$1; shift
+job=$1; tmp=$2; shift 2
 mount -t tmpfs none /opt
 mkdir /opt/ml /opt/tmp
 mount --bind "$job/ml" /opt/ml
 mount --bind "$job/scratch" /opt/tmp
 cd /opt/tmp
 """
-# /tmp is not covered when the interpreter lies below it. A mount keeps its options (an ordinary user may not drop
+# A mount keeps its options (an ordinary user may not drop
 # them) and becomes read-only; the devices are those that a container has.
 SEALED = (
     MOUNTED
     + """
-case "$(readlink -f "$1")" in /tmp/*) ;; *) mount --bind "$job/scratch" /tmp ;; esac
+mount --bind "$job/scratch" "$tmp"
 mkdir /opt/dev
 mount -t tmpfs none /opt/dev
 for name in null zero full random urandom; do
@@ -79,10 +79,14 @@ def level() -> str:
     """The farthest level that works here, found by trying; `TAPLINE_NAMESPACES=0` asks for none."""
     if os.environ.get("TAPLINE_NAMESPACES") == "0" or not shutil.which("unshare"):
         return "rewritten"
-    if any(Path(prefix).resolve().is_relative_to("/opt") for prefix in (sys.prefix, sys.base_prefix)):
-        # Covering /opt would hide the interpreter itself.
+    if _holds_python("/opt"):
         return "rewritten"
     return next((name for name in LEVELS if works(name)), "rewritten")
+
+
+def _holds_python(folder: str) -> bool:
+    """Whether covering the folder would hide the interpreter or its packages."""
+    return any(Path(prefix).resolve().is_relative_to(folder) for prefix in (sys.prefix, sys.base_prefix))
 
 
 def works(name: str) -> bool:
@@ -106,7 +110,8 @@ def enter(name: str, job: Path) -> list[str]:
     flags, script = LEVELS[name]
     # --kill-child hands the end of `unshare` on to the first process inside.
     inside = ["unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", *flags]
-    return [*_die_with_parent(), *inside, "sh", "-c", script, "step", str(job)]
+    temporary = "/opt/tmp" if _holds_python("/tmp") else "/tmp"
+    return [*_die_with_parent(), *inside, "sh", "-c", script, "step", str(job), temporary]
 
 
 @functools.cache
