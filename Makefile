@@ -23,9 +23,12 @@ check: $(READY)  ## every static check
 	$(BIN)/mypy
 	$(BIN)/cfn-lint cloudformation/*.yaml
 
-bench: $(READY)  ## what is measured: stages, transform, model
+bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.stages
+	$(BIN)/python -m benchmarks.executor
 	$(BIN)/python -m benchmarks.transform
+	$(BIN)/python -m benchmarks.load --records 20000
 	$(BIN)/python -m benchmarks.model
 
 fuzz: $(READY)  ## 60 s of coverage-guided fuzzing each: the transform, the API's answers

@@ -7,8 +7,8 @@ setup(
     version="0.1.0",
     description="Beers from an API to a registered, approved and served SageMaker model, on AWS or on one machine",
     python_requires=">=3.11",
-    packages=find_packages(include=["pipelines*", "ingestion", "processing", "training", "evaluation"]),
-    package_data={"pipelines.local": ["catalogue/*"]},
+    packages=find_packages(include=["pipelines*", "ingestion"]),
+    package_data={"pipelines.local": ["catalogue/*.json", "catalogue/*.md"]},
     install_requires=[
         # stepfunctions 2.3.0 (the last release) cannot import sagemaker 3; v2 is supported until 2027-07-06.
         "sagemaker>=2.257,<3",
@@ -31,6 +31,8 @@ setup(
         ],
         # Coverage-guided fuzzing, by `make fuzz` in an environment of its own.
         "fuzz": ["atheris==3.0.0"],
+        # A model of another kind to compare with, by `make bench`; the build without GPU code.
+        "bench": ["xgboost-cpu==3.2.0"],
         "dev": [
             "pytest>=9",
             "hypothesis>=6.150",

@@ -22,8 +22,8 @@ ML = "/opt/ml"
 # Marks every process of a job, so that those outside a namespace are found, too.
 MARK = "TAPLINE_JOB"
 
-# Both run in new namespaces: $1 is the job's folder, $2 what its scratch folder covers, the rest is the command. The shell stays as the first process:
-# when it ends, the system ends all others. /opt may lack ml, so it is covered.
+# Both run in new namespaces: $1 is the job's folder, $2 what its scratch folder covers, the rest is the command. /opt
+# may lack ml, so it is covered. The shell stays as the first process: when it ends, the system ends all others.
 MOUNTED = """
 set -e
 job=$1; tmp=$2; shift 2
@@ -33,8 +33,7 @@ mount --bind "$job/ml" /opt/ml
 mount --bind "$job/scratch" /opt/tmp
 cd /opt/tmp
 """
-# A mount keeps its options (an ordinary user may not drop
-# them) and becomes read-only; the devices are those that a container has.
+# A mount keeps its options (an ordinary user may not drop them) and becomes read-only; the devices are a container's.
 SEALED = (
     MOUNTED
     + """
@@ -54,7 +53,7 @@ while read -r _ target _ options _; do
         *\\\\*) target=$(printf %b "$target") ;;
     esac
     case $target in
-        /opt | /opt/* | /dev | /dev/* | /proc | /tmp | /sys/*) ;;
+        /opt | /opt/* | /dev | /dev/* | /proc | "$tmp" | /sys/*) ;;
         /) mount -o "remount,bind,$options,ro" / ;;
         *) mount -o "remount,bind,$options,ro" "$target" 2>/dev/null || true ;;
     esac
