@@ -22,6 +22,7 @@ check: $(READY)  ## every static check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/cfn-lint cloudformation/*.yaml
+	$(BIN)/python -m pipelines.checks
 
 bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

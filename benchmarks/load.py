@@ -212,12 +212,12 @@ def _mortal(streams: Streams, poison: list[bytes]) -> str:
 
 
 def _deliver_again(streams: Streams, chance: random.Random) -> None:
-    """A share of the objects once more under another name, which is what a retry of Firehose leaves."""
+    """A share of the rows and error lines once more in another object, which is what a retry of Firehose leaves."""
     for prefix in ("cleaned/", "errors/"):
-        keys = sorted(streams.objects(prefix))
-        for key in chance.sample(keys, math.ceil(len(keys) * DELIVERED_TWICE)):
-            source = {"Bucket": streams.name, "Key": key}
-            streams.s3.copy_object(Bucket=streams.name, Key=f"{key}-again", CopySource=source)
+        lines = [line for body in streams.bodies(prefix) for line in body.splitlines(keepends=True)]
+        again = chance.sample(lines, math.ceil(len(lines) * DELIVERED_TWICE))
+        key = next(iter(streams.objects(prefix)))
+        streams.s3.put_object(Bucket=streams.name, Key=f"{key}-again", Body=b"".join(again))
 
 
 def _check_raw(streams: Streams, load: Load) -> None:

@@ -81,11 +81,11 @@ def problems(definition: Any, supported: set[str] | None = None) -> Iterator[str
         found = list(steps(definition))
         names = [step["Name"] for step in found]
         waits = dependencies(definition)
+        declared = {parameter["Name"] for parameter in definition.get("Parameters", [])}
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        yield f"Steps: a step is malformed ({type(error).__name__}: {error})"
+        yield f"a step or parameter is malformed ({type(error).__name__}: {error})"
         return
     yield from _name_problems(names)
-    declared = {parameter.get("Name") for parameter in definition.get("Parameters", [])}
     for step in found:
         address = f"Steps.{step['Name']}"
         if supported is not None and step.get("Type") not in supported:

@@ -24,6 +24,13 @@ from pipelines.run import Arguments
 from pipelines.stacks import Stacks, environment
 
 Document = dict[str, Any]
+METRICS = ("mae", "rmse", "r2", "accuracy", "macro_f1")
+# The model card in three lines; the report has it at length.
+USE = {
+    "purpose": "a beer's bitterness (IBU) and its class, with a 90 % interval, from its recipe figures",
+    "limits": "learnt from one brewery's beers; hops, which make beer bitter, are not in the table",
+    "not_for": "labelling, allergens or anything where a wrong figure does harm",
+}
 STATUS = {"approve": "Approved", "reject": "Rejected"}
 
 
@@ -116,21 +123,57 @@ def show(registry: Registry, given: argparse.Namespace) -> Document:
 
 def facts(package: Document, evaluation: Document) -> Document:
     """What is known of a package, in groups, flat enough for one screen."""
-    metadata = package.get("CustomerMetadataProperties", {})
     container = package["InferenceSpecification"]["Containers"][0]
+    lineage, data = evaluation["lineage"], evaluation["quality"]
+    folds, intervals = evaluation["cross_validation"]["grouped"], evaluation["intervals"]
     return {
         "model_package": {
             "arn": package["ModelPackageArn"],
             "version": package["ModelPackageVersion"],
-            "created": package["CreationTime"].isoformat(),
+            "created": package["CreationTime"].isoformat(timespec="seconds"),
             "approval_status": package["ModelApprovalStatus"],
             "note": package.get("ApprovalDescription", ""),
             "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
         },
-        "metrics": {name: round(value, 4) for name, value in follow.metrics(evaluation).items()},
-        "gate": evaluation.get("gate", {}),
-        "lineage": {**metadata, "Model": container["ModelDataUrl"], "Image": container["Image"]},
+        # With their 90 % intervals; the errors are in IBU.
+        "metrics": {
+            **{name: measured(evaluation["candidate"][name]) for name in METRICS},
+            "baseline_mae": measured(evaluation["baseline"]["mae"]),
+            "cross_validated_mae": f"{folds['mae']:.1f} over {folds['n']} beers, {folds['groups']} recipes",
+            "interval_coverage": f"{intervals['coverage']:.2f} of {intervals['level']:.2f}",
+            "interval_width": f"{intervals['mean_width']:.0f}",
+        },
+        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
+        "data": {
+            "input": lineage["input_uri"],
+            "cut_off": lineage["cut_off"],
+            "input_sha256": lineage["input_sha256"],
+            "split_sha256": lineage["split_sha256"],
+            "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
+            "sides": counts(lineage["sides"]),
+            "dropped": counts(data["dropped"]),
+            "repaired": counts(data["repaired"]),
+        },
+        "code": {
+            "git_commit": lineage["git_commit"],
+            "image": container["Image"],
+            "hyperparameters": counts(lineage["hyperparameters"]),
+            "model": container["ModelDataUrl"],
+            "model_sha256": lineage["model_sha256"],
+            "report": follow.evaluation_uri(package).rpartition("/")[0] + "/report.html",
+        },
+        "use": dict(USE),
     }
+
+
+def measured(figure: Document) -> str:
+    """`17.6 (12.8 to 22.5)`."""
+    return f"{figure['value']:.4g} ({figure['low']:.4g} to {figure['high']:.4g})"
+
+
+def counts(values: Document) -> str:
+    """`train 221, validation 22`, or `none`."""
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
 
 
 def compare(registry: Registry, given: argparse.Namespace) -> Document:

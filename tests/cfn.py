@@ -12,6 +12,8 @@ import yaml
 
 FOLDER = Path(__file__).parent.parent / "cloudformation"
 NAMES = ("artifacts", "ingestion", "pipelines")
+# Also what is not one of an environment's stacks.
+ALL = (*NAMES, "github")
 
 Template = dict[str, Any]
 
@@ -55,7 +57,7 @@ def parse(text: str) -> Template:
 
 
 def load(name: str) -> Template:
-    """One of the project's templates, by a name of NAMES."""
+    """One of the project's templates, by a name of ALL."""
     return parse((FOLDER / f"{name}.yaml").read_text())
 
 

@@ -25,13 +25,13 @@ from tests.definitions import Execution, Project, compare, condition, json_get, 
 PREPARE = """
     import hashlib, json
     rows = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2000)]
-    open('/opt/ml/processing/output/rows/rows.txt', 'w').write('\\n'.join(rows))
-    open('/opt/ml/processing/output/rows/report.json', 'w').write(json.dumps({'rows': len(rows)}))
+    (OUTPUT / 'rows' / 'rows.txt').write_text('\\n'.join(rows))
+    (OUTPUT / 'rows' / 'report.json').write_text(json.dumps({'rows': len(rows)}))
 """
 TRAIN = """
-    import hashlib, pathlib
-    rows = pathlib.Path('/opt/ml/input/data/rows/rows.txt').read_bytes()
-    pathlib.Path('/opt/ml/model/model.txt').write_text(hashlib.sha256(rows).hexdigest())
+    import hashlib, os, pathlib
+    rows = pathlib.Path(os.environ['SM_CHANNEL_ROWS'], 'rows.txt').read_bytes()
+    pathlib.Path(os.environ['SM_MODEL_DIR'], 'model.txt').write_text(hashlib.sha256(rows).hexdigest())
 """
 # The points that a run of the pipeline passes; each of the order's kills leaves the next one still to come.
 POINTS = (

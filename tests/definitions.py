@@ -17,6 +17,8 @@ IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9
 INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
 UNDER_WAY = ("Executing", "Stopping")
 PATIENCE_SECONDS = 30
+# Where no namespace is to be had, /opt/ml is somewhere else: a script takes its paths from its environment.
+PATHS = "import os, pathlib; INPUT, OUTPUT = (pathlib.Path(os.environ[name]) for name in ('INPUT', 'OUTPUT'))\n"
 
 
 class Project:
@@ -51,8 +53,8 @@ class Project:
         environment: dict[str, str] | None = None,
         **members: Any,
     ) -> Document:
-        """A processing step. Its inputs lie in /opt/ml/processing/input/<name>, its outputs in .../output/<name>."""
-        code = textwrap.dedent(script)
+        """A processing step. Its script finds its inputs in INPUT/<name> and puts its outputs into OUTPUT/<name>."""
+        code = PATHS + textwrap.dedent(script)
         key = f"code/{hashlib.sha256(code.encode()).hexdigest()[:16]}"
         self.put(f"{key}/step.py", code)
         home = "/opt/ml/processing"
@@ -80,8 +82,7 @@ class Project:
                 for each, uri in where.items()
             ]
             request["ProcessingOutputConfig"] = {"Outputs": made}
-        if environment:
-            request["Environment"] = environment
+        request["Environment"] = {"INPUT": f"{home}/input", "OUTPUT": f"{home}/output", **(environment or {})}
         return {"Name": name, "Type": "Processing", "Arguments": request, **members}
 
     def training(

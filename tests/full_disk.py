@@ -13,7 +13,7 @@ from tests.crash import Victim
 from tests.definitions import Project
 
 FILL = """
-    with open('/opt/ml/processing/output/out/big', 'wb') as file:
+    with open(OUTPUT / 'out' / 'big', 'wb') as file:
         for _ in range(64):
             file.write(b'0' * 2**20)
             file.flush()

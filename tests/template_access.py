@@ -7,7 +7,7 @@ logical id at fault; no finding means that the rule is kept. Exceptions are data
 import re
 from collections.abc import Callable
 
-from tests.cfn import Template, actions, branches, conditions, grants, references, resources, services, texts
+from tests.cfn import Template, actions, branches, conditions, grants, references, resources, services, text, texts
 
 # The actions for which AWS offers no resource, by the reason they are needed.
 ANY_RESOURCE = {
@@ -23,7 +23,18 @@ ANY_RESOURCE = {
     },
     "logging in to a registry, before an image is pulled": {"ecr:GetAuthorizationToken"},
     "metrics of a job; unbounded_metrics wants a namespace": {"cloudwatch:PutMetricData"},
+    "asked about a text, before there is a stack": {"cloudformation:GetTemplateSummary"},
+    "a list of all": {"sagemaker:ListModelPackageGroups"},
+    "a subscription is no resource": {
+        "sns:GetSubscriptionAttributes",
+        "sns:SetSubscriptionAttributes",
+        "sns:Unsubscribe",
+    },
+    "a key has no name before it is made": {"kms:CreateKey"},
 }
+
+# The roles of one stack of one environment.
+_STACKS_ROLES = re.compile(r".*:role/tapline-\$\{Environment\}-(ingestion|pipelines)-\*")
 
 # Services that document which aws:SourceArn they present when they assume a role. Lambda and Firehose do not;
 # the account is what limits those two.
@@ -83,7 +94,7 @@ def loose_pass_role(template: Template) -> list[str]:
     found = []
     for name, statement in grants(template):
         if "iam:PassRole" in actions(statement):
-            if any("*" in resource for resource in texts(statement["Resource"])):
+            if any("*" in each and not _STACKS_ROLES.fullmatch(each) for each in texts(statement["Resource"])):
                 found.append(f"{name}: passes any role")
             if not conditions(statement).get("iam:PassedToService"):
                 found.append(f"{name}: passes a role to any service")
@@ -98,6 +109,23 @@ def shared_roles(template: Template) -> list[str]:
             for role in users.keys() & references(resource):
                 users[role].append(name)
     return [f"{role}: shared by {', '.join(names)}" for role, names in users.items() if len(names) > 1]
+
+
+def open_federation(template: Template) -> list[str]:
+    """Everybody on GitHub gets tokens from its provider; only the subject says whose one is."""
+    found = []
+    for name, role in resources(template, "IAM::Role"):
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            if statement["Action"] == "sts:AssumeRoleWithWebIdentity":
+                exact = statement.get("Condition", {}).get("StringEquals", {})
+                wanted = {key.rpartition(":")[2]: text(value) for key, value in exact.items()}
+                if wanted.get("aud") != "sts.amazonaws.com":
+                    found.append(f"{name}: takes tokens made for others")
+                if wanted.get("sub") != "repo:${Repository}:environment:${Environment}":
+                    found.append(f"{name}: admits more than one environment of one repository")
+                if role.get("MaxSessionDuration") != 3600:
+                    found.append(f"{name}: its sessions are not limited to an hour")
+    return found
 
 
 def confused_deputies(template: Template) -> list[str]:
@@ -174,6 +202,7 @@ RULES: tuple[Callable[[Template], list[str]], ...] = (
     whole_buckets,
     loose_pass_role,
     shared_roles,
+    open_federation,
     confused_deputies,
     open_buckets,
     lost_with_the_stack,

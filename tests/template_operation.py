@@ -24,6 +24,7 @@ NO_DEFAULT = {
     "TopicArn": "output of the ingestion stack",
     "CodeKey": "named by the content of the Lambda zip",
     "RetrainDefinitionKey": "named by the content of the definition",
+    "Repository": "only its owner knows it",
 }
 
 # Physical names; everything else is named by CloudFormation, so that environments share an account.

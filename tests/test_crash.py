@@ -14,6 +14,7 @@ import pytest
 from pipelines.local import durable
 from pipelines.local import endpoint as endpoints
 from pipelines.local.crashpoints import NAMES, crashpoint
+from pipelines.local.sagemaker import isolation
 from pipelines.local.workspace import Workspace
 from tests.crash import POINTS, Victim, build, environment, made, orphans, resume, wait_for_no_orphans
 from tests.definitions import Execution, Project, until
@@ -24,7 +25,7 @@ STACK = {
         "Group": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": "kept"}},
     }
 }
-LINUX = sys.platform.startswith("linux") and shutil.which("unshare")
+MAY_MOUNT = bool(shutil.which("unshare")) and isolation.works("mounted")
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ def mounted(options: str, folder: Path, fill: int = 0) -> list[str]:
     return ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", options, str(folder), str(fill)]
 
 
-@pytest.mark.skipif(not LINUX, reason="mounts a small disk, which needs Linux's unshare")
+@pytest.mark.skipif(not MAY_MOUNT, reason="mounts a small disk, which needs Linux's unshare")
 @pytest.mark.parametrize(
     ("options", "what", "hint"),
     [
@@ -254,7 +255,7 @@ def test_an_address_left_by_a_killed_endpoint_misleads_nobody(victim: Victim) ->
         other.wait()
 
 
-@pytest.mark.skipif(not LINUX, reason="mounts a small disk, which needs Linux's unshare")
+@pytest.mark.skipif(not MAY_MOUNT, reason="mounts a small disk, which needs Linux's unshare")
 def test_a_disk_that_fills_up_fails_the_step_and_leaves_nothing_half(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     done = subprocess.run(

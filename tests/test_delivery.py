@@ -3,7 +3,6 @@
 import datetime
 import json
 import re
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -221,7 +220,7 @@ def test_what_a_batch_becomes_replaces_it_together_or_not_at_all(tmp_path: Path)
     journal = Journal(tmp_path / "journal.db")
     journal.append([Entry(source, 1.0, b"a"), Entry(source, 1.0, b"b")])
     rows = journal.take(source, lambda: Hints(size=2, seconds=0))
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(TypeError):
         journal.settle(source, rows, [Entry(target, 1.0, b"A"), Entry(target, 1.0, None)])  # type: ignore[arg-type]
     assert journal.waiting() == {source: 2}
     assert Journal(tmp_path / "journal.db").waiting() == {source: 2}

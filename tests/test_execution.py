@@ -13,12 +13,12 @@ from pipelines.local.sagemaker.retry import Attempts
 from pipelines.local.store import Store
 from tests.definitions import Project, compare, condition, fail, json_get, output, parameter, until
 
-WRITE = "import sys; open('/opt/ml/processing/output/out/text', 'w').write(sys.argv[1])"
+WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
 # Holds its place until an object's folder says otherwise; used where something must be seen while it runs.
 SLEEP = "import time; print('begun', flush=True); time.sleep(20)"
 REPORT = """
     import sys
-    open('/opt/ml/processing/output/out/report.json', 'w').write(sys.argv[1])
+    (OUTPUT / 'out' / 'report.json').write_text(sys.argv[1])
 """
 
 
@@ -38,9 +38,8 @@ def report(project: Project, content: str, **members: Any) -> dict[str, Any]:
 def test_what_a_step_makes_reaches_the_step_that_refers_to_it(project: Project) -> None:
     first = project.processing("First", WRITE, outputs=("out",), arguments=({"Get": "Parameters.Text"},))
     copy = """
-        from pathlib import Path
-        text = Path('/opt/ml/processing/input/given/text').read_text()
-        Path('/opt/ml/processing/output/out/text').write_text(text.upper())
+        text = (INPUT / 'given' / 'text').read_text()
+        (OUTPUT / 'out' / 'text').write_text(text.upper())
     """
     second = project.processing("Second", copy, inputs={"given": output("First", "out")}, outputs=("out",))
     run = project.run(second, first, parameters=(parameter("Text", "String", "hops"),), Text="malt")
@@ -113,6 +112,12 @@ def test_a_failed_step_holds_back_those_that_need_it_and_no_others(project: Proj
     told = run.describe()
     assert told["PipelineExecutionStatus"] == "Failed"
     assert told["FailureReason"] == "Step failure: One or multiple steps failed."
+
+
+def test_a_step_that_is_killed_fails_and_the_endpoint_goes_on(project: Project) -> None:
+    run = project.run(project.processing("Step", "import os; print('malting', flush=True); os.kill(os.getpid(), 9)"))
+    assert (run.status, run.reason("Step").rpartition(", ")[2]) == ("Failed", "exit code: 137")
+    assert project.run(project.processing("Step")).status == "Succeeded"
 
 
 def test_a_fail_step_ends_the_run_with_its_message(project: Project) -> None:
@@ -206,9 +211,8 @@ def test_a_stopped_execution_ends_its_steps_and_can_be_retried(project: Project)
 
 def test_a_retried_execution_goes_on_from_the_failed_step(project: Project) -> None:
     script = """
-        import os, sys
-        from pathlib import Path
-        if not Path('/opt/ml/processing/input/given/mended').exists():
+        import sys
+        if not (INPUT / 'given' / 'mended').exists():
             sys.exit('not mended yet')
     """
     given = project.put("given/readme", "").removesuffix("readme")

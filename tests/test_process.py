@@ -142,9 +142,8 @@ def test_a_step_leaves_no_daemon_behind(run: Run, job: Path) -> None:
     assert orphans(job) == []
 
 
-def test_a_sealed_step_can_write_nowhere_else(run: Run, level: str, job: Path, tmp_path: Path) -> None:
-    if level != "sealed":
-        pytest.skip("only a sealed step is kept from it")
+@pytest.mark.parametrize("level", ["sealed"], indirect=True)
+def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Path) -> None:
     home = Path(sys.prefix).parent
     outside = [home / "canary", tmp_path / "canary", Path("/canary"), Path("/etc/canary"), Path.home() / "canary"]
     script = """
@@ -169,9 +168,8 @@ def test_a_sealed_step_can_write_nowhere_else(run: Run, level: str, job: Path, t
     assert (job / "scratch" / "own").exists() == (not sys.prefix.startswith("/tmp"))
 
 
-def test_a_sealed_step_has_no_network_and_sees_no_other_process(run: Run, level: str, job: Path) -> None:
-    if level != "sealed":
-        pytest.skip("only a sealed step is kept from it")
+@pytest.mark.parametrize("level", ["sealed"], indirect=True)
+def test_a_sealed_step_has_no_network_and_sees_no_other_process(run: Run, job: Path) -> None:
     script = """
         import os, socket, sys
         try:

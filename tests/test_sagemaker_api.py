@@ -58,7 +58,9 @@ def test_every_answer_has_the_shape_that_aws_documents(
     project: Project, answers: list[tuple[str, Any]], workspace: Workspace
 ) -> None:
     api = project.clients.sagemaker
-    train = project.training("Train", "open('/opt/ml/model/m', 'w').write('m')", RetryPolicies=[])
+    train = project.training(
+        "Train", "import os; open(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('m')", RetryPolicies=[]
+    )
     model = {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}
     process = project.processing("Process", outputs=("out",), CacheConfig={"Enabled": True})
     bad = project.processing("Bad", "raise SystemExit(1)")
@@ -316,7 +318,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         "SchemaVersion": "1.0",
         "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
     }
-    code = project.put("code/sdk.py", "open('/opt/ml/processing/output/out/r.json', 'w').write('{\"mae\": 0.5}')")
+    code = project.put("code/sdk.py", "import os; open(os.environ['OUT'] + '/r.json', 'w').write('{\"mae\": 0.5}')")
     limit = ParameterFloat("Limit", 0.1)
     processor = ScriptProcessor(
         image_uri=IMAGE,
@@ -324,6 +326,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         role=ROLE,
         instance_count=1,
         instance_type="ml.m5.large",
+        env={"OUT": "/opt/ml/processing/output/out"},
         sagemaker_session=session,
     )
     file = PropertyFile("Report", "out", "r.json")

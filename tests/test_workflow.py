@@ -50,9 +50,7 @@ class Account:
         """Put a pipeline of these steps under the environment's name."""
         definition = {
             "Version": "2020-12-01",
-            "Parameters": [
-                {"Name": each.name, "Type": each.type, "DefaultValue": each.default} for each in PARAMETERS
-            ],
+            "Parameters": [{"Name": each.name, "Type": each.type, "DefaultValue": each.default} for each in PARAMETERS],
             "Steps": list(steps),
         }
         request = {"PipelineName": self.pipeline, "PipelineDefinition": json.dumps(definition)}

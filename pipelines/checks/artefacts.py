@@ -46,10 +46,14 @@ def sources() -> dict[str, str]:
 
 
 def templates(folder: Path = package.ROOT / "cloudformation") -> dict[str, Template]:
-    """The stacks' templates by name, intrinsics in their long form."""
+    """The templates of an environment's stacks by name, intrinsics in their long form.
+
+    The role that deploys them is none of theirs: what it needs is what CloudFormation calls (tests/test_deploy_role.py).
+    """
     from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 
-    return {path.stem: cfn_yaml.load(str(path)) for path in sorted(folder.glob("*.yaml"))}
+    paths = sorted(path for path in folder.glob("*.yaml") if path.stem != "github")
+    return {path.stem: cfn_yaml.load(str(path)) for path in paths}
 
 
 def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
