@@ -42,6 +42,9 @@ setup(
             "awscli>=1.44",
             "pandas-stubs>=2.3,<3",
             "types-requests",
+            # The workflows: GitHub's schema, and what an attacker could do with them. Both work offline.
+            "check-jsonschema>=0.39",
+            "zizmor>=1.32",
         ],
     },
 )

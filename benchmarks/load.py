@@ -8,6 +8,7 @@ without faults. Exit code 1 when any of that is not so.
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import math
@@ -163,7 +164,7 @@ def made(count: int, seed: int) -> Load:
     good = []
     for _ in range(count - wanted):
         # The same id is always the same beer: whichever delivery is the latest, the table must not change.
-        number = chance.randrange(1, count // 4 + 2)
+        number = chance.randrange(1, count)
         beer = catalogue[number % len(catalogue)]
         if isinstance(beer["ibu"], int | float) and beer["ibu"] > 1000:
             beer = catalogue[0]
@@ -177,10 +178,8 @@ def run(load: Load, seed: int, *, faults: bool) -> Outcome:
     """Put everything, deliver it, check it, and with faults replay it and check again."""
     chance = random.Random(seed)
     with _streams() as streams:
-        batches = math.ceil(sum(map(len, load.records)) / BATCH_BYTES)
-        poison = chance.sample(range(len(load.records)), max(1, round(batches * BATCHES_CRASHED))) if faults else []
         healthy = streams.packaged(CLEAN, "ingestion.clean.handler")
-        function = _mortal(streams, [load.records[number] for number in poison]) if faults else healthy
+        function = _mortal(streams, load, chance) if faults else healthy
         streams.deliver("raw/", seconds=300, CompressionFormat="GZIP")
         streams.deliver("cleaned/", seconds=300, ProcessingConfiguration=transformed_by(function, seconds="60"))
         trouble = StreamFaults(throttled=THROTTLED if faults else 0.0, seed=seed)
@@ -204,9 +203,11 @@ def _streams() -> Iterator[Streams]:
         yield Streams(running)
 
 
-def _mortal(streams: Streams, poison: list[bytes]) -> str:
-    import base64
-
+def _mortal(streams: Streams, load: Load, chance: random.Random) -> str:
+    """A transform that one batch in a hundred kills, by a record that no other batch holds."""
+    batches = math.ceil(sum(map(len, load.records)) / BATCH_BYTES)
+    unique = [each for each, times in Counter(load.records).items() if times == 1]
+    poison = chance.sample(unique, max(1, round(batches * BATCHES_CRASHED)))
     listed = " ".join(base64.b64encode(each).decode() for each in poison)
     return streams.packaged({**CLEAN, "mortal.py": MORTAL}, "mortal.handler", POISON=listed)
 

@@ -216,7 +216,7 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     for name, content in INPUTS.items():
         parser.add_argument(f"--{name}", type=Path, default=base / "input" / name, help=f"folder of {content}")
     parser.add_argument("--output", type=Path, default=base / "output/evaluation", help="folder for the results")
-    parser.add_argument("--min-relative-gain", type=float, default=0.1, help="gain over the median that is asked for")
+    parser.add_argument("--min-relative-gain", type=float, default=0.0, help="gain over the median that is asked for")
     parser.add_argument("--max-champion-loss", type=float, default=0.05, help="loss against the champion allowed")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and the permutations")
     for name in ("cut-off", "input-uri", "git-commit", "image-uri"):

@@ -108,8 +108,10 @@ class _Chain:
             def say(stack: str, outcome: str) -> None:
                 told.append(f"{stack} {outcome}")
                 stage.detail(", ".join(told))
+                if stack == "ingestion":
+                    # The next one needs the state machine's definition.
+                    self.authored.wait()
 
-            self.authored.wait()
             self.stacks.deploy(say)
 
     def upsert(self) -> authoring.Settings:

@@ -40,7 +40,7 @@ PARAMETERS = (
     Parameter("DistinctBeers", 0, "Distinct beers in the data when retrain decided; 0 when started by hand"),
     Parameter("MinBeers", 50, "Fewest beers with a bitterness to train from"),
     Parameter("ChampionModel", "s3://{artifact_bucket}/champion/none/", "S3 address of the approved model, if any"),
-    Parameter("MinRelativeGain", 0.1, "Least gain over the labels' median, as a share of its error, beyond noise"),
+    Parameter("MinRelativeGain", 0.0, "Least gain over the labels' median, as a share of its error, beyond noise"),
     Parameter("MaxChampionLoss", 0.05, "Largest loss to the champion on the same beers, as a share of its error"),
     Parameter("NEstimators", 200, "Trees in the forest"),
     Parameter("MaxFeatures", 0.6, "Share of the features looked at for a split"),

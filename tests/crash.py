@@ -46,6 +46,7 @@ POINTS = (
     "step-finished",
     "package-stored",
     "execution-finishing",
+    "event-sending",
 )
 
 

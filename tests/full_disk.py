@@ -3,10 +3,13 @@
 Prints what became of it as JSON. A program of its own, because the disk is mounted for this process alone.
 """
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
+
+from botocore.exceptions import ClientError
 
 from pipelines.local.workspace import Workspace
 from tests.crash import Victim
@@ -32,11 +35,26 @@ def main() -> None:
             "status": run.status,
             "reason": run.reason("Full"),
             "objects": sorted(key["Key"].partition("/")[0] for key in listed),
+            "object": refused(project, Path(sys.argv[1]) / "filler"),
             "after": project.run(project.processing("Small")).status,
         }
         print(json.dumps(told))
     finally:
         victim.down()
+
+
+def refused(project: Project, filler: Path) -> str:
+    """The HTTP status that S3 gives an object for which there is no room."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    try:
+        project.put("big", bytes(2**20))
+    except ClientError as error:
+        return str(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    finally:
+        filler.unlink()
+    return "200"
 
 
 if __name__ == "__main__":

@@ -129,19 +129,6 @@ def test_athena_counts_each_delivered_row(twice: Twice) -> None:
     assert [[cell["VarCharValue"] for cell in row["Data"]] for row in rows] == [["_col0", "_col1"], ["646", "323"]]
 
 
-def test_a_catalogue_with_broken_records_runs_through_and_counts_them_by_reason(tmp_path: Path) -> None:
-    beers = json.loads(BUNDLED.read_text())
-    broken = [{**beers[0], "id": None}, {**beers[1], "id": 2001, "ibu": "bitter"}, "not a beer", {"id": 7, "name": ""}]
-    catalogue = tmp_path / "beers.json"
-    catalogue.write_text(json.dumps(beers + broken))
-    workspace = tmp_path / "workspace"
-    done = run("--local", "--workspace", str(workspace), "--catalog", str(catalogue), "--json")
-    assert done.returncode == 0, done.stderr
-    # The collector itself refuses what is no object; the other three fail in the transform.
-    assert json.loads(done.stdout)["records"] == {"accepted": 328, "clean": 323, "dropped": 0, "failed": 5}
-    assert "328 beers on the stream; refused: 1 not_an_object" in done.stderr
-
-
 def three_lines(done: Any) -> tuple[str, str, str]:
     """The last three lines of standard error; nothing there may look like a traceback."""
     assert "Traceback" not in done.stderr
@@ -158,42 +145,65 @@ def test_a_missing_catalogue_is_said_before_anything_starts(tmp_path: Path) -> N
     assert not workspace.exists()
 
 
-def test_too_few_beers_fail_in_words_register_nothing_and_the_next_run_works(tmp_path: Path) -> None:
-    catalogue = tmp_path / "few.json"
-    catalogue.write_text(json.dumps(json.loads(BUNDLED.read_text())[:7]))
-    workspace = Workspace(tmp_path / "workspace")
-    flags = ("--local", "--workspace", str(workspace.root), "--json")
-    done = run(*flags, "--catalog", str(catalogue), "--keep")
-    try:
-        assert done.returncode == 1
-        assert "step Preprocess failed: AlgorithmError: " in three_lines(done)[0]
-        assert "too few beers (7 < 50)" in three_lines(done)[0]
-        registered = Clients(endpoints.require(workspace).url).sagemaker.list_model_packages(
+class Troubled:
+    """Three runs in one workspace: its endpoint is killed; too few beers; all beers and some broken ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.workspace = Workspace(folder / "workspace")
+        beers = json.loads(BUNDLED.read_text())
+        broken = [{**beers[0], "id": None}, {**beers[1], "id": 2001, "ibu": "bitter"}, "no beer", {"id": 7, "name": ""}]
+        few, mixed = folder / "few.json", folder / "mixed.json"
+        few.write_text(json.dumps(beers[:7]))
+        mixed.write_text(json.dumps(beers + broken))
+        flags = ["--local", "--workspace", str(self.workspace.root), "--json"]
+        self.killed = self._kill_while_it_runs(flags)
+        self.few = run(*flags, "--catalog", str(few), "--keep")
+        registered = Clients(endpoints.require(self.workspace).url).sagemaker.list_model_packages(
             ModelPackageGroupName="tapline-ibu-dev"
         )
-        assert registered["ModelPackageSummaryList"] == []
-        again = run(*flags)
-        assert json.loads(again.stdout)["model_package"]["version"] == 1, again.stderr
-    finally:
-        endpoints.stop(workspace)
+        self.registered_by_few = registered["ModelPackageSummaryList"]
+        self.mixed = run(*flags, "--catalog", str(mixed))
+
+    def _kill_while_it_runs(self, flags: list[str]) -> Any:
+        command = [sys.executable, "-m", "pipelines.run", *flags]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        deadline = time.monotonic() + 60
+        while not (told := self.workspace.read_endpoint()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert told is not None
+        os.kill(told["pid"], signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
-def test_a_killed_endpoint_is_told_and_the_next_run_works(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    flags = ["--local", "--workspace", str(workspace.root), "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.run", *flags], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while not (told := workspace.read_endpoint()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert told is not None
-    os.kill(told["pid"], signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 5, said
-    assert "Traceback" not in said
-    assert said.strip().splitlines()[-3].startswith("Error: the ")
-    assert run(*flags).returncode == 0
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
+    """The three runs."""
+    runs = Troubled(tmp_path_factory.mktemp("troubled"))
+    yield runs
+    endpoints.stop(runs.workspace)
+
+
+def test_a_killed_endpoint_is_told_in_three_lines(troubled: Troubled) -> None:
+    assert troubled.killed.returncode == 5
+    assert three_lines(troubled.killed)[0].startswith("Error: the ")
+
+
+def test_too_few_beers_fail_in_words_and_register_nothing(troubled: Troubled) -> None:
+    assert troubled.few.returncode == 1
+    what = three_lines(troubled.few)[0]
+    assert "step Preprocess failed: AlgorithmError: " in what
+    assert "too few beers (7 < 50)" in what
+    assert troubled.registered_by_few == []
+
+
+def test_the_next_run_works_and_counts_broken_records_by_reason(troubled: Troubled) -> None:
+    assert troubled.mixed.returncode == 0, troubled.mixed.stderr
+    result = json.loads(troubled.mixed.stdout)
+    assert result["model_package"]["version"] == 1
+    # The collector itself refuses what is no object; the other three fail in the transform.
+    assert result["records"] == {"accepted": 328, "clean": 323, "dropped": 0, "failed": 5}
+    assert "328 beers on the stream; refused: 1 not_an_object" in troubled.mixed.stderr
 
 
 def test_a_workspace_in_use_by_another_run_is_a_conflict(workspace: Workspace) -> None:

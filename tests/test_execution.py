@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from pipelines.aws import Clients
+from pipelines.local.expressions import UnknownReference
 from pipelines.local.sagemaker import cache
+from pipelines.local.sagemaker.conditions import holds
 from pipelines.local.sagemaker.retry import Attempts
 from pipelines.local.store import Store
 from tests.definitions import Project, compare, condition, fail, json_get, output, parameter, until
@@ -308,29 +310,45 @@ def test_conditions_read_the_property_file(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "tested", "reason"),
+    ("tested", "reason"),
     [
-        ('{"mae": NaN}', compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "NaN is not JSON"),
-        ('{"mae": 1e999}', compare("GreaterThan", json_get("Evaluate", "Report", "mae"), 9), "inf cannot be compared"),
-        ('{"mae": null}', compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "compares unlike types"),
-        ('{"mae": "1"}', compare("Equals", json_get("Evaluate", "Report", "mae"), 1), "compares unlike types"),
-        ('{"mae": true}', compare("Equals", json_get("Evaluate", "Report", "mae"), 1), "compares unlike types"),
-        ('{"mae": 1}', {"Type": "Like"}, "Conditions[0].Type: 'Like' is not a condition"),
-        ('{"mea": 1}', compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "'mae' (have: mea)"),
-        ("not json", compare("LessThan", json_get("Evaluate", "Report", "mae"), 9), "is not JSON"),
+        (compare("LessThan", float("nan"), 9), "Here: nan cannot be compared"),
+        (compare("GreaterThan", float("inf"), 9), "Here: inf cannot be compared"),
+        (compare("LessThan", None, 9), "Here: None LessThan 9 compares unlike types"),
+        (compare("LessThan", None, None), "Here: None LessThan None cannot be compared"),
+        (compare("Equals", "1", 1), "Here: '1' Equals 1 compares unlike types"),
+        (compare("Equals", True, 1), "Here: True Equals 1 compares unlike types"),
+        ({"Type": "In", "QueryValue": 1, "Values": ["1"]}, "Here: 1 Equals '1' compares unlike types"),
+        ({"Type": "Or", "Conditions": [compare("Equals", 1, "1")]}, "Here.Conditions[0]: 1 Equals '1'"),
+        ({"Type": "Like"}, "Here.Type: 'Like' is not a condition (have: Equals, "),
     ],
 )
-@pytest.mark.parametrize("negated", [False, True])
-def test_what_cannot_be_compared_never_passes(
-    project: Project, content: str, tested: dict[str, Any], reason: str, negated: bool
-) -> None:
-    check = {"Type": "Not", "Condition": tested} if negated else tested
-    passed = project.processing("Passed")
-    run = project.run(
-        report(project, content), condition("Check", check, then=(passed,), other=(passed | {"Name": "E"},))
-    )
+def test_what_cannot_be_compared_passes_neither_as_it_is_nor_negated(tested: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnknownReference) as caught:
+        holds(tested, "Here")
+    assert str(caught.value).startswith(reason)
+    with pytest.raises(UnknownReference) as caught:
+        holds({"Type": "Not", "Condition": tested}, "Here")
+    assert str(caught.value).startswith(reason.replace("Here", "Here.Condition", 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"mae": NaN}', "(NaN is not JSON)"),
+        ('{"mae": 1e999}', "Steps.Check.Arguments.Conditions[0]: inf cannot be compared (inf LessThan 9)"),
+        (
+            '{"mea": 1}',
+            "Steps.Check.Arguments.Conditions[0].LeftValue.Std:JsonGet: no member of Evaluate's Report 'mae'",
+        ),
+    ],
+)
+def test_a_metric_that_is_no_number_fails_the_check(project: Project, content: str, reason: str) -> None:
+    check = compare("LessThan", json_get("Evaluate", "Report", "mae"), 9)
+    passed, other = project.processing("Passed"), project.processing("Other")
+    run = project.run(report(project, content), condition("Check", check, then=(passed,), other=(other,)))
     assert run.statuses() == {"Evaluate": "Succeeded", "Check": "Failed"}
-    assert reason.replace("[0]", "[0].Condition" if negated else "[0]") in run.reason("Check")
+    assert reason in run.reason("Check")
 
 
 def test_a_property_file_that_was_not_written_fails_the_step_that_reads_it(project: Project) -> None:
@@ -341,26 +359,25 @@ def test_a_property_file_that_was_not_written_fails_the_step_that_reads_it(proje
     assert run.reason("Check") == (f"ClientError: Steps.Evaluate.PropertyFiles.Report: There is no object {uri}.")
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://gone/x", "LocalPath": "/opt/ml/x",
-         "S3DataType": "S3Prefix"}}]}, 'No S3 objects found under S3 URL "s3://gone/x"'),
-        ({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://gone/x", "LocalPath": "/opt/ml/../x",
-         "S3DataType": "S3Prefix"}}]}, "/opt/ml/../x is not below /opt/ml"),
-        ({"ProcessingInputs": [{"InputName": "x", "S3Input": {"S3Uri": "s3://gone/x", "LocalPath": "/opt/mlx",
-         "S3DataType": "S3Prefix"}}]}, "/opt/mlx is not below /opt/ml"),
-        ({"RoleArn": "nobody"}, "RoleArn: 'nobody' does not match"),
-        ({"Colour": "red"}, "Colour: unknown member"),
-        ({"AppSpecification": {"ImageUri": "x"}}, "AppSpecification.ContainerEntrypoint is needed here"),
-    ],
-)  # fmt: skip
-def test_a_wrong_job_is_a_client_error(project: Project, change: dict[str, Any], reason: str) -> None:
-    step = project.processing("Step")
-    step["Arguments"] |= change
-    run = project.run(step)
-    assert run.reason("Step").startswith("ClientError: ")
-    assert reason in run.reason("Step")
+def test_a_wrong_job_is_a_client_error(project: Project) -> None:
+    def reading(uri: str, path: str) -> dict[str, Any]:
+        source = {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix"}
+        return {"ProcessingInputs": [{"InputName": "x", "S3Input": source}]}
+
+    wrong = {
+        "Gone": (reading("s3://gone/x", "/opt/ml/x"), 'No S3 objects found under S3 URL "s3://gone/x"'),
+        "Out": (reading(project.uri("code"), "/opt/ml/../x"), "/opt/ml/../x is not below /opt/ml."),
+        "Beside": (reading(project.uri("code"), "/opt/mlx"), "/opt/mlx is not below /opt/ml."),
+        "Role": ({"RoleArn": "nobody"}, "RoleArn: "),
+        "Member": ({"Colour": "red"}, "Colour: unknown member"),
+        "Command": ({"AppSpecification": {"ImageUri": "x"}}, "AppSpecification.ContainerEntrypoint is needed here"),
+    }
+    steps = [project.processing(name) for name in wrong]
+    for step in steps:
+        step["Arguments"] |= wrong[step["Name"]][0]
+    run = project.run(*steps)
+    for name, (_, reason) in wrong.items():
+        assert run.reason(name).startswith(f"ClientError: {reason}"), name
 
 
 def test_a_steps_log_is_in_cloudwatch_logs(project: Project) -> None:

@@ -9,124 +9,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from pipelines import deploy, workflow
+from pipelines import workflow
 from pipelines.aws import Clients
-from pipelines.parameters import PARAMETERS
-from pipelines.stacks import Environment, Stacks, environment
+from tests.accounts import BAD, GOOD, PATIENCE_SECONDS, Account
 from tests.definitions import Project
-
-Document = dict[str, Any]
-PATIENCE_SECONDS = 60
-
-
-class Account:
-    """One environment's stacks with a pipeline of the test's choice, and beers that are put into its table."""
-
-    def __init__(self, clients: Clients, **parameters: str) -> None:
-        self.clients = clients
-        self.name = f"flow{uuid.uuid4().hex[:8]}"
-        dev = environment("dev")
-        names = {"PipelineName": f"tapline-ibu-{self.name}", "ModelPackageGroupName": f"tapline-ibu-{self.name}"}
-        values = {"NewDataState": "DISABLED", **names, **parameters}
-        parts = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **values}}
-        self.stacks = Stacks(clients, Environment(self.name, parts, dev.tags))
-        self.stacks.deploy()
-        self.pipeline = names["PipelineName"]
-        self.machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
-        self.inbox = self._subscribe()
-
-    def _subscribe(self) -> str:
-        queue = self.clients.sqs.create_queue(QueueName=self.name)["QueueUrl"]
-        arn = self.clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-        topic = self.stacks.output("ingestion", "TopicArn")
-        self.clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
-        return str(queue)
-
-    def upsert(self, *steps: Document) -> None:
-        """Put a pipeline of these steps under the environment's name."""
-        definition = {
-            "Version": "2020-12-01",
-            "Parameters": [{"Name": each.name, "Type": each.type, "DefaultValue": each.default} for each in PARAMETERS],
-            "Steps": list(steps),
-        }
-        request = {"PipelineName": self.pipeline, "PipelineDefinition": json.dumps(definition)}
-        if self.clients.sagemaker.list_pipelines(PipelineNamePrefix=self.pipeline)["PipelineSummaries"]:
-            self.clients.sagemaker.update_pipeline(**request)
-            return
-        role = self.stacks.output("pipelines", "PipelineRoleArn")
-        self.clients.sagemaker.create_pipeline(**request, RoleArn=role, ClientRequestToken=uuid.uuid4().hex)
-
-    def deliver(self, first: int, count: int, stamp: str = "2026-11-20-12-00-00") -> None:
-        """Put an object of `count` beers, ids from `first`, into the cleaned table, named as Firehose names it."""
-        rows = "".join(f"{id_},Beer {id_},5.2,40,1010,1050,20,10,4.4\n" for id_ in range(first, first + count))
-        key = f"cleaned/dt={stamp[:10]}/stream-1-{stamp}-{uuid.uuid4()}.csv"
-        self.clients.s3.put_object(Bucket=self.stacks.output("ingestion", "DataBucket"), Key=key, Body=rows.encode())
-
-    def start(self) -> str:
-        """Start the state machine, as the event of a new object does."""
-        started = self.clients.stepfunctions.start_execution(stateMachineArn=self.machine, input="{}")
-        return str(started["executionArn"])
-
-    def outcome(self, execution: str) -> tuple[str, Document]:
-        """(status, output or {"Error", "Cause"}) of an execution, when it has ended."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            described = self.clients.stepfunctions.describe_execution(executionArn=execution)
-            if described["status"] != "RUNNING":
-                failed = {"Error": described.get("error"), "Cause": described.get("cause")}
-                return described["status"], json.loads(described["output"]) if "output" in described else failed
-            time.sleep(0.05)
-        raise AssertionError(f"{execution} did not end within {PATIENCE_SECONDS} s")
-
-    def run(self) -> tuple[str, Document]:
-        """Start the state machine and wait for its outcome."""
-        return self.outcome(self.start())
-
-    def runs(self) -> list[Document]:
-        """The pipeline's runs, oldest first."""
-        pages = self.clients.sagemaker.get_paginator("list_pipeline_executions").paginate(
-            PipelineName=self.pipeline, SortOrder="Ascending"
-        )
-        return [each for page in pages for each in page["PipelineExecutionSummaries"]]
-
-    def parameters(self, run: Document) -> dict[str, str]:
-        """The parameters of a run."""
-        listed = self.clients.sagemaker.list_pipeline_parameters_for_execution(
-            PipelineExecutionArn=run["PipelineExecutionArn"]
-        )
-        return {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
-
-    def told(self) -> list[tuple[str, str]]:
-        """(subject, message) of what was published to the topic since the last look."""
-        found = []
-        while messages := self.clients.sqs.receive_message(
-            QueueUrl=self.inbox, MaxNumberOfMessages=10, WaitTimeSeconds=0
-        ).get("Messages"):
-            for message in messages:
-                body = json.loads(message["Body"])
-                found.append((body["Subject"], body["Message"]))
-                self.clients.sqs.delete_message(QueueUrl=self.inbox, ReceiptHandle=message["ReceiptHandle"])
-        return found
-
-    def remove(self) -> None:
-        """Delete everything."""
-        deploy.delete(self.stacks, data=True, unprotect=False, say=lambda part, outcome: None)
-
-
-GOOD: Document = {
-    "Name": "CheckQuality",
-    "Type": "Condition",
-    "Arguments": {
-        "Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}],
-        "IfSteps": [],
-        "ElseSteps": [],
-    },
-}
-BAD: Document = {"Name": "Reject", "Type": "Fail", "Arguments": {"ErrorMessage": "not good enough"}}
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +201,16 @@ def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clien
     )["stateMachineArn"]
     execution = clients.stepfunctions.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
     assert account.outcome(execution) == ("TIMED_OUT", {"Error": "States.Timeout", "Cause": None})
+
+
+def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beers(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="20", MinMinutesBetweenRuns="0", NewDataState="ENABLED")
+    account.upsert(GOOD)
+    for number in range(24):
+        account.deliver(10 * number, 10, stamp=f"2026-11-20-{number:02d}-00-00")
+    account.settle()
+    known = [int(account.parameters(run)["DistinctBeers"]) for run in account.runs()]
+    # Each run knew at least 20 beers more than the one before, and what is left is too little for another.
+    assert all(later - earlier >= 20 for earlier, later in zip([0, *known], known, strict=False))
+    assert account.run()[1]["decision"] == ("skipped" if 240 - known[-1] < 20 else "trained")
+    account.remove()

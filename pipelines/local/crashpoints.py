@@ -20,6 +20,7 @@ NAMES = (
     "package-stored",
     "step-finished",
     "execution-finishing",
+    "event-sending",
     "state-saving",
     "state-replacing",
 )

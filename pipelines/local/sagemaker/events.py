@@ -1,16 +1,28 @@
-"""The events SageMaker puts on EventBridge's default bus about executions, steps and model packages."""
+"""The events SageMaker puts on EventBridge's default bus about executions, steps and model packages.
+
+An event is stored in the transaction of the change it tells of, and sent after it. One that a killed process had not
+sent is sent by the next: as with AWS, a change may be told twice, but not never.
+"""
 
 import datetime
 import json
+import threading
+import uuid
 
-from pipelines.local.store import Document
+from pipelines.local.crashpoints import crashpoint
+from pipelines.local.store import Document, Store
 
 EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 PACKAGE_EVENT = "SageMaker Model Package State Change"
 
 
-def execution_changed(execution: Document, previous: str | None) -> None:
+KIND = "event"
+_sending: set[str] = set()
+_sending_lock = threading.Lock()
+
+
+def execution_changed(store: Store, execution: Document, previous: str | None) -> None:
     """An execution has another status than `previous` (None: it has just begun)."""
     detail = {
         "pipelineArn": execution["PipelineArn"],
@@ -23,10 +35,10 @@ def execution_changed(execution: Document, previous: str | None) -> None:
     }
     if execution["PipelineExecutionStatus"] not in ("Executing", "Stopping"):
         detail["executionEndTime"] = timestamp(execution["LastModifiedTime"])
-    emit(execution["PipelineExecutionArn"], EXECUTION_EVENT, detail)
+    _keep(store, execution["PipelineExecutionArn"], EXECUTION_EVENT, detail)
 
 
-def step_changed(execution: Document, step: Document, previous: str | None) -> None:
+def step_changed(store: Store, execution: Document, step: Document, previous: str | None) -> None:
     """A step of an execution has another status than `previous`."""
     detail = {
         "pipelineArn": execution["PipelineArn"],
@@ -42,10 +54,10 @@ def step_changed(execution: Document, step: Document, previous: str | None) -> N
     }
     if "EndTime" in step:
         detail["stepEndTime"] = timestamp(step["EndTime"])
-    emit(execution["PipelineExecutionArn"], STEP_EVENT, detail)
+    _keep(store, execution["PipelineExecutionArn"], STEP_EVENT, detail)
 
 
-def package_changed(package: Document) -> None:
+def package_changed(store: Store, package: Document) -> None:
     """A model package was registered, or its approval changed."""
     members = (
         "ModelPackageGroupName",
@@ -60,10 +72,31 @@ def package_changed(package: Document) -> None:
     detail = {member: package[member] for member in members if member in package}
     name = f"{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}"
     detail |= {"ModelPackageName": name, "CreationTime": timestamp(package["CreationTime"])}
-    emit(package["ModelPackageArn"], PACKAGE_EVENT, detail)
+    _keep(store, package["ModelPackageArn"], PACKAGE_EVENT, detail)
 
 
-def emit(arn: str, detail_type: str, detail: Document) -> None:
+def send(store: Store) -> None:
+    """Send the events that are stored and not being sent by another thread, the oldest first."""
+    for event in store.all(KIND):
+        with _sending_lock:
+            if event["Id"] in _sending or store.get(KIND, event["Id"]) is None:
+                continue
+            _sending.add(event["Id"])
+        crashpoint("event-sending")
+        try:
+            _put(event["Arn"], event["DetailType"], event["Detail"])
+            store.delete(KIND, event["Id"])
+        finally:
+            with _sending_lock:
+                _sending.discard(event["Id"])
+
+
+def _keep(store: Store, arn: str, detail_type: str, detail: Document) -> None:
+    identifier = uuid.uuid4().hex
+    store.put(KIND, identifier, {"Id": identifier, "Arn": arn, "DetailType": detail_type, "Detail": detail})
+
+
+def _put(arn: str, detail_type: str, detail: Document) -> None:
     """Put an `aws.sagemaker` event about a resource on the default bus of its region and account."""
     from ministack.core import responses
     from ministack.services import eventbridge

@@ -49,7 +49,7 @@ class Executions:
         crashpoint("execution-created")
         under_way = _UnderWay()
         self._running[execution_arn] = under_way
-        work = (execution_arn, under_way.stop)
+        work = (execution_arn, under_way)
         under_way.thread = threading.Thread(target=self._to_the_end, args=work, name=execution_arn, daemon=True)
         under_way.thread.start()
 
@@ -67,9 +67,11 @@ class Executions:
                 raise ApiError("ConflictException", f"Only an executing execution can be stopped, not {previous}.")
             document.update(PipelineExecutionStatus="Stopping", LastModifiedTime=now())
 
-        execution = self.store.change("execution", execution_arn, change)
-        if previous == "Executing":
-            events.execution_changed(execution, previous)
+        with self.store.transaction():
+            execution = self.store.change("execution", execution_arn, change)
+            if previous == "Executing":
+                events.execution_changed(self.store, execution, previous)
+        events.send(self.store)
         under_way = self._running.get(execution_arn)
         if under_way:
             under_way.stop.set()
@@ -86,6 +88,7 @@ class Executions:
     def recover(self) -> None:
         """After a restart: what an earlier process left under way is Failed with the reason, and can be retried."""
         self.jobs.recover(INTERRUPTED)
+        events.send(self.store)
         for execution in self.store.all("execution"):
             execution_arn = execution["PipelineExecutionArn"]
             if execution["PipelineExecutionStatus"] not in UNDER_WAY or execution_arn in self._running:
@@ -100,14 +103,14 @@ class Executions:
         """Change a step's document."""
         return self.store.change(f"step {execution_arn}", name, lambda step: step.update(changes))
 
-    def _to_the_end(self, execution_arn: str, stop: threading.Event) -> None:
+    def _to_the_end(self, execution_arn: str, under_way: _UnderWay) -> None:
         """Run everything; store the final status whatever happens."""
         from ministack.core import responses
 
         _, _, _, region, account, _ = execution_arn.split(":", 5)
         with responses.request_scope(account, region):
             try:
-                work = Work(self.store, self.jobs, self.registry, execution_arn, stop)
+                work = Work(self.store, self.jobs, self.registry, execution_arn, under_way.stop)
                 outcomes = Run(work, self.time_scale).to_the_end()
                 failed = "Failed" in outcomes.values()
                 status, reason = ("Failed", STEPS_FAILED) if failed else ("Succeeded", None)
@@ -117,7 +120,9 @@ class Executions:
             if not self._closing.is_set():
                 crashpoint("execution-finishing")
                 self._settle(execution_arn, status, reason)
-            self._running.pop(execution_arn, None)
+            # A retry may have begun since the end was stored.
+            if self._running.get(execution_arn) is under_way:
+                del self._running[execution_arn]
 
     def _settle(self, execution_arn: str, status: str, reason: str | None) -> None:
         """Store the final status, however long a full disk refuses it: an execution must not seem to run for ever."""
@@ -142,5 +147,7 @@ class Executions:
             if reason and not stopped:
                 document["FailureReason"] = reason
 
-        execution = self.store.change("execution", execution_arn, change)
-        events.execution_changed(execution, previous)
+        with self.store.transaction():
+            execution = self.store.change("execution", execution_arn, change)
+            events.execution_changed(self.store, execution, previous)
+        events.send(self.store)

@@ -12,7 +12,7 @@ from pipelines.local.sagemaker import containers, files, isolation, logs
 from pipelines.local.sagemaker.containers import Phase
 from pipelines.local.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped, fail_as_planned
 from pipelines.local.sagemaker.service import Service, arn, in_window, not_found, now, page, scope, validation_error
-from pipelines.local.sagemaker.workplace import Workplace
+from pipelines.local.sagemaker.workplace import Workplace, clear
 from pipelines.local.store import Document
 
 logger = logging.getLogger("tapline.sagemaker")
@@ -60,7 +60,7 @@ class Jobs:
             for document in self.store.all(job.kind):
                 if document[job.member("Status")] in ("InProgress", "Stopping"):
                     self._end(job, document, "Failed", f"InternalServerError: {reason}")
-                    Workplace(self.folder / document[job.member("Name")], threading.Event()).clear()
+                    clear(self.folder / document[job.member("Name")])
 
     def run(
         self, job: Job, name: str, arguments: Document, job_arn: str, stop: threading.Event, attempt: int

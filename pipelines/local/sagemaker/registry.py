@@ -108,8 +108,9 @@ class Registry:
             self.store.put(PACKAGE, package_arn, document)
             answer = {"ModelPackageArn": package_arn}
             tokens.remember(self.store, "CreateModelPackage", group["ModelPackageGroupArn"], token, answer)
+            events.package_changed(self.store, document)
         crashpoint("package-stored")
-        events.package_changed(document)
+        events.send(self.store)
         return answer
 
     def describe(self, request: Document) -> Document:
@@ -144,9 +145,12 @@ class Registry:
             document.update(changes, LastModifiedTime=now())
             document["CustomerMetadataProperties"] = {k: v for k, v in merged.items() if k not in removed}
 
-        changed = self.store.change(PACKAGE, package["ModelPackageArn"], change)
-        if changed["ModelApprovalStatus"] != package["ModelApprovalStatus"]:
-            events.package_changed(changed)
+        with self.store.transaction():
+            before = self.package(package["ModelPackageArn"])["ModelApprovalStatus"]
+            changed = self.store.change(PACKAGE, package["ModelPackageArn"], change)
+            if changed["ModelApprovalStatus"] != before:
+                events.package_changed(self.store, changed)
+        events.send(self.store)
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
     def delete(self, request: Document) -> Document:

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines import graph
 from pipelines.local.crashpoints import crashpoint
 from pipelines.local.expressions import UnknownReference
-from pipelines.local.sagemaker import events, retry
+from pipelines.local.sagemaker import retry
 from pipelines.local.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped
 from pipelines.local.sagemaker.service import ApiError, now
 from pipelines.local.sagemaker.steps import Work, logger
@@ -88,11 +88,8 @@ class Run:
             if self.work.stop.wait(pause):
                 changes = {"StepStatus": "Stopped"}
                 break
-        document = self.work.change(
-            name, {"FailureReason": None, **changes, "AttemptCount": attempts.count, "EndTime": now()}
-        )
-        crashpoint("step-finished")
-        events.step_changed(self.work.execution, document, "Executing")
+        final = {"FailureReason": None, **changes, "AttemptCount": attempts.count, "EndTime": now()}
+        document = self.work.finish(name, final)
         return str(document["StepStatus"])
 
     def _attempt(self, step: graph.Step, attempt: int) -> tuple[Document, str | None]:

@@ -61,7 +61,8 @@ class Starts:
             self.store.put(EXECUTION, execution_arn, execution)
             answer = {"PipelineExecutionArn": execution_arn}
             tokens.remember(self.store, "StartPipelineExecution", pipeline_arn, token, answer)
-        events.execution_changed(execution, None)
+            events.execution_changed(self.store, execution, None)
+        events.send(self.store)
         self.executions.start(execution_arn)
         return answer
 
@@ -92,7 +93,8 @@ class Starts:
             execution = self.store.change(EXECUTION, execution_arn, reopen)
             answer = {"PipelineExecutionArn": execution_arn}
             tokens.remember(self.store, "RetryPipelineExecution", execution_arn, token, answer)
-        events.execution_changed(execution, previous)
+            events.execution_changed(self.store, execution, previous)
+        events.send(self.store)
         self.executions.start(execution_arn)
         return answer
 

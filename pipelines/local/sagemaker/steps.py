@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipelines import graph
+from pipelines.local.crashpoints import crashpoint
 from pipelines.local.expressions import Scope, UnknownReference
 from pipelines.local.sagemaker import cache, events, failures
 from pipelines.local.sagemaker.conditions import holds
@@ -66,11 +67,21 @@ class Work:
         with self.store.transaction():
             self.store.delete(f"step {self.arn}", name)
             self.store.put(f"step {self.arn}", name, document)
-        events.step_changed(self.execution, document, None)
+            events.step_changed(self.store, self.execution, document, None)
+        events.send(self.store)
 
     def change(self, name: str, changes: Document) -> Document:
         """Change a step's document."""
         return self.store.change(f"step {self.arn}", name, lambda step: step.update(changes))
+
+    def finish(self, name: str, changes: Document) -> Document:
+        """Change a step's document to its final status."""
+        with self.store.transaction():
+            document = self.change(name, changes)
+            events.step_changed(self.store, self.execution, document, "Executing")
+        crashpoint("step-finished")
+        events.send(self.store)
+        return document
 
     def attempt(self, step: graph.Step, attempt: int) -> Document:
         """One try: the changes to the step's document, with Metadata for readers and Result for references.

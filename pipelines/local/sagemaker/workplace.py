@@ -61,5 +61,10 @@ class Workplace:
 
     def clear(self) -> None:
         """Remove everything but the log."""
-        shutil.rmtree(self.ml, ignore_errors=True)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        clear(self.root)
+
+
+def clear(root: Path) -> None:
+    """Remove everything of a job's folder but the log."""
+    for name in ("ml", "scratch"):
+        shutil.rmtree(root / name, ignore_errors=True)

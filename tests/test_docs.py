@@ -1,0 +1,246 @@
+"""What README.md and DEPLOY.md tell people to type exists, and what they say of the project is so."""
+
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from pipelines.parameters import PARAMETERS
+from tests import cfn, template_operation
+
+ROOT = Path(__file__).parent.parent
+README, DEPLOY = (ROOT / name for name in ("README.md", "DEPLOY.md"))
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+VARIABLES = set(re.findall(r"(?:\(|^)([A-Z]+)(?:\)| \?=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+# What is typed besides this project's own commands and AWS's.
+OTHERS = {"cd", "export", "gh", "git", "source"}
+# The AWS CLI's own commands, which are no operations of a service.
+CUSTOM = {
+    ("cloudformation", "deploy"): {"template-file", "stack-name", "capabilities", "parameter-overrides"},
+    ("s3", "ls"): {"recursive"},
+}
+EVERYWHERE = {"query", "output", "region", "cli-binary-format", "cli-read-timeout"}
+
+
+def commands(text: str) -> list[str]:
+    """Commands of the code blocks, which begin with `$ `, and those in running text, which stand in backticks."""
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    typed = [re.sub(r"\s{2,}#.*", "", line) for line in re.findall(r"^\$ (.*)", blocks, re.MULTILINE)]
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    inline = [each for each in re.findall(r"`([^`]+)`", prose) if re.match(r"(?:make|aws|python -m) ", each)]
+    return [part.strip() for command in typed + inline for part in re.split(r"&&|\|(?![^']*')", command)]
+
+
+COMMANDS = sorted({(path.name, each) for path in (README, DEPLOY) for each in commands(path.read_text())})
+
+
+def refused(command: str) -> str:
+    """Why a command cannot be typed so; nothing where it can."""
+    words = shlex.split(command.removeprefix(".venv/bin/"))
+    match words:
+        case ["make", *rest]:
+            return refused_by_make(rest)
+        case ["python", "-m", module, *rest]:
+            return refused_by_module(module, rest)
+        case ["aws", service, operation, *rest]:
+            return refused_by_aws(service, operation, rest)
+        case [name, *_]:
+            return "" if name in OTHERS or name == "grep" else f"what is {name}?"
+    return "empty"
+
+
+def refused_by_make(rest: list[str]) -> str:
+    unknown = [each for each in rest if each.split("=")[0] not in TARGETS | VARIABLES]
+    return f"the Makefile knows no {', '.join(unknown)}" if unknown else ""
+
+
+def refused_by_module(name: str, rest: list[str]) -> str:
+    if importlib.util.find_spec(name) is None:
+        return f"there is no module {name}"
+    package = getattr(importlib.import_module(name), "__path__", None)
+    module = importlib.import_module(f"{name}.__main__" if package else name)
+    if not hasattr(module, "arguments"):
+        return "" if not rest and hasattr(module, "main") else f"{name} takes no arguments"
+    try:
+        module.arguments().parse_args(rest)
+    except Exception as error:
+        # What a command's text leaves out, such as a version, is no fault of its name or flags.
+        return "" if "required: version" in str(error) else str(error)
+    return ""
+
+
+def refused_by_aws(service: str, operation: str, rest: list[str]) -> str:
+    flags = {word.removeprefix("--") for word in rest if word.startswith("--")}
+    if (service, operation) in CUSTOM:
+        known = CUSTOM[service, operation]
+    else:
+        model = botocore.session.get_session().get_service_model(
+            {"stepfunctions": "stepfunctions"}.get(service, service)
+        )
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        if operation not in operations:
+            return f"{service} has no {operation}"
+        shape = model.operation_model(operations[operation]).input_shape
+        known = {xform_name(member, "-") for member in (shape.members if shape else ())} | {"max-items"}
+    unknown = flags - known - EVERYWHERE
+    return f"aws {service} {operation} has no {', '.join(sorted(unknown))}" if unknown else ""
+
+
+# --- Commands -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("document", "command"), COMMANDS)
+def test_a_command_can_be_typed_as_it_is_written(document: str, command: str) -> None:
+    assert refused(command) == "", document
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("make depoly", "the Makefile knows no depoly"),
+        ("make deploy ENVIRONMENT=dev", "the Makefile knows no ENVIRONMENT=dev"),
+        ("python -m pipelines.deployment", "there is no module pipelines.deployment"),
+        ("python -m pipelines.run --dryrun", "unrecognized arguments: --dryrun"),
+        ("aws sagemaker list-pipeline-runs", "sagemaker has no list-pipeline-runs"),
+        ("aws sts get-caller-identity --who me", "aws sts get-caller-identity has no who"),
+        ("aws cloudformation deploy --template x", "aws cloudformation deploy has no template"),
+        ("terraform apply", "what is terraform?"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(command: str, why: str) -> None:
+    assert refused(command) == why
+
+
+def test_the_documents_commands_are_read() -> None:
+    assert commands("```console\n$ make x && cd y    # why\nnot this\n```\nand `python -m z --w`, `other`") == [
+        "make x",
+        "cd y",
+        "python -m z --w",
+    ]
+
+
+# --- What README says of the project --------------------------------------------------------------
+
+
+def section(title: str) -> str:
+    return README.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_table_of_parameters_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` `(--[\w-]+)` \| `(.*?)` \| (.*?) \|$", section("Parameters of a run"), re.MULTILINE)
+    assert rows == [(each.name, each.flag, str(each.default), each.description) for each in PARAMETERS]
+
+
+def entries() -> dict[str, list[str]]:
+    """Folder -> the files and folders of it that the map names; a line that is not indented begins a folder."""
+    found: dict[str, list[str]] = {}
+    folder = ""
+    for line in re.findall(r"```\n(.*?)```", section("The map"), re.DOTALL)[0].splitlines():
+        started = re.match(r"([\w/]+)/", line)
+        if started:
+            folder = started[1]
+            found[folder] = []
+        found[folder] += re.findall(r"\b[\w.-]+\.(?:py|yaml|json)(?![\w])|(?<=^  )\w+/", line)
+    return found
+
+
+def test_the_map_names_only_what_exists() -> None:
+    made_by_a_run = {"evaluation.json"}
+    missing = [
+        f"{folder}/{name}"
+        for folder, names in entries().items()
+        for name in ["", *names]
+        if name not in made_by_a_run and not (ROOT / folder / name).exists()
+    ]
+    assert missing == []
+
+
+def test_every_folder_of_the_project_is_on_the_map() -> None:
+    named = entries()
+    folders = {path.parent.relative_to(ROOT) for name in named for path in (ROOT / name).rglob("__init__.py")}
+    inner = {path for path in folders if path.parts[:1] == ("pipelines",) and len(path.parts) == 2}
+    top = {
+        path.name for path in ROOT.iterdir() if path.is_dir() and (any(path.glob("*.py")) or any(path.glob("*.yaml")))
+    }
+    assert top - set(named) - {"tests"} == set()
+    assert {f"{path.name}/" for path in inner} - set(named["pipelines"]) == set()
+
+
+def test_every_command_is_on_the_map() -> None:
+    """A module with flags of its own is one that people type."""
+    modules = {path.name for path in (ROOT / "pipelines").glob("*.py") if "def arguments()" in path.read_text()}
+    assert modules - set(entries()["pipelines"]) == set()
+
+
+@pytest.mark.parametrize("document", [README, DEPLOY], ids=lambda path: path.name)
+def test_links_and_files_lead_somewhere(document: Path) -> None:
+    text = document.read_text()
+    linked = [link for link in re.findall(r"\]\(([^)#][^)]*)\)", text) if "://" not in link]
+    folders = "|".join(["cloudformation", "pipelines", r"\.github", "tests", "benchmarks"])
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
+    assert [each for each in linked + named if not (ROOT / each).exists()] == []
+
+
+def test_readme_leads_to_the_first_deployment() -> None:
+    assert "(DEPLOY.md)" in section("In an account")
+
+
+# --- What DEPLOY.md counts ------------------------------------------------------------------------
+
+
+def stacks_parameters() -> dict[str, Any]:
+    return {name: value for stack in cfn.NAMES for name, value in cfn.load(stack)["Parameters"].items()}
+
+
+def test_the_switches_that_lower_costs_are_parameters_of_the_stacks() -> None:
+    table = DEPLOY.read_text().split("| switch | effect |")[1].split("\n\n")[0]
+    cells = " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    named = re.findall(r"`([A-Z][A-Za-z]+)`", cells)
+    values = re.findall(r"`([A-Z][A-Za-z]+)` `([^`]+)`", cells)
+    parameters = stacks_parameters()
+
+    assert [name for name in named if name not in parameters and not name.isupper()] == []
+    assert [pair for pair in values if pair[1] not in parameters[pair[0]].get("AllowedValues", [pair[1]])] == []
+
+
+def test_the_costs_count_what_the_templates_hold() -> None:
+    text = DEPLOY.read_text()
+    templates = [cfn.load(name) for name in cfn.NAMES]
+    # One alarm exists with Parquet only.
+    alarms = [
+        each
+        for template in templates
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in each
+    ]
+    counted = dict(re.findall(r"\| CloudWatch (alarms|metrics) \| (\d+) ", text))
+    assert counted == {"alarms": str(len(alarms)), "metrics": str(len(template_operation.COUNTED))}
+
+
+def test_the_costs_are_those_of_the_defaults() -> None:
+    parameters = stacks_parameters()
+    defaults = {
+        name: parameters[name]["Default"] for name in ("ShardCount", "ScheduleExpression", "BeersPerPoll", "OwnKey")
+    }
+    assert defaults == {"ShardCount": 1, "ScheduleExpression": "rate(5 minutes)", "BeersPerPoll": 1, "OwnKey": "false"}
+
+
+def test_a_product_in_the_costs_is_the_product_of_its_factors() -> None:
+    looks = 12 * 730
+    month = {
+        "Kinesis": 730 * 0.015,
+        "Step Functions": looks * 12 * 0.025 / 1000,
+        "Athena": looks * 10e6 / 1e12 * 5,
+    }
+    text = DEPLOY.read_text()
+    told = {name: re.search(rf"^\| {name} \|.*\| ([\d.]+) \|$", text, re.MULTILINE) for name in month}
+    assert {name: float(found[1]) for name, found in told.items() if found} == {
+        name: round(amount, 2) for name, amount in month.items()
+    }
