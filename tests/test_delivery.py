@@ -1,12 +1,16 @@
 """Firehose's delivery on the local endpoint: batches, the transform's contract, error objects, durability."""
 
+import contextlib
 import datetime
 import json
 import re
+import sqlite3
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipelines.local import endpoint as endpoints
 from pipelines.local.delivery_journal import Entry, Hints, Journal, Queue
@@ -131,6 +135,31 @@ def test_what_s3_does_not_take_is_kept_and_delivered_later(streams: Streams) -> 
     assert streams.bodies() == [b"a\nb\n"]
 
 
+@contextlib.contextmanager
+def full_journal(endpoint: Endpoint) -> Iterator[None]:
+    """Let every append to the journal fail, as on a full disk."""
+    with contextlib.closing(sqlite3.connect(endpoint.workspace.root / "delivery.db", isolation_level=None)) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON chunk BEGIN SELECT RAISE(FAIL, 'disk full'); END")
+        try:
+            yield
+        finally:
+            database.execute("DROP TRIGGER full")
+
+
+def test_what_cannot_be_journalled_is_not_acknowledged(streams: Streams) -> None:
+    direct = streams.deliver("direct/", direct=True)
+    streams.deliver("raw/")
+    with full_journal(streams.endpoint):
+        with pytest.raises(ClientError) as refusal:
+            streams.put(b"a\n", b"b\n")
+        answer = streams.firehose.put_record_batch(DeliveryStreamName=direct, Records=[{"Data": b"1\n"}])
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert answer["FailedPutCount"] == 1
+    streams.put(b"c\n")
+    streams.drain()
+    assert [body for _, body in streams.objects().items()] == [b"c\n"]
+
+
 def test_a_deleted_delivery_stream_forgets_what_it_held(streams: Streams) -> None:
     name = streams.deliver("raw/")
     streams.put(b"a\n")
@@ -227,3 +256,18 @@ def test_what_a_batch_becomes_replaces_it_together_or_not_at_all(tmp_path: Path)
     journal.settle(source, rows, [Entry(target, 1.0, b"A"), Entry(target, 1.0, b"B")])
     assert journal.waiting() == {target: 2}
     assert Journal(tmp_path / "journal.db").waiting() == {target: 2}
+
+
+def test_a_batch_under_way_when_its_stream_is_deleted_leaves_nothing_behind(tmp_path: Path) -> None:
+    queue, hints = Queue("stream", "transform"), Hints(size=10, seconds=0)
+    journal = Journal(tmp_path / "journal.db")
+    journal.append([Entry(queue, 1.0, b"old"), Entry(queue, 1.0, b"old")])
+    old = journal.take(queue, lambda: hints)
+    journal.discard("stream")
+    journal.append([Entry(queue, 2.0, b"new")])
+    assert journal.plan(queue, old[-1].number, "old") == "old"
+    journal.settle(queue, old, [Entry(Queue("stream", "deliver"), 1.0, b"OLD")])
+    assert journal.waiting() == {queue: 1}
+    new = journal.take(queue, lambda: hints)
+    assert [row.data for row in new] == [b"new"]
+    assert journal.plan(queue, new[-1].number, "new") == "new"

@@ -1,9 +1,12 @@
 """Firehose's delivery as AWS does it, in place of MiniStack's one object per record.
 
-A record is in the journal before Kinesis or Firehose acknowledges it. From there it goes through the stages
-of its delivery stream (`delivery_stages`), each a queue with a thread of its own. Batches are cut by size
-and time as the buffering hints say, with AWS's seconds multiplied by the time scale. Unlike AWS, which
-gives up on S3 after 24 hours, a batch that cannot be written is kept and tried again for ever.
+A record is in the journal before Kinesis or Firehose acknowledges it. From there it goes through the stages of its
+delivery stream (`delivery_stages`), each a queue with a thread of its own. Batches are cut by size and time as the
+buffering hints say, with AWS's seconds multiplied by the time scale. Unlike AWS, which gives up on S3 after 24 hours,
+a batch that cannot be written is kept and tried again for ever.
+
+Not done: dynamic partitioning, source backup, log lines in CloudWatch Logs. Destinations other than S3 stay
+MiniStack's.
 """
 
 import base64
@@ -131,15 +134,15 @@ class Delivery:
 
     def _serve(self, queue: Queue) -> None:
         pause = RETRY_PAUSE
-        while rows := self._journal.take(queue, lambda: stages.hints(queue, self._time_scale)):
+        while not self._stop.is_set():
             try:
-                self._attend(stages.process(self._journal, queue, rows, self._time_scale))
+                if rows := self._journal.take(queue, lambda: stages.hints(queue, self._time_scale)):
+                    self._attend(stages.process(self._journal, queue, rows, self._time_scale))
                 pause = RETRY_PAUSE
             except Exception:
                 # Whatever it was (S3, a configuration, a full disk): the batch is still in the journal.
-                logger.exception("%d records of %s not delivered; tried again", len(rows), queue.stream)
-                if self._stop.wait(pause * self._time_scale):
-                    return
+                logger.exception("A batch of %s is not delivered; tried again", queue.stream)
+                self._stop.wait(pause * self._time_scale)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _forgotten(self, original: Callable[[Document], Any]) -> Callable[[Document], Any]:

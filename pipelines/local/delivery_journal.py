@@ -129,18 +129,17 @@ class Journal:
     def plan(self, queue: Queue, last: int, key: str) -> str:
         """The object key for the rows up to `last`: the one planned before a failure, or else `key`."""
         with self._changed:
-            if queue not in self._plans:
+            if queue not in self._plans and self._holds(queue, last):
                 self._database.execute("INSERT INTO plan VALUES (?, ?, ?)", (self._ids[queue], last, key))
                 self._plans[queue] = (last, key)
-            return self._plans[queue][1]
+            return self._plans.get(queue, (last, key))[1]
 
     def settle(self, queue: Queue, rows: list[Row], becomes: Iterable[Entry] = ()) -> None:
         """Remove a batch that was taken and append what became of it, together or not at all."""
         with self._changed:
-            if queue not in self._waiting:
-                return  # The stream was deleted meanwhile, and what it held with it.
-            self._write(list(becomes), settled=(queue, rows))
-            self._changed.notify_all()
+            if self._holds(queue, rows[-1].number):
+                self._write(list(becomes), settled=(queue, rows))
+                self._changed.notify_all()
 
     def discard(self, stream: str) -> None:
         """Forget a deleted delivery stream."""
@@ -246,6 +245,13 @@ class Journal:
             first, entered, packed = rest
             left = [row for row in unpack(first, packed) if row.number > last]
             self._insert(number, last + 1, entered, left)
+
+    def _holds(self, queue: Queue, last: int) -> bool:
+        """Whether a batch that was taken is still there: its stream may have been deleted meanwhile."""
+        found = self._database.execute(
+            "SELECT 1 FROM chunk WHERE queue = ? AND first <= ? LIMIT 1", (self._ids[queue], last)
+        )
+        return found.fetchone() is not None
 
     def _id(self, queue: Queue) -> int:
         if queue not in self._ids:

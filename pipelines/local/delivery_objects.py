@@ -114,6 +114,8 @@ def put(bucket: str, key: str, body: bytes) -> None:
     For threads other than the server's own loop; the request scope must be the delivery stream's.
     """
     app, s3 = emulator.module("app"), emulator.module("services.s3")
+    if app._MAIN_LOOP is None or not app._MAIN_LOOP.is_running():
+        raise OSError("the endpoint is stopping")
     headers = {
         "content-type": "application/octet-stream",
         "content-length": str(len(body)),

@@ -48,7 +48,7 @@ class InvocationError(Exception):
 
 
 def record_id(row: Row) -> str:
-    """An id as long as Firehose's; the journal's numbers never repeat."""
+    """An id as long as Firehose's, of its own among all records that wait."""
     return f"{row.number:056d}"
 
 
