@@ -81,9 +81,9 @@ def problems(definition: Any, supported: set[str] | None = None) -> Iterator[str
         found = list(steps(definition))
         names = [step["Name"] for step in found]
         waits = dependencies(definition)
-        declared = {parameter["Name"] for parameter in definition.get("Parameters", [])}
+        declared = {parameter.get("Name") for parameter in definition.get("Parameters", [])}
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        yield f"a step or parameter is malformed ({type(error).__name__}: {error})"
+        yield f"malformed ({type(error).__name__}: {error}): a step or a parameter"
         return
     yield from _name_problems(names)
     for step in found:

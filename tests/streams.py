@@ -45,7 +45,7 @@ class Streams:
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=Config(retries={"max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": 1}),
         )
 
     def function(self, code: str, timeout: int = 30, **environment: str) -> str:

@@ -231,13 +231,20 @@ def test_the_costs_count_what_the_templates_hold() -> None:
 def test_the_costs_are_those_of_the_defaults() -> None:
     parameters = stacks_parameters()
     defaults = {
-        name: parameters[name]["Default"] for name in ("ShardCount", "ScheduleExpression", "BeersPerPoll", "OwnKey")
+        name: parameters[name]["Default"]
+        for name in ("ShardCount", "ScheduleExpression", "BeersPerPoll", "OwnKey", "BufferIntervalInSeconds")
     }
-    assert defaults == {"ShardCount": 1, "ScheduleExpression": "rate(5 minutes)", "BeersPerPoll": 1, "OwnKey": "false"}
+    assert defaults == {
+        "ShardCount": 1,
+        "ScheduleExpression": "rate(5 minutes)",
+        "BeersPerPoll": 1,
+        "OwnKey": "false",
+        "BufferIntervalInSeconds": 900,
+    }
 
 
 def test_a_product_in_the_costs_is_the_product_of_its_factors() -> None:
-    looks = 12 * 730
+    looks = 4 * 730
     month = {
         "Kinesis": 730 * 0.015,
         "CloudWatch alarms": 19 * 0.10,
