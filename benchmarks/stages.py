@@ -36,8 +36,9 @@ def one_run() -> tuple[float, dict[str, float]]:
             [sys.executable, "-m", "pipelines.run", "--local", "--json", "--workspace", str(Path(folder) / "w")],
             capture_output=True,
             text=True,
-            check=True,
         )
+    if done.returncode:
+        sys.exit(f"the run failed:\n{done.stderr}")
     result = json.loads(done.stdout)
     lines = [line.split() for line in done.stderr.splitlines() if line.startswith("✓")]
     stages = {words[1]: float(words[2]) for words in lines}

@@ -14,12 +14,14 @@ from botocore.exceptions import ClientError
 
 from pipelines.local import endpoint as endpoints
 from pipelines.local.delivery_journal import Entry, Hints, Journal, Queue
+from pipelines.local.delivery_objects import object_key
 from pipelines.local.endpoint import Endpoint
 from pipelines.local.workspace import Workspace
 from tests.streams import ACCOUNT, REGION, Streams, transformed_by, wait_until
 
 DAY = r"dt=\d{4}-\d\d-\d\d/"
-NAME = r"-1-\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+NAME = rf"-1-\d{{4}}-\d\d-\d\d-\d\d-\d\d-\d\d-{UUID}"
 
 
 @pytest.fixture
@@ -119,6 +121,48 @@ def test_a_delivered_object_is_an_event_and_a_metric(streams: Streams) -> None:
         Statistics=["Sum"],
     )
     assert [point["Sum"] for point in delivered["Datapoints"]] == [2.0]
+
+
+NAMES = {
+    "a day of its own": (
+        {"Prefix": "raw/dt=!{timestamp:yyyy-MM-dd}/"},
+        None,
+        f"raw/dt=2026-11-19/beers-3-2026-11-19-23-59-59-{UUID}",
+    ),
+    "no expression": ({"Prefix": "raw/"}, None, f"raw/2026/11/19/23/beers-3-2026-11-19-23-59-59-{UUID}"),
+    "another time zone": (
+        {"Prefix": "raw/!{timestamp:yyyy-MM-dd-HH}/", "CustomTimeZone": "Asia/Tokyo"},
+        None,
+        f"raw/2026-11-20-08/beers-3-2026-11-20-08-59-59-{UUID}",
+    ),
+    "compressed": (
+        {"Prefix": "!{timestamp:yyyy}/", "CompressionFormat": "GZIP"},
+        None,
+        f"2026/beers-3-2026-11-19-23-59-59-{UUID}[.]gz",
+    ),
+    "an extension": (
+        {"Prefix": "!{timestamp:yyyy}/", "CompressionFormat": "GZIP", "FileExtension": ".json.gz"},
+        None,
+        f"2026/beers-3-2026-11-19-23-59-59-{UUID}[.]json[.]gz",
+    ),
+    "failed records": (
+        {"ErrorOutputPrefix": "errors/!{firehose:error-output-type}/!{timestamp:yyyy}/", "FileExtension": ".csv"},
+        "processing-failed",
+        f"errors/processing-failed/2026/beers-3-2026-11-19-23-59-59-{UUID}",
+    ),
+    "failed records without an error prefix": (
+        {"Prefix": "raw/"},
+        "processing-failed",
+        f"raw/processing-failed/2026/11/19/23/beers-3-2026-11-19-23-59-59-{UUID}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_an_object_is_named_after_the_arrival_of_its_oldest_record(case: str) -> None:
+    config, error_type, expected = NAMES[case]
+    arrival = datetime.datetime(2026, 11, 19, 23, 59, 59, 999_000, datetime.UTC).timestamp()
+    assert re.fullmatch(expected, object_key({"name": "beers", "version": 3}, config, arrival, error_type))
 
 
 # Nothing is lost

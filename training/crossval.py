@@ -5,7 +5,10 @@ its recipe (the honest figures, on which the intervals rest); with the beer itse
 both sides, which flatters and is reported for comparison only.
 """
 
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +77,28 @@ def out_of_fold(
         inside = fold == number
         bounds[:, inside] = interval(quarters[inside], conformal_offset(scores[~inside]))
     return OutOfFold(fold, bounds[0], bounds[1], bounds[2], baseline, scores)
+
+
+def both_out_of_fold(
+    matrix: np.ndarray,
+    label: np.ndarray,
+    groupings: tuple[Sequence[str], Sequence[str]],
+    folds: int,
+    settings: Settings,
+) -> tuple[OutOfFold, OutOfFold]:
+    """`out_of_fold` for two groupings, the second in a forked process: the same figures, in half the time.
+
+    One after the other where the system cannot fork or has no shared semaphores.
+    """
+    first, second = groupings
+    try:
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+        with pool:
+            waiting = pool.submit(out_of_fold, matrix, label, second, folds, settings)
+            return out_of_fold(matrix, label, first, folds, settings), waiting.result()
+    except (BrokenProcessPool, ImportError, OSError, ValueError):
+        results = [out_of_fold(matrix, label, each, folds, settings) for each in groupings]
+        return results[0], results[1]
 
 
 def assign_folds(groups: Sequence[str], folds: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-from crossval import LEVEL, OutOfFold, Settings, conformal_offset, fit_forest, out_of_fold
+from crossval import LEVEL, OutOfFold, Settings, both_out_of_fold, conformal_offset, fit_forest
 from features import FEATURES, INPUTS, RANGES, column_medians, feature_matrix, fill
 from forest import to_bytes
 from inference import FORMAT, Model, bitterness, estimate
@@ -147,8 +147,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Hashed, so that neighbours in the catalogue do not share a fold by their numbers.
     single = [hashlib.sha256(str(key).encode()).hexdigest() for key in beers["id"]]
-    grouped = out_of_fold(matrix, label, beers["family"].tolist(), arguments.folds, settings)
-    ungrouped = out_of_fold(matrix, label, single, arguments.folds, settings)
+    grouped, ungrouped = both_out_of_fold(matrix, label, (beers["family"].tolist(), single), arguments.folds, settings)
     medians = column_medians(matrix)
     forest = fit_forest(fill(matrix, medians), label, settings)
 

@@ -48,7 +48,7 @@ def sources() -> dict[str, str]:
 def templates(folder: Path = package.ROOT / "cloudformation") -> dict[str, Template]:
     """The templates of an environment's stacks by name, intrinsics in their long form.
 
-    The role that deploys them is none of theirs: what it needs is what CloudFormation calls (tests/test_deploy_role.py).
+    The role that deploys them is none of theirs: it needs what CloudFormation calls (tests/test_deploy_role.py).
     """
     from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 

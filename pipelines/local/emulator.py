@@ -19,8 +19,16 @@ RELEASE = "1.5.33"
 
 # Every private name that is replaced or relied upon, by module.
 PATCHED: dict[str, tuple[str, ...]] = {
-    "app": ("SERVICE_REGISTRY", "SERVICE_HANDLERS", "_loaded_modules", "_state_map", "app"),
-    "app:persistence": ("_build_persistence_save_dict", "save_all"),
+    "app": (
+        "SERVICE_REGISTRY",
+        "SERVICE_HANDLERS",
+        "_loaded_modules",
+        "_state_map",
+        "_build_persistence_save_dict",
+        "app",
+    ),
+    "core.persistence": ("_state_format_version", "_json_default", "save_state", "save_all"),
+    "core.responses": ("request_scope",),
     "core.router": ("SERVICE_PATTERNS",),
     "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
@@ -37,7 +45,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_add_event",
         "_emit_execution_status_event",
     ),
-    "services.s3": ("_resolve_sse_write_headers", "_buckets", "_get_object_data"),
+    "services.s3": ("_resolve_sse_write_headers", "_buckets", "_get_object_data", "_persist_object"),
     "services.athena": ("_run_duckdb", "_start_query_execution", "_executions", "_materialize_table_files"),
     "services.glue": ("_tables",),
     "services.firehose": ("_streams", "ingest_from_kinesis_source"),
@@ -47,7 +55,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
 
 def module(name: str) -> Any:
     """MiniStack's module `name`, for example `services.s3`."""
-    return importlib.import_module(f"ministack.{name.partition(':')[0]}")
+    return importlib.import_module(f"ministack.{name}")
 
 
 def check() -> None:
@@ -64,7 +72,7 @@ def check() -> None:
             code=ENVIRONMENT,
         )
     missing = [
-        f"{name.partition(':')[0]}.{attribute}"
+        f"{name}.{attribute}"
         for name, attributes in PATCHED.items()
         for attribute in attributes
         if not hasattr(module(name), attribute)
