@@ -11,11 +11,13 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ingestion import record
+from pipelines import snapshot
 from pipelines.ledger import CLEANED, FAILED, REFUSED, Failure, failures_in, keys, read
 
 REPLAYED = "errors/replayed/"
@@ -23,6 +25,9 @@ REPLAYED = "errors/replayed/"
 BATCH_RECORDS, BATCH_BYTES = 500, 1024 * 1024
 
 ARROW_TYPES = {"integer": "int64", "text": "string", "number": "float64"}
+
+# The time in an object's name, as Firehose writes it.
+STAMP = re.compile(snapshot.STAMP)
 
 
 class StillFailed(NamedTuple):
@@ -117,7 +122,10 @@ def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[Failure]
         for failure, result in zip(failures, results, strict=True)
         if isinstance(result, StillFailed)
     ]
-    _write_rows(s3, bucket, f"{CLEANED}dt={day}/replayed-{name}", rows)
+    # The snapshot takes a beer's newest row by the time in its object's name: that of the failure, not of the replay.
+    found = STAMP.search(key.rpartition("/")[2])
+    stamp = found[0] if found else f"{day}-00-00-00"
+    _write_rows(s3, bucket, f"{CLEANED}dt={day}/replayed-{stamp}-{name}", rows)
     if len(left) < len(failures):
         s3.put_object(Bucket=bucket, Key=f"{REPLAYED}{key.removeprefix('errors/')}-{name}", Body=body)
     remaining = b"".join(line + b"\n" for line in left)

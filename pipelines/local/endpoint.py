@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -116,10 +117,14 @@ def start(
 def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]") -> Endpoint:
     assert process.stdout is not None
     size = workspace.log.stat().st_size
-    line = process.stdout.readline()
+    ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline() if ready else ""
     if line:
         return Endpoint(workspace, json.loads(line))
-    process.wait(timeout=START_SECONDS)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.kill()
+    process.wait()
     said = workspace.log.read_text(errors="replace")[max(0, size - 4096) :].strip().splitlines()
     for number, text in enumerate(said):
         if text.startswith("Error: ") and len(said) >= number + 3:

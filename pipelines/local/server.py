@@ -24,6 +24,7 @@ from pipelines.local import durable
 from pipelines.local.workspace import FORMAT, Workspace
 
 REGION = "us-east-1"
+STOP_SECONDS = 10
 ACCOUNT = "000000000000"
 
 
@@ -147,21 +148,26 @@ async def _run(parts: Any, listener: socket.socket, workspace: Workspace, follow
         await asyncio.to_thread(saver.close)
 
     server = asyncio.create_task(hypercorn_serve(saver, config, shutdown_trigger=stopped))
-    port = listener.getsockname()[1]
-    await _answers(port, server)
-    parts.start()
-    saver.start()
-    endpoint = {
-        "format": FORMAT,
-        "pid": os.getpid(),
-        "url": f"http://127.0.0.1:{port}",
-        "port": port,
-        "beers": parts.beers_url,
-        "detached": not follow_parent,
-    }
-    workspace.write_endpoint(endpoint)
-    print(json.dumps(endpoint), flush=True)
-    await server
+    try:
+        port = listener.getsockname()[1]
+        await _answers(port, server)
+        parts.start()
+        saver.start()
+        endpoint = {
+            "format": FORMAT,
+            "pid": os.getpid(),
+            "url": f"http://127.0.0.1:{port}",
+            "port": port,
+            "beers": parts.beers_url,
+            "detached": not follow_parent,
+        }
+        workspace.write_endpoint(endpoint)
+        print(json.dumps(endpoint), flush=True)
+        await server
+    finally:
+        # When a part could not start, nothing else would end the server, and nobody would hear of it.
+        stop.set()
+        await asyncio.wait([server], timeout=STOP_SECONDS)
 
 
 async def _answers(port: int, server: "asyncio.Task[Any]") -> None:
