@@ -1,7 +1,8 @@
 """Where the time of a local run goes: `python -m benchmarks.stages`.
 
 Runs the whole chain three times, each from an empty workspace, and prints the median of each stage. The limit is
-10 s for the whole on two cores; exit code 1 when the median is over it. A first, uncounted run warms the disk.
+10 s for the whole on two cores; exit code 1 when the median is over it. A first, uncounted run warms the disk. The
+last lines are bare imports on the same machine in the same minute: how fast it is, and what no code of ours can save.
 """
 
 import json
@@ -9,10 +10,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 LIMIT_SECONDS = 10.0
 ROUNDS = 3
+IMPORTS = {"(SDK)": "import sagemaker.workflow.pipeline", "(model)": "import sklearn.tree"}
 
 
 def main() -> int:
@@ -26,7 +29,17 @@ def main() -> int:
         print(f"{name:<12} {statistics.median(seconds):>9.2f} {min(seconds):>7.2f} {max(seconds):>7.2f}")
     median = statistics.median(totals)
     print(f"{'whole':<12} {median:>9.2f} {min(totals):>7.2f} {max(totals):>7.2f}   limit {LIMIT_SECONDS:g} s")
+    for name, statement in IMPORTS.items():
+        seconds = [importing(statement) for _ in range(ROUNDS)]
+        print(f"{name:<12} {statistics.median(seconds):>9.2f} {min(seconds):>7.2f} {max(seconds):>7.2f}   {statement}")
     return int(median > LIMIT_SECONDS)
+
+
+def importing(statement: str) -> float:
+    """Seconds that a new interpreter takes for an import."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", statement], check=True, capture_output=True)
+    return time.monotonic() - began
 
 
 def one_run() -> tuple[float, dict[str, float]]:

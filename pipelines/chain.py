@@ -26,6 +26,8 @@ ENVIRONMENT = "dev"
 # How long to wait for an answer that AWS gives later: the delivery, its event, the state machine's end.
 PATIENCE_SECONDS = 300
 LOOK_SECONDS = 0.05
+# A training wants both cores, and each look takes a little of one.
+LOOK_AT_STEPS_SECONDS = 0.25
 Document = dict[str, Any]
 
 
@@ -45,7 +47,7 @@ def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, 
 
 
 class _InBackground:
-    """Imports the SDKs while the endpoint starts: each takes seconds, and neither needs the other."""
+    """Imports the SDK while the endpoint starts and the stacks are made: it takes seconds, and they do not need it."""
 
     def __init__(self) -> None:
         self._thread = threading.Thread(target=self._import, daemon=True)
@@ -108,9 +110,6 @@ class _Chain:
             def say(stack: str, outcome: str) -> None:
                 told.append(f"{stack} {outcome}")
                 stage.detail(", ".join(told))
-                if stack == "ingestion":
-                    # The next one needs the state machine's definition.
-                    self.authored.wait()
 
             self.stacks.deploy(say)
 
@@ -118,6 +117,7 @@ class _Chain:
         """The SageMaker Pipeline."""
         with self.stages.stage("pipeline") as stage:
             settings = upsert.settings(self.clients, self.stacks)
+            self.authored.wait()
             text = authoring.definition(settings)
             outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
             stage.detail(f"{settings.pipeline_name} {outcome}")
@@ -165,7 +165,7 @@ class _Chain:
             def show(listed: list[Document]) -> None:
                 stage.detail(", ".join(f"{each['name']} {seconds(each)}" for each in listed))
 
-            execution = follow.follow(self.clients, execution_arn, show, LOOK_SECONDS)
+            execution = follow.follow(self.clients, execution_arn, show, LOOK_AT_STEPS_SECONDS)
             self.wait_for(lambda: not any(map(self.machine_runs, machines)), "the state machine's end")
             return execution
 

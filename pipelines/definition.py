@@ -73,6 +73,7 @@ def definition(settings: Settings) -> str:
         return json.dumps(json.loads(pipeline(settings).definition()), indent=2) + "\n"
 
 
+@functools.cache
 def image_uri(region: str) -> str:
     """The scikit-learn image of a region."""
     from sagemaker import image_uris
@@ -105,14 +106,19 @@ def pipeline(settings: Settings) -> Any:
     )
 
 
+@functools.cache
+def offline_boto(region: str) -> Any:
+    """A boto3 session without real credentials; made once, as it reads AWS's service models from disk."""
+    import boto3
+
+    return boto3.session.Session(region_name=region, aws_access_key_id="offline", aws_secret_access_key="offline")
+
+
 def offline_session(settings: Settings) -> Any:
     """A PipelineSession that reaches nothing: the code is addressed by S3 URIs, so building needs no service."""
-    import boto3
     from sagemaker.workflow.pipeline_context import PipelineSession
 
-    boto = boto3.session.Session(
-        region_name=settings.region, aws_access_key_id="offline", aws_secret_access_key="offline"
-    )
+    boto = offline_boto(settings.region)
     session = PipelineSession(
         boto_session=boto, sagemaker_client=boto.client("sagemaker"), default_bucket=settings.artifact_bucket
     )

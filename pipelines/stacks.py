@@ -196,14 +196,16 @@ class Stacks:
         return asset.key
 
     def _shipped(self, short: str) -> Values:
-        """Upload what a stack's template refers to by key; the parameters that name it."""
-        from pipelines import workflow
+        """Upload what a stack's template refers to by key; the parameters that name it.
 
+        The state machine's definition is taken as it stands beside the templates, written there by
+        `--print-workflow`: a deployment needs no SDK, and what it deploys can be read and reviewed.
+        """
         if short == "ingestion":
             return {"CodeKey": self.upload(package.lambda_archive())}
         if short == "pipelines":
-            machine = package.document("retrain", workflow.definition("retrain"))
-            return {"RetrainDefinitionKey": self.upload(machine)}
+            machine = (TEMPLATES / "retrain.asl.json").read_text()
+            return {"RetrainDefinitionKey": self.upload(package.document("retrain", machine))}
         return {}
 
     def _earlier_outputs(self, short: str) -> Values:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipelines import definition as authoring
@@ -71,8 +72,10 @@ def upsert(clients: Clients, settings: authoring.Settings, text: str, tags: dict
     before = deployed(clients, settings.pipeline_name)
     if before == json.loads(text):
         return "unchanged"
-    for asset in authoring.assets(settings):
-        upload(clients, settings.artifact_bucket, asset)
+    with ThreadPoolExecutor(8) as pool:
+        put = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in authoring.assets(settings)]
+    for each in put:
+        each.result()
     request = {
         "PipelineName": settings.pipeline_name,
         "PipelineDescription": "From beers to a model of their bitterness (IBU) that waits for approval",

@@ -254,3 +254,9 @@ def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> Non
     }
     assert used & asked == set()
     assert {parameter.name for parameter in PARAMETERS} <= used | asked
+
+
+def test_the_state_machine_beside_the_templates_is_what_workflow_writes() -> None:
+    # If not: python -m pipelines.run --print-workflow retrain > cloudformation/retrain.asl.json
+    for name in workflow.WORKFLOWS:
+        assert (ROOT / "cloudformation" / f"{name}.asl.json").read_text() == workflow.definition(name)

@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import re
 import shutil
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -55,7 +56,8 @@ class Athena:
             dispatch[f"arn:aws:states:::athena:{action}"] = self._integration
 
     def start(self) -> None:
-        """Nothing runs in the background."""
+        """Import what the first query needs while nobody waits for it."""
+        threading.Thread(target=_import_engines, daemon=True).start()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -113,6 +115,11 @@ def run_query(query: str, database: str) -> dict[str, Any]:
             _unload(connection, unload)
             return {"columns": [], "column_types": [], "rows": []}
         return connection.select(query)
+
+
+def _import_engines() -> None:
+    import duckdb  # noqa: F401
+    import sqlglot.dialects.athena  # noqa: F401
 
 
 class _Connection:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import CONFLICT, ENVIRONMENT, NOT_FOUND, ExpectedError
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import TIME_SCALE, Workspace
 
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -90,7 +90,7 @@ def require(workspace: Workspace) -> Endpoint:
 
 
 def start(
-    workspace: Workspace, *, port: int = 0, time_scale: float = 0.01, detached: bool
+    workspace: Workspace, *, port: int = 0, time_scale: float = TIME_SCALE, detached: bool
 ) -> "tuple[Endpoint, subprocess.Popen[str]]":
     """Start an endpoint and wait until it answers.
 
@@ -185,7 +185,7 @@ def _is_ours(pid: int, workspace: Workspace) -> bool:
 
 
 @contextmanager
-def running(workspace: Workspace, *, keep: bool, port: int = 0, time_scale: float = 0.01) -> Iterator[Endpoint]:
+def running(workspace: Workspace, *, keep: bool, port: int = 0, time_scale: float = TIME_SCALE) -> Iterator[Endpoint]:
     """The workspace's endpoint: the one that is up, or a new one that stops at the end unless `keep`."""
     endpoint = find(workspace) if workspace.root.exists() else None
     if endpoint is not None and endpoint.detached:

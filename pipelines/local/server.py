@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from pipelines.errors import CONFLICT, ENVIRONMENT, ExpectedError, exit_code
 from pipelines.local import durable
-from pipelines.local.workspace import FORMAT, Workspace
+from pipelines.local.workspace import FORMAT, TIME_SCALE, Workspace
 
 REGION = "us-east-1"
 STOP_SECONDS = 10
@@ -192,7 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.local.server", description=__doc__)
     parser.add_argument("--workspace", type=Path, default=Path(".local"))
     parser.add_argument("--port", type=int, default=0, help="0 takes the workspace's last port, or a free one")
-    parser.add_argument("--time-scale", type=float, default=0.01, help="local seconds per AWS second of waiting")
+    parser.add_argument("--time-scale", type=float, default=TIME_SCALE, help="local seconds per AWS second of waiting")
     parser.add_argument("--follow-parent", action="store_true", help="stop when standard input closes")
     arguments = parser.parse_args()
     workspace = Workspace(arguments.workspace)
