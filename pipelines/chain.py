@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipelines import authored, follow, upsert
 from pipelines import definition as authoring
-from pipelines import follow, upsert
 from pipelines.aws import Clients, explained
 from pipelines.errors import RUN_FAILED, ExpectedError
 from pipelines.ledger import ledger
@@ -36,14 +36,14 @@ def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, 
     if catalogue is not None:
         # Said before anything is started.
         load_catalogue(catalogue)
-    authored = _InBackground()
+    author = _InBackground()
     with contextlib.ExitStack() as until_the_end:
         with stages.stage("endpoint") as stage:
             endpoint = until_the_end.enter_context(endpoints.running(workspace, keep=keep, port=port))
             beers = endpoint.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
             stage.detail(f"{endpoint.url}, {beers} beers to collect")
         with explained("running the chain at the local endpoint"):
-            return _Chain(endpoint, stages, authored).run(keep)
+            return _Chain(endpoint, stages, author).run(keep)
 
 
 class _InBackground:
@@ -54,7 +54,7 @@ class _InBackground:
         self._thread.start()
 
     def _import(self) -> None:
-        authoring.definition(authoring.Settings())
+        authored.definition(authoring.Settings())
 
     def wait(self) -> None:
         self._thread.join()
@@ -63,10 +63,10 @@ class _InBackground:
 class _Chain:
     """One run: each stage a method."""
 
-    def __init__(self, endpoint: endpoints.Endpoint, stages: Stages, authored: _InBackground) -> None:
+    def __init__(self, endpoint: endpoints.Endpoint, stages: Stages, author: _InBackground) -> None:
         self.endpoint = endpoint
         self.stages = stages
-        self.authored = authored
+        self.author = author
         self.clients = Clients(endpoint.url)
         # A run in a person's hands shall train each time, so no new beers are asked for.
         overrides = {
@@ -117,8 +117,8 @@ class _Chain:
         """The SageMaker Pipeline."""
         with self.stages.stage("pipeline") as stage:
             settings = upsert.settings(self.clients, self.stacks)
-            self.authored.wait()
-            text = authoring.definition(settings)
+            self.author.wait()
+            text = authored.definition(settings)
             outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
             stage.detail(f"{settings.pipeline_name} {outcome}")
             return settings

@@ -40,12 +40,12 @@ def arguments() -> Arguments:
 
 def deploy(stacks: Stacks, say: Say) -> dict[str, str]:
     """Create or update everything; returns part -> "created", "updated" or "unchanged"."""
-    from pipelines import definition, upsert
+    from pipelines import authored, upsert
 
     refuse_orphaned_group(stacks)
     outcomes = stacks.deploy(say)
     settings = upsert.settings(stacks.clients, stacks)
-    text = definition.definition(settings)
+    text = authored.definition(settings)
     outcomes["pipeline"] = upsert.upsert(stacks.clients, settings, text, stacks.environment.tags)
     say("pipeline", outcomes["pipeline"])
     return outcomes

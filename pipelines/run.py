@@ -71,9 +71,10 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments().parse_args(argv)
     check(given)
     if given.print_definition:
-        from pipelines import definition
+        from pipelines import authored
+        from pipelines.definition import Settings
 
-        sys.stdout.write(definition.definition(definition.Settings()))
+        sys.stdout.write(authored.definition(Settings()))
         return 0
     if given.print_workflow:
         return print_workflow(given.print_workflow)
@@ -199,7 +200,7 @@ def champion(clients: Any, group: str) -> dict[str, str]:
 
 def upsert(given: argparse.Namespace) -> int:
     """Create or update the pipeline and the state machine; with --dry-run only say what would change."""
-    from pipelines import definition
+    from pipelines import authored
     from pipelines import upsert as upserting
     from pipelines.aws import Clients
     from pipelines.stacks import Stacks, environment
@@ -209,7 +210,7 @@ def upsert(given: argparse.Namespace) -> int:
     clients = Clients(region=given.region)
     stacks = Stacks(clients, environment(given.env))
     settings = upserting.settings(clients, stacks)
-    text = definition.definition(settings)
+    text = authored.definition(settings)
     if given.dry_run:
         found = list(upserting.changes(upserting.deployed(clients, settings.pipeline_name), json.loads(text)))
         for kind, name, what in found:

@@ -1,5 +1,6 @@
 """The pipeline definition: the same text from any place, its code named by content, its graph as it was meant."""
 
+import dataclasses
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import definition, graph, package
+from pipelines import authored, definition, graph, package
 from pipelines.parameters import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
@@ -199,3 +200,26 @@ def test_every_region_that_has_the_image_gets_its_own_account_s() -> None:
 def test_the_compact_text_is_taken_by_the_service_inline() -> None:
     # Above 100 KB the SDK would put it in S3, and the API takes 1 MB at most.
     assert len(graph.canonical(real())) < 100_000
+
+
+def test_the_kept_definition_is_what_the_sdk_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = definition.Settings(
+        pipeline_name="beers-of-mine",
+        artifact_bucket="artifacts-of-mine",
+        data_bucket="data-of-mine",
+        pipeline_role_arn="arn:aws:iam::123456789012:role/pipeline",
+        job_role_arn="arn:aws:iam::123456789012:role/job",
+        model_package_group_name="models-of-mine",
+        git_commit="0123abc",
+    )
+    monkeypatch.setattr(authored, "CACHE", tmp_path)
+    written = definition.definition(settings)
+    assert authored.definition(settings) == written
+    # Now from the file; one that holds something else shows that it is read.
+    assert authored.definition(settings) == written
+    [kept] = tmp_path.iterdir()
+    kept.write_text(kept.read_text().replace('"Version": "2020-12-01"', '"Version": "kept"'))
+    assert '"Version": "kept"' in authored.definition(settings)
+    assert authored.definition(dataclasses.replace(settings, region="eu-west-1")) == definition.definition(
+        dataclasses.replace(settings, region="eu-west-1")
+    )
