@@ -134,5 +134,7 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
     changes = json.loads(shown.stdout)["changes"]
     assert {"kind": "added", "name": "parameter DistinctBeers", "what": ""} in changes
     assert [each["name"] for each in changes if each["kind"] == "changed"] == ["step Train"]
+    ledger = command(endpoint, "pipelines.records", "ledger", "--env", "staging", "--json")
+    assert json.loads(ledger.stdout)["accepted"] == 0
     gone = command(endpoint, "pipelines.deploy", "--env", "staging", "--delete", "--data", "--json")
     assert set(json.loads(gone.stdout).values()) == {"deleted"}, gone.stderr

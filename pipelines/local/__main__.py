@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines import records
 from pipelines.aws import Clients
 from pipelines.errors import exit_code
 from pipelines.local import endpoint as endpoints
@@ -126,19 +127,12 @@ def collect(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 def ledger(given: argparse.Namespace, workspace: Workspace) -> Document:
     """What became of every record: accepted = clean + dropped + failed."""
-    from pipelines import ledger as ledgers
-
-    clients, stacks = _account(workspace)
-    return ledgers.ledger(clients.s3, stacks.output("ingestion", "DataBucket"), given.since)
+    return records.account(_account(workspace)[1], given.since)
 
 
 def replay(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Deliver failed records again, each once, after what failed them was mended."""
-    from pipelines import replay as replays
-
-    clients, stacks = _account(workspace)
-    bucket, transform = stacks.output("ingestion", "DataBucket"), stacks.output("ingestion", "TransformName")
-    return replays.replay(clients.s3, clients["lambda"], bucket, transform, given.since)
+    return records.again(_account(workspace)[1], given.since)
 
 
 def _account(workspace: Workspace) -> tuple[Clients, Stacks]:
@@ -155,10 +149,8 @@ def show(command: str, result: Document) -> str:
     """A result for people."""
     if command == "up":
         return str(result["url"])
-    if command == "ledger":
-        from pipelines.ledger import render
-
-        return render(result)
+    if command in ("ledger", "replay"):
+        return records.text(command, result)
     return "\n".join(_lines(result))
 
 
