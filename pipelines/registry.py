@@ -11,9 +11,10 @@
 """
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -286,22 +287,32 @@ def table(rows: list[Document]) -> str:
     )
 
 
-def clients_of(given: argparse.Namespace) -> Clients:
-    """The local endpoint's clients with --local, otherwise the account's."""
+@contextlib.contextmanager
+def clients_of(given: argparse.Namespace) -> Iterator[Clients]:
+    """The local endpoint's clients with --local, otherwise the account's.
+
+    A workspace that was used before is asked even when its endpoint is down: it is started for the moment.
+    """
     if not given.local:
-        return Clients(region=given.region)
+        yield Clients(region=given.region)
+        return
     from pipelines.local import endpoint
     from pipelines.local.workspace import Workspace
 
-    return Clients(endpoint.require(Workspace(given.workspace)).url)
+    workspace = Workspace(given.workspace)
+    if endpoint.find(workspace) or not workspace.marker.exists():
+        yield Clients(endpoint.require(workspace).url)
+        return
+    with endpoint.running(workspace, keep=False) as running:
+        yield Clients(running.url)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a sub-command."""
     given = arguments().parse_args(argv)
-    clients = clients_of(given)
-    group = Stacks(clients, environment(given.env)).output("pipelines", "ModelPackageGroupName")
-    result = given.run(Registry(clients, group), given)
+    with clients_of(given) as clients:
+        group = Stacks(clients, environment(given.env)).output("pipelines", "ModelPackageGroupName")
+        result = given.run(Registry(clients, group), given)
     print(json.dumps(result) if given.json else text(given.command, result))
     return 0
 

@@ -12,6 +12,7 @@ AWS_ENDPOINT_URL points the account's commands at another endpoint, such as the 
 
 import argparse
 import json
+import os
 import sys
 import uuid
 from pathlib import Path
@@ -139,9 +140,16 @@ def run_local(given: argparse.Namespace) -> int:
     version = result["model_package"]["version"]
     stages.say()
     stages.say(chain.verdict(result) + f" ({result['seconds']:.1f} s)")
-    stages.say(f"Next: python -m pipelines.registry show {version} --local{where}")
+    stages.say(f"Next: {shown_python()} -m pipelines.registry show {version} --local{where}")
     report(given, result)
     return 0
+
+
+def shown_python() -> str:
+    """This interpreter as a person would type it: `.venv/bin/python` when that is where it lies."""
+    path = Path(sys.executable)
+    inside = path.is_relative_to(Path.cwd()) and os.environ.get("VIRTUAL_ENV") is None
+    return str(path.relative_to(Path.cwd())) if inside else "python"
 
 
 def start(given: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_the_talk_on_stderr_names_each_stage_and_ends_in_the_verdict_and_the_nex
     assert stages == ["endpoint", "stacks", "pipeline", "collect", "deliver", "retrain", "train"]
     *_, verdict, following = twice.first.stderr.strip().splitlines()
     assert "registered version 1, waiting for approval" in verdict
-    assert following.startswith("Next: python -m pipelines.registry show 1 --local --workspace ")
+    assert re.fullmatch(r"Next: \S*python -m pipelines.registry show 1 --local --workspace \S+", following)
 
 
 def test_a_second_run_adds_version_2_and_deploys_nothing_anew(twice: Twice) -> None:
@@ -143,6 +144,21 @@ def test_a_missing_catalogue_is_said_before_anything_starts(tmp_path: Path) -> N
     assert done.returncode == 3
     assert three_lines(done)[0] == "Error: there is no such catalogue"
     assert not workspace.exists()
+
+
+def test_the_registry_is_asked_even_when_the_endpoint_is_down(troubled: "Troubled") -> None:
+    where = str(troubled.workspace.root)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.registry", "show", "1", "--json", "--local", "--workspace", where],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert list(shown) == ["model_package", "metrics", "gate", "data", "code", "use"]
+    assert shown["model_package"]["approval_status"] == "PendingManualApproval"
+    assert shown["data"]["rows"] == "323 read, 323 beers, 318 kept"
 
 
 class Troubled:
