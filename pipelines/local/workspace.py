@@ -61,6 +61,8 @@ class Workspace:
 
     def _check_format(self) -> None:
         if not self.marker.exists():
+            # Nothing in here is anybody's source: git and the linters that heed it pass it by.
+            (self.root / ".gitignore").write_text("*\n")
             write_atomically(self.marker, {"format": FORMAT})
             return
         found = read_json(self.marker).get("format")
