@@ -8,6 +8,7 @@ A protected environment (prod) is deleted only with --unprotect. AWS_ENDPOINT_UR
 """
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -142,7 +143,7 @@ def _outliving(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
     for short, output in (("ingestion", "DataBucket"), ("artifacts", "ArtifactBucket")):
         if stacks.exists(short):
             bucket = stacks.output(short, output)
-            yield f"bucket {bucket}", lambda bucket=bucket: empty_bucket(clients, bucket)  # type: ignore[misc]
+            yield f"bucket {bucket}", functools.partial(empty_bucket, clients, bucket)
 
 
 def empty_group(clients: Clients, group: str) -> None:

@@ -1,7 +1,6 @@
 """Start, find and stop the local endpoint of a workspace, from another process."""
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -17,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import CONFLICT, ENVIRONMENT, NOT_FOUND, ExpectedError
-from pipelines.local.workspace import TIME_SCALE, Workspace
+from pipelines.errors import ENVIRONMENT, NOT_FOUND, ExpectedError
+from pipelines.local.workspace import TIME_SCALE, Workspace, take_lock
 
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -142,17 +141,7 @@ def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]") ->
 
 def refuse_if_held(workspace: Workspace) -> None:
     """Raise ExpectedError when another endpoint holds the workspace's lock."""
-    with workspace.lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            root = shown(workspace.root)
-            raise ExpectedError(
-                "the workspace is in use by another endpoint",
-                where=str(workspace.root),
-                hint=f"wait for it, or python -m pipelines.local down --workspace {root}, or another --workspace",
-                code=CONFLICT,
-            ) from error
+    take_lock(workspace).close()
 
 
 def stop(workspace: Workspace) -> bool:

@@ -9,7 +9,6 @@ It holds a lock on the workspace, writes `endpoint.json` when it answers, and re
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -19,9 +18,9 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.errors import CONFLICT, ENVIRONMENT, ExpectedError, exit_code
+from pipelines.errors import ENVIRONMENT, ExpectedError, exit_code
 from pipelines.local import durable
-from pipelines.local.workspace import FORMAT, TIME_SCALE, Workspace
+from pipelines.local.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
 
 REGION = "us-east-1"
 STOP_SECONDS = 10
@@ -55,16 +54,7 @@ def environment(workspace: Workspace, port: int, time_scale: float) -> dict[str,
 
 def lock(workspace: Workspace) -> IO[str]:
     """The workspace's lock: freed by the system when this process ends, however it ends."""
-    handle = workspace.lock.open("a")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ExpectedError(
-            "the workspace is in use by another endpoint",
-            where=str(workspace.root),
-            hint=f"python -m pipelines.local down --workspace {workspace.root}, or use another --workspace",
-            code=CONFLICT,
-        ) from error
+    handle = take_lock(workspace)
     # Says which process holds it: the number in endpoint.json may be another process's by now.
     handle.truncate(0)
     handle.write(str(os.getpid()))

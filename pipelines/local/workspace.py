@@ -8,13 +8,14 @@ delivery.db     records accepted and not yet delivered          scratch/   tempo
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from pipelines.errors import ENVIRONMENT, ExpectedError
+from pipelines.errors import CONFLICT, ENVIRONMENT, ExpectedError
 
 # Raised when a release can no longer read what an older one wrote.
 FORMAT = 1
@@ -93,6 +94,23 @@ class Workspace:
     def last_port(self, server: str) -> int:
         """The port of "endpoint" or "beers" the last time, or 0: addresses kept in the state stay true with it."""
         return int(read_json(self.marker).get("ports", {}).get(server, 0))
+
+
+def take_lock(workspace: Workspace) -> IO[str]:
+    """The workspace's lock, open and held; ExpectedError when another endpoint holds it."""
+    handle = workspace.lock.open("a")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        root = workspace.root
+        raise ExpectedError(
+            "the workspace is in use by another endpoint",
+            where=str(root),
+            hint=f"wait for it, or python -m pipelines.local down --workspace {root}, or another --workspace",
+            code=CONFLICT,
+        ) from error
+    return handle
 
 
 def read_json(path: Path) -> dict[str, Any]:

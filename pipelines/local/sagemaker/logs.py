@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipelines.local.sagemaker.files import client
 
@@ -46,7 +47,7 @@ def _follow(log: Path, group: str, stream: str, ended: threading.Event) -> None:
         logger.exception("the log of %s could not be sent", stream)
 
 
-def _send(api, log: Path, group: str, stream: str, position: int, *, whole: bool) -> int:  # type: ignore[no-untyped-def]
+def _send(api: Any, log: Path, group: str, stream: str, position: int, *, whole: bool) -> int:
     """Send the finished lines after `position` (with whole: all) and return the new position."""
     if not log.exists():
         return position
