@@ -16,6 +16,7 @@ setup(
         "boto3>=1.42",
         "requests>=2.32",
         "pandas>=2.3,<3",
+        "pyyaml>=6",
         # The version inside the SageMaker scikit-learn image 1.9-0: what trains here trains there.
         "scikit-learn==1.9.0",
         "rich>=13",
@@ -41,6 +42,7 @@ setup(
             "cfn-lint>=1.58,<2",
             "awscli>=1.44",
             "pandas-stubs>=2.3,<3",
+            "types-pyyaml",
             "types-requests",
             # The workflows: GitHub's schema, and what an attacker could do with them. Both work offline.
             "check-jsonschema>=0.39",

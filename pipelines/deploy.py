@@ -54,13 +54,18 @@ def deploy(stacks: Stacks, say: Say) -> dict[str, str]:
 
 def refuse_orphaned_group(stacks: Stacks) -> None:
     """A model package group that outlived its stack would fail the new one halfway: say so, or drop an empty one."""
+    import botocore.exceptions
+
     name = stacks.environment.parameters["pipelines"].get("ModelPackageGroupName")
     if not name or stacks.exists("pipelines"):
         return
     with explained("looking for the model package group"):
-        found = stacks.clients.sagemaker.list_model_package_groups(NameContains=name)
-    if not any(each["ModelPackageGroupName"] == name for each in found["ModelPackageGroupSummaryList"]):
-        return
+        try:
+            stacks.clients.sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        except botocore.exceptions.ClientError as error:
+            if "does not exist" in error.response["Error"]["Message"]:
+                return
+            raise
     with explained("looking for its models"):
         models = stacks.clients.sagemaker.list_model_packages(ModelPackageGroupName=name)["ModelPackageSummaryList"]
         if not models:

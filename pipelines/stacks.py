@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines import package
 from pipelines.aws import Clients, explained
+from pipelines.checks import templates
 from pipelines.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
 
 TEMPLATES = package.ROOT / "cloudformation"
@@ -109,9 +110,8 @@ class Stacks:
         values = {**self.environment.parameters[short], **self._shipped(short), **(overrides or {})}
         with explained(f"deploying {name}"):
             existing = self._describe(name)
-            declared = self._declared(body)
             given = {**self._earlier_outputs(short), **values}
-            parameters = {key: given[key] for key in declared if key in given}
+            parameters = {key: given[key] for key in templates.parse(body)["Parameters"] if key in given}
             change_set = f"change-{time.time_ns()}"
             arguments = {
                 "StackName": name,
@@ -213,10 +213,6 @@ class Stacks:
         for earlier in STACKS[: STACKS.index(short)]:
             found |= self.outputs(earlier)
         return found
-
-    def _declared(self, body: str) -> list[str]:
-        answer = self.clients.cloudformation.get_template_summary(**self._template(body))
-        return [each["ParameterKey"] for each in answer["Parameters"]]
 
     def _template(self, body: str) -> Values:
         if len(body.encode()) <= MAX_BODY:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tests.cfn import Template, actions, branches, conditions, grants, references, resources, services, text, texts
 
-# The actions for which AWS offers no resource, by the reason they are needed.
+# The actions that are asked on no resource, by the reason they are needed: the only ones allowed on all of them.
 ANY_RESOURCE = {
     "Step Functions sets up the delivery of its logs in the account": {
         "logs:CreateLogDelivery",
@@ -23,14 +23,11 @@ ANY_RESOURCE = {
     },
     "logging in to a registry, before an image is pulled": {"ecr:GetAuthorizationToken"},
     "metrics of a job; unbounded_metrics wants a namespace": {"cloudwatch:PutMetricData"},
-    "asked about a text, before there is a stack": {"cloudformation:GetTemplateSummary"},
-    "a list of all": {"sagemaker:ListModelPackageGroups"},
-    "a subscription is no resource": {
-        "sns:GetSubscriptionAttributes",
-        "sns:SetSubscriptionAttributes",
-        "sns:Unsubscribe",
-    },
     "a key has no name before it is made": {"kms:CreateKey"},
+}
+# Those of them for which AWS offers a resource in other uses than ours.
+OFFERED_OTHERWISE = {
+    "cloudwatch:PutMetricData": "a data set; the metrics of a job go to a namespace",
 }
 
 # The roles of one stack of one environment.

@@ -9,7 +9,7 @@ from pipelines import package
 from pipelines.checks import needs_of_pipeline, needs_of_stacks, needs_of_workflow
 from pipelines.checks.asl import Machine
 from pipelines.checks.needs import Need, key_use
-from pipelines.checks.templates import Template, resources, text
+from pipelines.checks.templates import Template, load, resources, text
 
 
 class Artefacts(NamedTuple):
@@ -50,10 +50,8 @@ def templates(folder: Path = package.ROOT / "cloudformation") -> dict[str, Templ
 
     The role that deploys them is none of theirs: it needs what CloudFormation calls (tests/test_deploy_role.py).
     """
-    from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
-
     paths = sorted(path for path in folder.glob("*.yaml") if path.stem != "github")
-    return {path.stem: cfn_yaml.load(str(path)) for path in paths}
+    return {path.stem: load(path) for path in paths}
 
 
 def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
