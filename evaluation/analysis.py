@@ -45,11 +45,13 @@ def permutation_importance(model: Served, beers: Beers, seed: int) -> dict[str, 
 
 
 def slices(beers: Beers, answers: Answers, baseline: float, classes: Sequence[Any]) -> dict[str, Any]:
-    """Errors in IBU by true bitterness class and by strength; `bias` is the mean of estimate minus truth."""
+    """Errors in IBU by true bitterness class, strength and completeness; `bias` is the mean of estimate minus truth."""
     abv = np.array([np.nan if row["abv"] is None else row["abv"] for row in beers.instances], dtype=float)
+    incomplete = np.array([any(row[name] is None for name in NUMBERS) for row in beers.instances])
     truth = class_index(beers.label, classes)
     parts = {
         "bitterness": {each["name"]: truth == position for position, each in enumerate(classes)},
+        "completeness": {"nothing missing": ~incomplete, "a value missing": incomplete},
         "strength": {"below 5 %": abv < 5, "5 to 8 %": (abv >= 5) & (abv < 8), "8 % and above": abv >= 8},
     }
     error, inside = answers["ibu"] - beers.label, _covered(beers, answers)
@@ -106,7 +108,7 @@ def drift(profile: Mapping[str, Any], train: Beers) -> dict[str, float]:
     """Population stability index, per number, of today's training beers against a champion's training profile."""
     values: dict[str, Sequence[Any]] = {"ibu": train.label.tolist()}
     values |= {name: [row[name] for row in train.instances] for name in NUMBERS}
-    return {name: stability_index(profile[name], column) for name, column in values.items() if name in profile}
+    return {name: stability_index(profile[name], column) for name, column in values.items()}
 
 
 def stability_index(expected: Mapping[str, Any], values: Sequence[float | None]) -> float:

@@ -88,7 +88,10 @@ def load(path: Path, scratch: Path) -> Served:
         if missing:
             raise KeyError(*missing)
         families = frozenset(line.split(",")[1] for line in files["oof.csv"].decode().splitlines()[1:])
-    except Exception as error:  # Whatever the artifact's own code raises, it makes the artifact a broken one.
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # Whatever the artifact's own code raises, it makes the artifact a broken one.
         raise BrokenArtifact(f"{type(error).__name__}: {error}") from error
 
     def ask(instances: Sequence[Instance]) -> list[Prediction]:
@@ -98,7 +101,7 @@ def load(path: Path, scratch: Path) -> Served:
             try:
                 answer = code.predict_fn(code.input_fn(body, "application/json"), model)
                 answers += json.loads(code.output_fn(answer, "application/json")[0])["predictions"]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise BrokenArtifact(f"{type(error).__name__}: {error}") from error
         return answers
 

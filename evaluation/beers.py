@@ -44,10 +44,13 @@ def read_beers(folder: Path) -> Beers:
     if missing:
         raise NoBeers(f"no column {', '.join(missing)} in {folder}")
     try:
+        label = np.array([row["ibu"] for row in rows], dtype=float)
+        if not np.isfinite(label).all():
+            raise ValueError("ibu is NaN or infinite")
         return Beers(
             ids=[row["id"] for row in rows],
             families=[row["family"] for row in rows],
-            label=np.array([row["ibu"] for row in rows], dtype=float),
+            label=label,
             instances=[
                 {"name": row["name"] or None} | {name: float(row[name]) if row[name] else None for name in NUMBERS}
                 for row in rows

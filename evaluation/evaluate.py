@@ -12,11 +12,14 @@ The gate's two figures are always finite:
 
 - relative_gain: the part by which the error (MAE) is below the baseline's, at the lower end of the 90 % bootstrap
   interval over recipe families: a gain within the noise of so many test beers does not count;
-- champion_loss: the part by which the error is above the champion's on the same beers; 0 without a champion.
+- champion_loss: the part by which the error is above the champion's on the same beers; 0 without a champion. It is
+  the figure itself, not an end of its interval: the allowance is what says how much worse may be luck.
 
-evaluation.json has, besides `gate` (its two figures, the thresholds, `passed` 0 or 1 and a `reason`), SageMaker's
-`regression_metrics` and `multiclass_classification_metrics` of the candidate; `candidate`, `champion` (or null) and
-`baseline`, each figure with its 90 % interval; and what stands behind them: see analysis.py. Figures are in IBU.
+evaluation.json has, besides `gate` (its two figures, the thresholds, `passed` 0 or 1 and a `reason` of at most 700
+printable characters), `summary` (the data's hashes and counts and the errors, as texts: what the registry shows),
+SageMaker's `regression_metrics` and `multiclass_classification_metrics` of the candidate; `candidate`, `champion` (or
+null) and `baseline`, each figure with its 90 % interval; and what stands behind them: see analysis.py. Errors are in
+IBU. The intervals tell how the figures would vary with other test beers, not with another training.
 
 Exit codes: 0 evaluated, whatever the verdict; 1 the candidate or the data is unusable; 2 wrong usage.
 """
@@ -25,16 +28,19 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from analysis import calibration, class_index, drift, permutation_importance, slices, worst
+from analysis import calibration, permutation_importance, slices, worst
 from artifact import BrokenArtifact, Served, UnsafeArtifact, find_archive, load
 from beers import Beers, NoBeers, read_beers
-from bootstrap import classification, draws, figure, figures, regression, relative
+from bootstrap import figure, relative
+from card import CARD
+from champion import against_champion
 from gate import judge
+from measure import Measured, ask, measure
 from report import render
 
 INPUTS = {
@@ -56,70 +62,12 @@ class Unusable(Exception):
         super().__init__(f"Error: {what}\nWhere: {where}\nTry: {remedy}")
 
 
-class Measured(NamedTuple):
-    """A predictor on some beers: its figures by metric, and the bootstrap replicates of its MAE."""
-
-    figures: dict[str, dict[str, float]]
-    mae: np.ndarray
-
-
-def measure(beers: Beers, predicted: np.ndarray, classes: Sequence[Any], seed: int) -> Measured:
-    """Regression and classification figures of (n,) predictions in IBU."""
-    drawn = draws(beers.families, seed)
-    errors = regression(beers.label, predicted, drawn)
-    truth, guess = class_index(beers.label, classes), class_index(predicted, classes)
-    return Measured(figures(errors | classification(truth, guess, len(classes), drawn)), errors["mae"])
-
-
-def ask(model: Served, beers: Beers) -> dict[str, np.ndarray]:
-    """The model's answers as (n,) arrays ibu, low and high, in IBU. Raises BrokenArtifact."""
-    predictions = model.ask(beers.instances)
-    if len(predictions) != len(beers.ids):
-        raise BrokenArtifact(f"{len(predictions)} predictions for {len(beers.ids)} beers")
-    try:
-        answers = {name: np.array([each[name] for each in predictions], dtype=float) for name in ("ibu", "low", "high")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise BrokenArtifact(f"an answer without ibu, low and high: {error!r}") from None
-    if not all(np.isfinite(values).all() for values in answers.values()):
-        raise BrokenArtifact("an answer that is not a finite number")
-    return answers
-
-
 def load_candidate(folder: Path, scratch: Path) -> Served:
     """The candidate, in working order. Raises Unusable or BrokenArtifact."""
     archive = find_archive(folder)
     if archive is None:
         raise Unusable("there is no model.tar.gz", str(folder), "run the training step again")
     return load(archive, scratch)
-
-
-def load_champion(folder: Path, scratch: Path, test: Beers) -> tuple[Served | None, str]:
-    """The champion if it can be compared with, and a sentence about it. A broken one blocks nobody."""
-    archive = find_archive(folder)
-    if archive is None:
-        return None, "There is no champion yet."
-    try:
-        champion = load(archive, scratch)
-        ask(champion, test)
-    except (UnsafeArtifact, BrokenArtifact) as error:
-        return None, f"The champion cannot be asked and is left out: {error}"
-    if champion.families.issuperset(test.families):
-        return None, "The champion has trained on every test recipe, so it is left out."
-    return champion, "The champion was asked about the same beers."
-
-
-def compare(champion: Served, predicted: np.ndarray, test: Beers, classes: Sequence[Any], seed: int) -> dict[str, Any]:
-    """The champion's figures on the test beers it has not trained on, and the candidate's loss against it there."""
-    rows = [row for row, family in enumerate(test.families) if family not in champion.families]
-    common = test.select(rows)
-    theirs = measure(common, ask(champion, common)["ibu"], classes, seed)
-    mine = measure(common, predicted[rows], classes, seed)
-    return theirs.figures | {
-        "loss": figure(relative(mine.mae - theirs.mae, theirs.mae)),
-        "n": len(rows),
-        "trained_on_by_champion": len(test.ids) - len(rows),
-        "model_sha256": champion.card["sha256"],
-    }
 
 
 def evaluate(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], Beers, dict[str, np.ndarray]]:
@@ -132,25 +80,27 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, An
     except (UnsafeArtifact, BrokenArtifact) as error:
         what = f"the candidate is unusable: {error}"
         raise Unusable(what, str(arguments.model), "run the training step again") from None
-    champion, about_champion = load_champion(arguments.champion, scratch / "champion", test)
 
     classes, median = candidate.card["classes"], float(np.median(train.label))
-    mine = measure(test, answers["ibu"], classes, arguments.seed)
-    baseline = measure(test, np.full(len(test.ids), median), classes, arguments.seed)
+    mine = measure(test, answers, classes)
+    baseline = measure(test, {"ibu": np.full(len(test.ids), median)}, classes)
     gain = figure(relative(baseline.mae - mine.mae, baseline.mae))
-    comparison = compare(champion, answers["ibu"], test, classes, arguments.seed) if champion else None
-    loss = comparison["loss"] if comparison else None
+    folder = scratch / "champion"
+    champion = against_champion(arguments.champion, folder, train, test, answers, classes)
+    loss = champion.figures["loss"] if champion.figures else None
     leaked = sum(family in candidate.families for family in test.families)
+    limits = arguments.min_relative_gain, arguments.max_champion_loss
     evaluation = {
         "regression_metrics": _statistics(mine, REGRESSION),
         "multiclass_classification_metrics": _statistics(mine, CLASSIFICATION),
-        "gate": judge(gain, loss, leaked, arguments.min_relative_gain, arguments.max_champion_loss),
+        "gate": judge(gain, loss, leaked, champion.sentence, *limits),
         "gain": gain,
         "candidate": mine.figures,
-        "champion": comparison,
-        "about_champion": about_champion,
+        "champion": champion.figures,
+        "about_champion": champion.sentence,
         "baseline": baseline.figures | {"label_median": median},
-        "drift": drift(champion.card["profile"], train) if champion else {},
+        "drift": champion.drift,
+        "summary": _summary(mine, baseline, account),
     }
     return evaluation | account, test, answers
 
@@ -170,6 +120,19 @@ def _account(
         "worst": worst(test, answers),
         "quality": _object(arguments.quality / "quality.json"),
         "lineage": _lineage(arguments, candidate),
+        "card": CARD,
+    }
+
+
+def _summary(mine: Measured, baseline: Measured, account: Mapping[str, Any]) -> dict[str, str]:
+    """What a registry shows beside a model's name: always all of it, and as texts, for its metadata hold no numbers."""
+    mae, lineage, quality = mine.figures["mae"], account["lineage"], account["quality"]
+    told = {"data_sha256": lineage["input_sha256"], "split_sha256": lineage["split_sha256"]}
+    told |= {name: str(quality.get(key, "")) for name, key in (("rows", "read"), ("beers", "beers"), ("kept", "kept"))}
+    errors = {"mae": mae["value"], "mae_low": mae["low"], "mae_high": mae["high"]}
+    errors |= {"baseline_mae": baseline.figures["mae"]["value"]}
+    return {name: value or "unknown" for name, value in told.items()} | {
+        name: f"{value:.2f}" for name, value in errors.items()
     }
 
 
@@ -188,6 +151,8 @@ def _lineage(arguments: argparse.Namespace, candidate: Served) -> dict[str, Any]
         "input_sha256": manifest.get("input", {}).get("sha256", ""),
         "split_sha256": manifest.get("split", {}).get("sha256", ""),
         "sides": {name: side["rows"] for name, side in manifest.get("sides", {}).items()},
+        "parameters": manifest.get("parameters", {})
+        | {name: getattr(arguments, name) for name in ("min_relative_gain", "max_champion_loss")},
         "git_commit": arguments.git_commit,
         "image_uri": arguments.image_uri,
         "model_sha256": candidate.card["sha256"],
@@ -218,7 +183,7 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=base / "output/evaluation", help="folder for the results")
     parser.add_argument("--min-relative-gain", type=float, default=0.0, help="gain over the median that is asked for")
     parser.add_argument("--max-champion-loss", type=float, default=0.05, help="loss against the champion allowed")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and the permutations")
+    parser.add_argument("--seed", type=int, default=0, help="of the permutations that importance is measured by")
     for name in ("cut-off", "input-uri", "git-commit", "image-uri"):
         parser.add_argument(f"--{name}", default="", help="text carried into the lineage")
     parser.add_argument("--message", type=Path, default=Path("/opt/ml/output/message"), help="file for the failure")

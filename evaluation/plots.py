@@ -8,6 +8,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT = 480, 330
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 44
 NAMES, NOTES, ROW = 200, 48, 32  # Of bar plots: widths of the names and the notes, height of a row.
+LONGEST_NAME, LETTER = 22, 6  # Characters beside a point, and the width of one.
 IBU_TICKS = (0, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)
 
 
@@ -19,6 +20,7 @@ class Point(NamedTuple):
     low: float
     high: float
     title: str
+    name: str = ""
 
 
 class Bar(NamedTuple):
@@ -50,6 +52,7 @@ def scatter(points: Sequence[Point], description: str) -> str:
         f"<title>{escape(each.title)}</title></circle>"
         for each in points
     ]
+    parts += _names([(x(each.truth), y(each.predicted), each.name) for each in points if each.name])
     return _figure(parts, HEIGHT, description, "actual bitterness (IBU)", "predicted (IBU)")
 
 
@@ -135,6 +138,21 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _names(places: Sequence[tuple[float, float, str]]) -> list[str]:
+    """Texts beside points (x, y, name): on the right where there is room, and left out where one would hide another."""
+    texts: list[str] = []
+    taken: list[tuple[float, float, float]] = []
+    for x, y, name in places:
+        text = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\u2026"
+        width = LETTER * len(text)
+        right = x + 8 + width < WIDTH
+        start = x + 8 if right else x - 8 - width
+        if all(abs(y - height) > 12 or start > end or start + width < begin for begin, end, height in taken):
+            taken.append((start, start + width, y))
+            texts.append(_text(x + (8 if right else -8), y + 4, text, "start" if right else "end", "name"))
+    return texts
 
 
 def _figure(parts: Sequence[str], height: float, description: str, x_axis: str, y_axis: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from beers import Beers
 from plots import Bar, Point, bars, histogram, scatter
+from style import STYLE
 
 NONE = "&ndash;"
+NAMED = 5  # Points with their names beside them; more would cover each other.
 MOST_POINTS = 1500  # Beyond this the plot is black and the page large.
 
 METRICS = {
@@ -18,56 +20,10 @@ METRICS = {
     "r2": ("R²", ""),
     "accuracy": ("Accuracy in 4 bitterness classes", ""),
     "macro_f1": ("Macro F1 in 4 bitterness classes", ""),
+    "coverage": ("Share of beers inside their interval", ""),
+    "mean_width": ("Mean width of the intervals", "IBU"),
 }
 BANDS = {"low": "below 20", "moderate": "20 to 40", "high": "40 to 70", "very_high": "70 and above"}
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c1b19; --soft: #635f58; --page: #faf8f4; --card: #fff; --line: #e2ddd3;
-  --beer: #b8650a; --cool: #2b6a8f; --good: #1e6b3a; --good-page: #e4f3e8; --bad: #9c2b1f; --bad-page: #fbe7e4; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ece8e0; --soft: #a8a296; --page: #161513; --card: #201e1b;
-  --line: #3a3732; --beer: #f0a33a; --cool: #7bbbe0; --good: #8fd6a5; --good-page: #16301f; --bad: #f3a79c;
-  --bad-page: #3a1b17; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 24px 16px 48px; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 4px; }
-h2 { font-size: 1.12rem; margin: 0 0 10px; }
-p { margin: 0 0 10px; }
-.soft, figcaption { color: var(--soft); font-size: .9rem; }
-.verdict { border-left: 6px solid; border-radius: 8px; padding: 14px 18px; margin: 18px 0; font-size: 1.05rem; }
-.verdict p { margin: 0; }
-.verdict strong { display: block; font-size: 1.25rem; }
-.passed { color: var(--good); background: var(--good-page); }
-.failed { color: var(--bad); background: var(--bad-page); }
-.verdict p { color: var(--ink); }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px; min-width: 0; }
-.card.wide { grid-column: 1 / -1; }
-figure { margin: 0; }
-.scroll { overflow-x: auto; }
-.scroll > table { min-width: 470px; }
-.scroll > svg { min-width: 400px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
-th { font-weight: 600; }
-td small { color: var(--soft); white-space: nowrap; }
-tr:last-child td { border-bottom: 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 0; font-size: .93rem; }
-dt { color: var(--soft); }
-dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 520px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; } }
-svg { width: 100%; height: auto; display: block; }
-svg text { font: 13px system-ui, sans-serif; fill: var(--soft); }
-svg text.axis, svg text.note { fill: var(--ink); }
-.grid line.grid, line.grid { stroke: var(--line); }
-line.diagonal { stroke: var(--soft); stroke-dasharray: 5 4; }
-line.interval { stroke: var(--beer); opacity: .22; }
-line.whisker { stroke: var(--ink); stroke-width: 2; }
-line.mark { stroke: var(--cool); stroke-width: 3; }
-.point { fill: var(--beer); fill-opacity: .75; stroke: var(--card); }
-rect.bar { fill: var(--beer); fill-opacity: .8; }
-"""
 
 
 def render(evaluation: Mapping[str, Any], test: Beers, answers: Mapping[str, np.ndarray]) -> str:
@@ -122,13 +78,15 @@ def _validation(evaluation: Mapping[str, Any]) -> str:
 
 def _scatter(test: Beers, answers: Mapping[str, np.ndarray]) -> str:
     points = []
+    farthest = set(np.argsort(-np.abs(answers["ibu"] - test.label), kind="stable")[:NAMED])
     for row in range(min(len(test.ids), MOST_POINTS)):
         truth = float(test.label[row])
         middle, low, high = (float(answers[name][row]) for name in ("ibu", "low", "high"))
-        name = test.instances[row]["name"] or f"beer {test.ids[row]}"
+        name = str(test.instances[row]["name"] or f"beer {test.ids[row]}")
         title = f"{name}: {truth:g} IBU, predicted {middle:.0f} ({low:.0f} to {high:.0f})"
-        points.append(Point(truth, middle, low, high, title))
-    caption = "Each point is a test beer; hover for its name. Faint lines are the 90 % intervals."
+        points.append(Point(truth, middle, low, high, title, name if row in farthest else ""))
+    caption = "Each point is a test beer; the farthest have their names, the others show them when pointed at. "
+    caption += "Faint lines are the 90 % intervals."
     return _captioned(scatter(points, "Predicted against actual bitterness of the test beers"), caption)
 
 
@@ -169,7 +127,7 @@ def _importance(evaluation: Mapping[str, Any]) -> str:
 
 
 def _calibration(evaluation: Mapping[str, Any]) -> str:
-    intervals = evaluation["intervals"]
+    intervals, coverage = evaluation["intervals"], evaluation["candidate"]["coverage"]
     rows = [
         Bar(
             f"estimate {part['from']:.0f} to {part['to']:.0f} (n = {part['n']})",
@@ -182,7 +140,8 @@ def _calibration(evaluation: Mapping[str, Any]) -> str:
     plot = bars(rows, "Share of test beers inside their interval", "share inside the interval", least=1)
     return _captioned(
         plot,
-        f"{intervals['coverage']:.0%} of all test beers lie inside; {intervals['level']:.0%} was promised (blue). "
+        f"{coverage['value']:.0%} of all test beers lie inside (90 % interval: {coverage['low']:.0%} to "
+        f"{coverage['high']:.0%}); {intervals['level']:.0%} was promised (blue). "
         f"The intervals are {intervals['mean_width']:.0f} IBU wide on average.",
     )
 
@@ -253,6 +212,7 @@ def _lineage(evaluation: Mapping[str, Any]) -> str:
         "input_sha256": "Input SHA-256",
         "split_sha256": "Split SHA-256",
         "sides": "Beers per side",
+        "parameters": "Parameters",
         "model_sha256": "Model SHA-256",
         "hyperparameters": "Hyperparameters",
         "git_commit": "Code commit",
@@ -264,14 +224,15 @@ def _lineage(evaluation: Mapping[str, Any]) -> str:
 
 
 def _purpose(evaluation: Mapping[str, Any]) -> str:
-    return (
-        "<p><b>Meant for</b> estimating the bitterness of a beer from its strength, gravities, colour and name, "
-        "with an interval that says how sure the estimate is.</p>"
-        "<p><b>Not meant for</b> labelling or brewing decisions: bitterness comes from hops, which the table does "
-        "not hold, so beers of equal figures can differ widely.</p>"
-        f"<p><b>Intervals</b> promise {evaluation['intervals']['level']:.0%} over all beers of this kind, not for each "
-        "bitterness class. <b>Risk:</b> low; nobody is decided about.</p>"
-    )
+    names = {
+        "purpose": "Meant for",
+        "not_for": "Not meant for",
+        "limits": "Limits",
+        "figures": "Figures",
+        "risk": "Risk",
+    }
+    card = evaluation["card"]
+    return "".join(f"<p><b>{label}.</b> {escape(card[name])}</p>" for name, label in names.items())
 
 
 def _card(title: str, content: str, wide: bool = False) -> str:

@@ -21,17 +21,14 @@ from typing import Any
 from pipelines import follow
 from pipelines.aws import Clients, explained
 from pipelines.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
+from pipelines.facts import facts, flat
 from pipelines.run import Arguments
 from pipelines.stacks import Stacks, environment
 
 Document = dict[str, Any]
-METRICS = ("mae", "rmse", "r2", "accuracy", "macro_f1")
-# The model card in three lines; the report has it at length.
-USE = {
-    "purpose": "a beer's bitterness (IBU) and its class, with a 90 % interval, from its recipe figures",
-    "limits": "learnt from one brewery's beers; hops, which make beer bitter, are not in the table",
-    "not_for": "labelling, allergens or anything where a wrong figure does harm",
-}
+# Two versions never have these in common, so they tell nothing.
+NAMES = ("model_package.arn", "model_package.version")
+NARROW = 44  # Characters of a value that still stands beside another.
 STATUS = {"approve": "Approved", "reject": "Rejected"}
 
 
@@ -105,12 +102,13 @@ def list_(registry: Registry, given: argparse.Namespace) -> Document:
     versions = []
     for summary in registry.packages():
         package = registry.package(summary["ModelPackageVersion"])
+        metrics = follow.metrics(registry.evaluation(package)) if follow.evaluated(package) else {}
         versions.append(
             {
                 "version": package["ModelPackageVersion"],
                 "approval_status": package["ModelApprovalStatus"],
                 "created": package["CreationTime"].strftime("%Y-%m-%d %H:%M:%S"),
-                **{name: round(value, 4) for name, value in follow.metrics(registry.evaluation(package)).items()},
+                **{name: round(metrics[name], 4) if metrics else None for name in follow.METRICS},
             }
         )
     return {"group": registry.group, "versions": versions}
@@ -122,78 +120,16 @@ def show(registry: Registry, given: argparse.Namespace) -> Document:
     return facts(package, registry.evaluation(package))
 
 
-def facts(package: Document, evaluation: Document) -> Document:
-    """What is known of a package, in groups, flat enough for one screen."""
-    container = package["InferenceSpecification"]["Containers"][0]
-    lineage, data = evaluation["lineage"], evaluation["quality"]
-    folds, intervals = evaluation["cross_validation"]["grouped"], evaluation["intervals"]
-    return {
-        "model_package": {
-            "arn": package["ModelPackageArn"],
-            "version": package["ModelPackageVersion"],
-            "created": package["CreationTime"].isoformat(timespec="seconds"),
-            "approval_status": package["ModelApprovalStatus"],
-            "note": package.get("ApprovalDescription", ""),
-            "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
-        },
-        # With their 90 % intervals; the errors are in IBU.
-        "metrics": {
-            **{name: measured(evaluation["candidate"][name]) for name in METRICS},
-            "baseline_mae": measured(evaluation["baseline"]["mae"]),
-            "cross_validated_mae": f"{folds['mae']:.1f} over {folds['n']} beers, {folds['groups']} recipes",
-            "interval_coverage": f"{intervals['coverage']:.2f} of {intervals['level']:.2f}",
-            "interval_width": f"{intervals['mean_width']:.0f}",
-        },
-        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
-        "data": {
-            "input": lineage["input_uri"],
-            "cut_off": lineage["cut_off"],
-            "input_sha256": lineage["input_sha256"],
-            "split_sha256": lineage["split_sha256"],
-            "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
-            "sides": counts(lineage["sides"]),
-            "dropped": counts(data["dropped"]),
-            "repaired": counts(data["repaired"]),
-        },
-        "code": {
-            "git_commit": lineage["git_commit"],
-            "image": container["Image"],
-            "hyperparameters": counts(lineage["hyperparameters"]),
-            "model": container["ModelDataUrl"],
-            "model_sha256": lineage["model_sha256"],
-            "report": follow.evaluation_uri(package).rpartition("/")[0] + "/report.html",
-        },
-        "use": dict(USE),
-    }
-
-
-def measured(figure: Document) -> str:
-    """`17.6 (12.8 to 22.5)`."""
-    return f"{figure['value']:.4g} ({figure['low']:.4g} to {figure['high']:.4g})"
-
-
-def counts(values: Document) -> str:
-    """`train 221, validation 22`, or `none`."""
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
-
-
 def compare(registry: Registry, given: argparse.Namespace) -> Document:
     """What differs between two versions; equal things are left out."""
     one, other = (registry.package(version) for version in (given.version, given.other))
-    sides = [_flat(facts(package, registry.evaluation(package))) for package in (one, other)]
+    sides = [flat(facts(package, registry.evaluation(package))) for package in (one, other)]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
-    differing = [name for name in names if sides[0].get(name) != sides[1].get(name)]
+    differing = [name for name in names if name not in NAMES and sides[0].get(name) != sides[1].get(name)]
     return {
         "versions": [given.version, given.other],
         "differences": [{"name": name, "a": sides[0].get(name), "b": sides[1].get(name)} for name in differing],
     }
-
-
-def _flat(groups: Document, prefix: str = "") -> Document:
-    flat: Document = {}
-    for name, value in groups.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 def report(registry: Registry, given: argparse.Namespace) -> Document:
@@ -263,24 +199,33 @@ def text(command: str, result: Document) -> str:
             return f"no models in {result['group']} yet"
         return table(result["versions"])
     if command == "compare":
-        a, b = result["versions"]
-        rows = [
-            {"": each["name"], f"version {a}": each["a"], f"version {b}": each["b"]} for each in result["differences"]
-        ]
-        return table(rows) if rows else "no difference"
+        return differences(result) or "no difference"
     if command in STATUS:
         return f"version {result['version']}: {result['before']} -> {result['approval_status']}"
     if command == "report":
         return str(result["report"])
     lines = []
     for group, values in result.items():
-        lines += [group, *(f"  {name:<18} {value}" for name, value in values.items())]
+        lines += [group, *(f"  {name:<21} {value}" for name, value in values.items())]
     return "\n".join(lines)
+
+
+def differences(result: Document) -> str:
+    """Short values side by side, then long ones below each other."""
+    a, b = result["versions"]
+    narrow, wide = [], []
+    for each in result["differences"]:
+        row = {"": each["name"], f"version {a}": each["a"], f"version {b}": each["b"]}
+        if max(len(str(each[side])) for side in "ab") <= NARROW:
+            narrow.append(row)
+        else:
+            wide.append("\n  ".join([each["name"], f"{a}: {each['a']}", f"{b}: {each['b']}"]))
+    return "\n".join(([table(narrow)] if narrow else []) + wide)
 
 
 def table(rows: list[Document]) -> str:
     """Rows of equal keys as aligned columns."""
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    cells = [list(rows[0]), *(["" if value is None else str(value) for value in row.values()] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells

@@ -9,8 +9,11 @@ split.py), one row per beer, ordered by id, empty where a value is missing. The 
 - manifest.json: what came out: rows, beers and families per side, SHA-256 of the files, of the input's content and of
   the split, and the parameters.
 
-The latest row of a beer counts. Neither the order of equal rows nor their number changes the output, except for
-`read` and `duplicates` in quality.json. Exit codes: 0 done, 1 the input cannot make a model, 2 wrong usage.
+The input is a snapshot, named by --input-uri: an address whose content stays as it is. Without that argument it may
+be the live table's own folders. The latest row of a beer counts. Neither the order of equal rows nor their number
+changes the output, except for `read` and `duplicates` in quality.json.
+
+Exit codes: 0 done, 1 the input cannot make a model, 2 wrong usage.
 """
 
 import argparse
@@ -24,7 +27,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from rows import COLUMNS, Row, UnreadableInput, read_rows
+from rows import COLUMNS, Row, UnreadableInput, is_live, read_rows
 from rules import FEATURES, Beer, Verdict, identity, judge, parse
 from split import family, side
 
@@ -92,6 +95,18 @@ def check_usable(beers: list[Beer], least: int, where: str) -> None:
             raise Unusable(f"no beer has a value for {name}", where, f"look at the column {name} of the cleaned table")
 
 
+def check_still(folder: Path, uri: str) -> None:
+    """Raises Unusable when what lies at `uri` is the cleaned table itself.
+
+    It grows under the same address, so a model that names the address would not say what it has learnt from, and a
+    cached step would go on answering with yesterday's beers. Without an address nothing refers to it: a folder of
+    the live table may be read by hand.
+    """
+    if uri and is_live(folder, uri):
+        what = "InputData is the cleaned table itself, which grows under the same address"
+        raise Unusable(what, uri, "take a snapshot (python -m pipelines.run --start does) and give its address")
+
+
 def divide(beers: list[Beer], test_share: float, validation_share: float) -> dict[str, list[tuple[Beer, str]]]:
     """The beers of each side with their families, in the given order. Raises Unusable when a side is empty."""
     sides: dict[str, list[tuple[Beer, str]]] = {name: [] for name in SIDES}
@@ -150,6 +165,7 @@ def manifest(
 def preprocess(arguments: argparse.Namespace) -> str:
     """Reads, judges, divides and writes; returns one line that says what came out."""
     where = arguments.input_uri or str(arguments.input)
+    check_still(arguments.input, arguments.input_uri)
     try:
         latest = latest_rows(read_rows(arguments.input))
     except UnreadableInput as error:
@@ -179,7 +195,7 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--test-share", type=_share, default=0.2, help="fraction of the families kept for the test")
     parser.add_argument("--validation-share", type=_share, default=0.1, help="fraction for validation")
     parser.add_argument("--cut-off", default="", help="time up to which rows were read; carried into the manifest")
-    parser.add_argument("--input-uri", default="", help="where the input came from; carried into the manifest")
+    parser.add_argument("--input-uri", default="", help="address of the input, a snapshot; carried into the manifest")
     parser.add_argument("--message", type=Path, default=Path("/opt/ml/output/message"), help="file for the failure")
     arguments = parser.parse_args(values)
     if arguments.test_share + arguments.validation_share >= 1:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COLUMNS = ("id", "name", "abv", "ibu", "target_fg", "target_og", "ebc", "srm", "ph")
+PARTITION = re.compile(r"dt=\d{4}-\d{2}-\d{2}")  # A day's folder of the live table.
 OBJECT_TIME = re.compile(r"\d{4}(?:-\d{2}){5}")  # Firehose writes YYYY-MM-DD-HH-MM-SS into every object's name.
 
 Row = dict[str, object]
@@ -25,6 +26,12 @@ def read_rows(folder: Path) -> Iterator[Row]:
     """
     for path in sorted(filter(_is_data, folder.rglob("*")), key=lambda path: _age(path, folder)):
         yield from _parse(path)
+
+
+def is_live(folder: Path, uri: str) -> bool:
+    """Whether these rows are the cleaned table itself or a day of it, by the address or by the folders in it."""
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if _is_data(path))
+    return any(PARTITION.fullmatch(part) for path in (uri, *paths) for part in path.split("/"))
 
 
 def _is_data(path: Path) -> bool:

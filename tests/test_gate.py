@@ -1,6 +1,11 @@
-"""The gate, by runs of the real pipeline at the local endpoint: what is registered, what is rejected, and why."""
+"""The gate, by runs of the real pipeline at the local endpoint: what is registered, what is rejected, and why.
 
+Better, worse, within noise, not a number, and no champion to be found: each is a run of its own.
+"""
+
+import io
 import json
+import tarfile
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +13,21 @@ from typing import Any
 import pytest
 
 from ingestion import record
-from pipelines import definition, deploy, follow, upsert
+from pipelines import definition, deploy, follow, package, registry, upsert
 from pipelines.aws import Clients
+from pipelines.errors import ExpectedError
 from pipelines.local.api import BUNDLED
 from pipelines.stacks import Environment, Stacks, environment
 
 Document = dict[str, Any]
 # A forest that can hardly tell one beer from another, and so is hardly better than the median.
 BLUNT = {"NEstimators": "3", "MinSamplesLeaf": "80", "MaxFeatures": "0.1"}
+# Put behind inference.py, it makes a model that loads, and answers every beer with what is no number.
+ANSWERING_NAN = b"""
+
+def predict_fn(columns, model):
+    return {"predictions": [{"ibu": float("nan"), "low": 0.0, "high": 1.0, "class": "low"} for _ in columns["name"]]}
+"""
 
 
 class Gate:
@@ -29,42 +41,71 @@ class Gate:
         parts = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **names}}
         self.stacks = Stacks(clients, Environment(name, parts, dev.tags))
         self.stacks.deploy()
-        settings = upsert.settings(clients, self.stacks)
-        upsert.upsert(clients, settings, definition.definition(settings), dev.tags)
+        self.settings = upsert.settings(clients, self.stacks)
+        upsert.upsert(clients, self.settings, definition.definition(self.settings), dev.tags)
         self.name = name
         rows = [record.to_row(json.dumps(beer).encode()) for beer in json.loads(BUNDLED.read_text())]
-        clean = "".join(record.to_csv(row.row) for row in rows if isinstance(row, record.Clean))
-        bucket = self.stacks.output("ingestion", "DataBucket")
-        key = "cleaned/dt=2026-11-20/stream-1-2026-11-20-12-00-00-x.csv"
-        clients.s3.put_object(Bucket=bucket, Key=key, Body=clean.encode())
+        self.clean = "".join(record.to_csv(row.row) for row in rows if isinstance(row, record.Clean)).encode()
+        self.snapshot = self.put("snapshots/all/beers.csv", self.clean).rpartition("/")[0] + "/"
 
-    def start(self, **parameters: str) -> str:
-        """Start a run by hand: it reads the cleaned table itself."""
+    def put(self, key: str, content: bytes) -> str:
+        """An object in the artifact bucket; its address."""
+        self.clients.s3.put_object(Bucket=self.settings.artifact_bucket, Key=key, Body=content)
+        return f"s3://{self.settings.artifact_bucket}/{key}"
+
+    def get(self, uri: str) -> bytes:
+        """An object's content."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return bytes(self.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def run(self, **parameters: str) -> Document:
+        """A run to its end: {"status", "steps", "package" or None, "evaluation" or None, "reasons" of failed steps}."""
         started = self.clients.sagemaker.start_pipeline_execution(
             PipelineName=self.name,
             ClientRequestToken=uuid.uuid4().hex,
-            PipelineParameters=[{"Name": name, "Value": value} for name, value in parameters.items()],
+            PipelineParameters=[
+                {"Name": name, "Value": value} for name, value in ({"InputData": self.snapshot} | parameters).items()
+            ],
         )
-        return str(started["PipelineExecutionArn"])
-
-    def end(self, arn: str) -> Document:
-        """Its end: {"status", "steps", "package" or None, "evaluation"}."""
+        arn = str(started["PipelineExecutionArn"])
         execution = follow.follow(self.clients, arn, lambda steps: None, every_seconds=0.1)
-        run = arn.rpartition("/")[2]
-        bucket = self.stacks.output("artifacts", "ArtifactBucket")
-        uri = f"s3://{bucket}/{self.name}/executions/{run}/evaluate/evaluation/evaluation.json"
+        uri = f"{self.settings.home}/executions/{arn.rpartition('/')[2]}/evaluate/evaluation/evaluation.json"
         return {
             **execution,
             "package": follow.registered(self.clients, arn),
-            "evaluation": follow.read_json(self.clients, uri),
-            "reasons": [
-                each["FailureReason"] for each in follow.steps(self.clients, arn) if each["StepStatus"] == "Failed"
-            ],
+            "evaluation": follow.read_json(self.clients, uri) if follow.exists(self.clients, uri) else None,
+            "reasons": {
+                each["StepName"]: each["FailureReason"]
+                for each in follow.steps(self.clients, arn)
+                if each["StepStatus"] == "Failed"
+            },
         }
 
-    def model(self, package: Document) -> str:
-        """A package's artifact."""
-        return str(package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"])
+
+def model(ended: Document) -> str:
+    """The artifact that a run has registered."""
+    return str(ended["package"]["InferenceSpecification"]["Containers"][0]["ModelDataUrl"])
+
+
+def reason(ended: Document) -> str:
+    """The gate's, which the package tells too when there is one, and otherwise the failed run."""
+    told: str = ended["evaluation"]["gate"]["reason"]
+    passed = ended["evaluation"]["gate"]["passed"]
+    assert (ended["status"], ended["package"] is not None) == (("Succeeded", True) if passed else ("Failed", False))
+    assert told in (ended["package"]["ModelPackageDescription"] if passed else ended["reasons"]["Reject"])
+    return told
+
+
+def changed(archive: bytes, name: str, more: bytes) -> bytes:
+    """The tar.gz with `more` at the end of one of its files."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as old, tarfile.open(fileobj=made, mode="w:gz") as new:
+        for entry in old:
+            file = old.extractfile(entry)
+            content = (file.read() if file else b"") + (more if entry.name == name else b"")
+            entry.size = len(content)
+            new.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -78,55 +119,161 @@ def gate(clients: Clients) -> Iterator[Gate]:
 @pytest.fixture(scope="module")
 def first(gate: Gate) -> Document:
     """The first model, with none before it."""
-    return gate.end(gate.start())
+    return gate.run()
 
 
 @pytest.fixture(scope="module")
 def blunt(gate: Gate) -> Document:
     """A poor model that was let through by asking for nothing."""
-    return gate.end(gate.start(**BLUNT, MinRelativeGain="-1"))
+    return gate.run(**BLUNT, MinRelativeGain="-1")
 
 
-def test_the_first_model_needs_no_champion(gate: Gate, first: Document) -> None:
-    assert first["status"] == "Succeeded"
+def test_the_first_model_needs_no_champion(first: Document) -> None:
+    assert reason(first).endswith("There is no champion: no model has been approved yet.")
     assert first["package"]["ModelApprovalStatus"] == "PendingManualApproval"
     assert (first["evaluation"]["champion"], first["evaluation"]["gate"]["passed"]) == (None, 1)
-    assert "there is no champion to compare with" in first["evaluation"]["gate"]["reason"]
-
-
-def test_a_worse_model_than_the_champion_is_rejected_with_the_reason(gate: Gate, first: Document) -> None:
-    champion = gate.model(first["package"])
-    ended = gate.end(gate.start(**BLUNT, MinRelativeGain="-1", ChampionModel=champion))
-    assert (ended["status"], ended["package"]) == ("Failed", None)
-    assert ended["evaluation"]["gate"]["champion_loss"] > 0.05
-    assert ended["evaluation"]["gate"]["passed"] == 0
-    assert [reason.partition(" Figures")[0] for reason in ended["reasons"]] == [
-        "The model did not pass the gate: its gain over the labels' median must be at least -1.0 beyond noise, "
-        "its loss to the champion at most 0.05."
-    ]
 
 
 def test_a_better_model_than_the_champion_is_registered(gate: Gate, blunt: Document) -> None:
-    ended = gate.end(gate.start(ChampionModel=gate.model(blunt["package"])))
-    assert ended["status"] == "Succeeded"
-    assert ended["evaluation"]["gate"]["champion_loss"] < 0
-    assert ended["package"]["CustomerMetadataProperties"]["ChampionModel"] == gate.model(blunt["package"])
+    ended = gate.run(ChampionModel=model(blunt))
+    assert "% below the champion's" in reason(ended)
+    assert (ended["evaluation"]["gate"]["champion_loss"] < 0, ended["evaluation"]["gate"]["passed"]) == (True, 1)
+    assert ended["package"]["CustomerMetadataProperties"]["ChampionModel"] == model(blunt)
 
 
-def test_a_gain_within_noise_is_no_gain(gate: Gate, blunt: Document, first: Document) -> None:
-    gain = first["evaluation"]["gate"]["relative_gain"]
-    metrics = follow.metrics(first["evaluation"])
-    seen = 1 - metrics["mae"] / metrics["baseline_mae"]
-    assert 0 < gain < seen
+def test_a_worse_model_than_the_champion_is_rejected(gate: Gate, first: Document) -> None:
+    ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=model(first))
+    assert "% above the champion's" in reason(ended) and reason(ended).endswith(": at most 5.0 % is allowed.")
+    assert (ended["evaluation"]["gate"]["champion_loss"] > 0.05, ended["evaluation"]["gate"]["passed"]) == (True, 0)
+
+
+def test_a_gain_within_noise_is_no_gain(gate: Gate, first: Document) -> None:
+    gain = first["evaluation"]["gain"]
+    assert 0 < gain["low"] < gain["value"]
     # Asked for a gain that the figure shows but the noise does not bear out.
-    ended = gate.end(gate.start(MinRelativeGain=str((gain + seen) / 2)))
-    assert (ended["status"], ended["package"]) == ("Failed", None)
+    ended = gate.run(MinRelativeGain=str((gain["low"] + gain["value"]) / 2))
+    assert f"a gain of {100 * gain['low']:.1f} % beyond noise where" in reason(ended)
+    assert ended["evaluation"]["gate"]["passed"] == 0
+
+
+def test_a_model_as_good_as_the_champion_but_for_noise_is_registered(gate: Gate, first: Document) -> None:
+    ended = gate.run(Seed="3", ChampionModel=model(first))
+    loss = ended["evaluation"]["champion"]["loss"]
+    assert loss["low"] < 0 < loss["high"] and "the champion's (90 % interval: " in reason(ended)
+    assert ended["evaluation"]["gate"]["passed"] == 1
+
+
+def test_a_champion_that_answers_nan_is_left_out(gate: Gate, blunt: Document) -> None:
+    archive = changed(gate.get(model(blunt)), "code/inference.py", ANSWERING_NAN)
+    ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=gate.put("champion/nan/model.tar.gz", archive))
+    assert "cannot be asked: an answer that is not a bitterness" in reason(ended)
+    assert (ended["evaluation"]["champion"], ended["evaluation"]["gate"]["passed"]) == (None, 1)
+
+
+def test_a_model_that_answers_nan_is_not_registered(gate: Gate) -> None:
+    code = f"{gate.name}/{package.source_archive('training').key}"
+    sound = gate.get(f"s3://{gate.settings.artifact_bucket}/{code}")
+    gate.put(code, changed(sound, "inference.py", ANSWERING_NAN))
+    try:
+        ended = gate.run(**BLUNT, Seed="11")
+    finally:
+        gate.put(code, sound)
+    assert (ended["status"], ended["package"], ended["evaluation"]) == ("Failed", None, None)
+    assert [each["name"] for each in ended["steps"]] == ["Preprocess", "Train", "Evaluate"]
+    assert "the candidate is unusable: an answer that is not a bitterness: NaN" in ended["reasons"]["Evaluate"]
 
 
 def test_a_broken_champion_is_reported_and_does_not_block(gate: Gate) -> None:
-    bucket = gate.stacks.output("artifacts", "ArtifactBucket")
-    gate.clients.s3.put_object(Bucket=bucket, Key="champion/broken/model.tar.gz", Body=b"not an archive")
-    ended = gate.end(gate.start(ChampionModel=f"s3://{bucket}/champion/broken/model.tar.gz"))
-    assert ended["status"] == "Succeeded"
-    assert ended["evaluation"]["champion"] is None or "error" in ended["evaluation"]["champion"]
-    assert "champion" in ended["evaluation"]["gate"]["reason"]
+    broken = gate.put("champion/broken/model.tar.gz", b"not an archive")
+    ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=broken)
+    assert "The champion is left out, as it cannot be asked: not a readable tar.gz" in reason(ended)
+    assert (ended["evaluation"]["champion"], ended["evaluation"]["gate"]["passed"]) == (None, 1)
+
+
+def test_a_champion_whose_artifact_is_gone_is_reported_and_does_not_block(gate: Gate) -> None:
+    lost = f"s3://{gate.settings.artifact_bucket}/{package.LOST_CHAMPION.folder}"
+    ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=lost)
+    assert reason(ended).endswith("There is no champion: the approved model's artifact is no longer in S3.")
+    assert (ended["evaluation"]["champion"], ended["evaluation"]["gate"]["passed"]) == (None, 1)
+
+
+def test_a_champion_s_address_that_holds_nothing_ends_the_run_before_anything_is_judged(gate: Gate) -> None:
+    nothing = f"s3://{gate.settings.artifact_bucket}/champion/gone/model.tar.gz"
+    ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=nothing)
+    assert (ended["status"], ended["package"], ended["evaluation"]) == ("Failed", None, None)
+    assert f'No S3 objects found under S3 URL "{nothing}"' in ended["reasons"]["Evaluate"]
+
+
+def test_the_live_table_is_no_input(gate: Gate) -> None:
+    bucket = gate.stacks.output("ingestion", "DataBucket")
+    key = "cleaned/dt=2026-11-20/stream-1-2026-11-20-12-00-00-x.csv"
+    gate.clients.s3.put_object(Bucket=bucket, Key=key, Body=gate.clean)
+    ended = gate.run(InputData=f"s3://{bucket}/cleaned/")
+    assert (ended["status"], list(ended["reasons"])) == ("Failed", ["Preprocess"])
+    assert "InputData is the cleaned table itself, which grows under the same address" in ended["reasons"]["Preprocess"]
+
+
+def shown(gate: Gate, *command: str) -> Document:
+    given = registry.arguments().parse_args(command)
+    document: Document = given.run(registry.Registry(gate.clients, gate.name), given)
+    return document
+
+
+def test_the_registry_tells_where_a_model_comes_from_on_one_screen(gate: Gate, first: Document) -> None:
+    told = shown(gate, "show", str(first["package"]["ModelPackageVersion"]))
+    evaluation = first["evaluation"]
+    mae, lineage = evaluation["candidate"]["mae"], evaluation["lineage"]
+    assert told["metrics"]["mae"] == f"{mae['value']:.1f} ({mae['low']:.1f} to {mae['high']:.1f})"
+    assert told["metrics"]["champion_mae"] == "none"
+    assert told["gate"] == {"passed": 1, "reason": reason(first)}
+    # Two rows whose label is the original gravity have not come through the transform.
+    assert told["data"] == {
+        "input": gate.snapshot,
+        "cut_off": lineage["cut_off"],
+        "input_sha256": lineage["input_sha256"],
+        "split_sha256": lineage["split_sha256"],
+        "rows": "323 read, 323 beers, 318 kept",
+        "sides": "train 221, validation 22, test 75",
+        "dropped": "ibu_missing 5",
+        "repaired": "gravities_swapped 13",
+    }
+    assert told["code"]["git_commit"] == gate.settings.git_commit == lineage["git_commit"]
+    assert told["code"]["parameters"] == (
+        "min_beers 50, test_share 0.2, validation_share 0.1, min_relative_gain 0.0, max_champion_loss 0.05"
+    )
+    assert told["code"]["hyperparameters"].endswith("seed 0, folds 10")
+    assert sorted(told["card"]) == ["figures", "limits", "not_for", "purpose", "risk"]
+    assert len(registry.text("show", told).splitlines()) <= 50
+
+
+def test_the_registry_compares_by_what_differs_only(gate: Gate, first: Document, blunt: Document) -> None:
+    versions = [str(each["package"]["ModelPackageVersion"]) for each in (first, blunt)]
+    told = shown(gate, "compare", *versions)
+    differing = {each["name"]: (each["a"], each["b"]) for each in told["differences"]}
+    assert all(a != b for a, b in differing.values())
+    assert not {name for name in differing if name.startswith(("data.", "card."))}
+    assert "min_relative_gain 0.0" in differing["code.parameters"][0]
+    assert "min_relative_gain -1.0" in differing["code.parameters"][1]
+    lines = registry.text("compare", told).splitlines()
+    assert lines[0].split() == ["version", versions[0], "version", versions[1]]
+    assert f"  {versions[1]}: {reason(blunt)}" in lines
+    assert registry.text("compare", shown(gate, "compare", versions[0], versions[0])) == "no difference"
+
+
+def test_a_model_registered_by_other_means_is_listed_without_figures_and_has_none_to_show(gate: Gate) -> None:
+    made = gate.clients.sagemaker.create_model_package(
+        ModelPackageGroupName=gate.name,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": "s3://elsewhere/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+    version = made["ModelPackageArn"].rpartition("/")[2]
+    listed = shown(gate, "list")
+    assert (str(listed["versions"][-1]["version"]), listed["versions"][-1]["mae"]) == (version, None)
+    assert registry.text("list", listed).splitlines()[-1].split()[:2] == [version, "PendingManualApproval"]
+    for command in ("show", "report"):
+        with pytest.raises(ExpectedError, match=f"version {version} has no evaluation"):
+            shown(gate, command, version)

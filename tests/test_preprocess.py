@@ -262,6 +262,38 @@ def test_a_broken_file_is_named(
     assert capsys.readouterr().err.startswith(f"Error: {what}")
 
 
+LIVE = {
+    "the table": ("s3://data/cleaned/", "dt=2026-11-20/cleaned-1-2026-11-20-10-00-00-x"),
+    "the table, one folder up": ("s3://data", "cleaned/dt=2026-11-20/cleaned-1-2026-11-20-10-00-00-x.parquet"),
+    "a day of it": ("s3://data/cleaned/dt=2026-11-20/", "cleaned-1-2026-11-20-10-00-00-x"),
+}
+
+
+@pytest.mark.parametrize("uri, name", LIVE.values(), ids=LIVE)
+def test_the_live_table_is_no_input_that_can_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str, name: str
+) -> None:
+    path = tmp_path / "input" / name
+    write_rows(path.parent, catalogue(), path.name)
+    outputs = [part for side in (*SIDES, "quality") for part in (f"--{side}", str(tmp_path / side))]
+    assert step.main(["--input", str(tmp_path / "input"), *outputs, "--input-uri", uri]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: InputData is the cleaned table itself, which grows under the same address",
+        f"Where: {uri}",
+        "Try: take a snapshot (python -m pipelines.run --start does) and give its address",
+    ]
+    assert not (tmp_path / "train").exists()
+
+
+def test_by_hand_the_live_table_s_folders_are_read(tmp_path: Path) -> None:
+    days = ("2026-11-19", catalogue()[:200]), ("2026-11-20", catalogue()[100:])
+    for day, beers in days:
+        write_rows(tmp_path / f"input/dt={day}", beers, f"cleaned-1-{day}-10-00-00-x")
+    outputs = [part for side in (*SIDES, "quality") for part in (f"--{side}", str(tmp_path / "live" / side))]
+    assert step.main(["--input", str(tmp_path / "input"), *outputs]) == 0
+    assert contents(tmp_path / "live") == contents(preprocess(tmp_path / "plain", catalogue()))
+
+
 @pytest.mark.parametrize("shares", [("0.6", "0.4"), ("1", "0"), ("-0.1", "0.1"), ("many", "0.1")])
 def test_shares_that_leave_nothing_to_train_on_are_wrong_usage(shares: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as ended:

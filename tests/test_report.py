@@ -103,6 +103,13 @@ def test_the_page_follows_the_reader_s_theme_and_width(made: tuple[dict[str, Any
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in made[1]
 
 
+def test_the_page_shows_the_model_card_and_the_intervals_with_their_own(made: tuple[dict[str, Any], str]) -> None:
+    paragraphs = [text.strip() for tag, text in Page(made[1]).texts if tag == "p"]
+    assert [text for text in made[0]["card"].values() if text not in paragraphs] == []
+    coverage = made[0]["candidate"]["coverage"]
+    assert f"(90 % interval: {coverage['low']:.0%} to {coverage['high']:.0%}); 90% was promised" in made[1]
+
+
 def test_every_plot_says_in_words_what_it_shows(made: tuple[dict[str, Any], str]) -> None:
     plots_shown = [given for tag, given in Page(made[1]).elements if tag == "svg"]
     assert len(plots_shown) == 6
@@ -188,3 +195,15 @@ def test_a_plot_of_nothing_is_a_plot() -> None:
         assert Page(plot).elements[0][0] == "svg"
     Page(plots.bars([plots.Bar("zero", 0.0)], "zero", "x"))
     Page(plots.scatter([plots.Point(0, 0, 0, 0, "zero")], "zero"))
+
+
+def test_the_farthest_beers_are_named_where_there_is_room() -> None:
+    def named(*places: tuple[float, float, str]) -> list[str]:
+        points = [plots.Point(truth, predicted, 0, 100, "", name) for truth, predicted, name in places]
+        page = plots.scatter([*points, plots.Point(100, 100, 0, 100, "")], "named")
+        return re.findall(r'<text class="name"[^>]*text-anchor="(\w+)">([^<]*)<', page)
+
+    assert named((0, 50, "Buzz"), (100, 10, "Zephyr")) == [("start", "Buzz"), ("end", "Zephyr")]
+    assert named((20, 50, "Buzz"), (21, 50, "hidden"), (21, 90, "Zephyr")) == [("start", "Buzz"), ("start", "Zephyr")]
+    assert named((0, 50, "x" * 60)) == [("start", "x" * 21 + "\u2026")]
+    assert named((0, 50, "<b>")) == [("start", "&lt;b&gt;")]
