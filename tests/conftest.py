@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,23 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[endpoints.End
 def clients(endpoint: endpoints.Endpoint) -> Clients:
     """boto3 clients of the shared endpoint."""
     return Clients(endpoint.url)
+
+
+@pytest.fixture
+def failing(endpoint: endpoints.Endpoint) -> Iterator[Callable[..., None]]:
+    """Let API calls of the shared endpoint fail: failing("sagemaker:StartPipelineExecution", times=2).
+
+    times: None for every call until the test's end. More arguments as pipelines.local.faults has them.
+    """
+    ordered: list[str] = []
+
+    def order(call: str, **arguments: Any) -> None:
+        ordered.append(call)
+        endpoint.control("faults", call=call, **arguments)
+
+    yield order
+    for call in ordered:
+        endpoint.control("faults", call=call, times=0)
 
 
 @pytest.fixture

@@ -5,18 +5,21 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, FlexibleChecksumError
 
+from pipelines.errors import ExpectedError
 from pipelines.local import durable
 from pipelines.local import endpoint as endpoints
 from pipelines.local.crashpoints import NAMES, crashpoint
 from pipelines.local.sagemaker import isolation
+from pipelines.local.store import Store
 from pipelines.local.workspace import Workspace
 from tests.crash import POINTS, Victim, build, environment, made, orphans, resume, wait_for_no_orphans
 from tests.definitions import Execution, Project, until
@@ -149,6 +152,8 @@ def test_a_kill_while_the_state_is_saved_leaves_all_of_the_old_or_the_new(
     clients = victim.up().clients
     assert [each["StackName"] for each in clients.cloudformation.describe_stacks()["Stacks"]] == kept
     assert len(clients.sqs.list_queues()["QueueUrls"]) == 1 + len(kept)
+    # A running endpoint may be about to save.
+    victim.down()
     assert sorted(each.name for each in victim.workspace.state.glob("*.new")) == []
 
 
@@ -235,13 +240,15 @@ def test_a_workspace_that_cannot_be_written_is_told_in_three_lines(
     )
 
 
-def test_a_workspace_of_another_format_is_refused(workspace: Workspace) -> None:
+@pytest.mark.parametrize("marker", ['{"format": 1}', '{"format": 99}', "{}", "half a l"])
+def test_a_workspace_of_another_format_is_refused(workspace: Workspace, marker: str) -> None:
     workspace.root.mkdir()
-    workspace.marker.write_text('{"format": 99}')
+    workspace.marker.write_text(marker)
+    found = "".join(each for each in marker if each.isdigit()) or None
     assert start_error(workspace.root) == (
         5,
         [
-            "Error: the workspace is of format 99, this release reads format 1",
+            f"Error: the workspace is of format {found}, this release reads format 2",
             f"Where: {workspace.marker}",
             f"Try: rm -r {workspace.root}, or use another --workspace",
         ],
@@ -249,15 +256,90 @@ def test_a_workspace_of_another_format_is_refused(workspace: Workspace) -> None:
     assert [each.name for each in workspace.root.iterdir()] == ["workspace.json"]
 
 
-def test_a_damaged_database_is_refused(workspace: Workspace) -> None:
+@pytest.mark.parametrize("name", ["sagemaker.db", "delivery.db"])
+def test_a_damaged_database_is_refused(workspace: Workspace, name: str) -> None:
     workspace.create()
-    workspace.database.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 64)
+    path = workspace.root / name
+    path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 64)
     code, lines = start_error(workspace.root)
     assert (code, lines[0].partition(": ")[2].partition(": ")[0]) == (5, "the database cannot be used")
     assert lines[1:] == [
-        f"Where: {workspace.database}",
+        f"Where: {path}",
         f"Try: free some space if the disk is full; else begin anew: rm -r {workspace.root}",
     ]
+
+
+def test_a_document_that_has_changed_on_the_disk_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sagemaker.db"
+    store = Store(path)
+    store.put("execution", "arn:e", {"Status": "Succeeded"})
+    store.put("model-package", "arn:p", {"Version": 3})
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE document SET body = replace(body, '3', '1') WHERE kind = 'model-package'")
+    assert store.get("execution", "arn:e") == {"Status": "Succeeded"}
+    what = "the database cannot be used: the model-package arn:p is damaged: its checksum does not match"
+    for reading in (
+        lambda: store.get("model-package", "arn:p"),
+        lambda: store.all("model-package"),
+        lambda: Store(path),
+    ):
+        with pytest.raises(ExpectedError) as caught:
+            reading()
+        assert (caught.value.what, caught.value.where) == (what, str(path))
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "first byte": lambda content: flipped(content, 0),
+    "version": lambda content: flipped(content, content.index(b": ") + 2),
+    "digest": lambda content: flipped(content, content.index(b"sha256") + 12),
+    "payload": lambda content: flipped(content, len(content) // 2 + 60),
+    "last byte": lambda content: flipped(content, len(content) - 1),
+    "cut": lambda content: content[:-10],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_saved_state_that_has_changed_on_the_disk_is_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "state" / "sqs.json"
+    path.parent.mkdir()
+    content = durable.sealed("sqs", {"queues": {"naïve": 1}})
+    path.write_bytes(content)
+    durable.refuse_damaged(path.parent)
+    path.write_bytes(DAMAGES[damage](content))
+    with pytest.raises(ExpectedError) as caught:
+        durable.refuse_damaged(path.parent)
+    assert str(caught.value).splitlines() == [
+        "Error: the saved state of sqs is damaged",
+        f"Where: {path}",
+        f"Try: put back a copy of it, or begin anew: rm -r {tmp_path}",
+    ]
+
+
+def test_what_a_stopped_endpoint_saved_is_whole_and_damage_to_it_is_told_at_the_next_start(victim: Victim) -> None:
+    clients = victim.up().clients
+    clients.sqs.create_queue(QueueName="first")
+    clients.s3.create_bucket(Bucket="kept")
+    clients.s3.put_object(Bucket="kept", Key="hops", Body=b"bitter")
+    assert victim.down() == 0
+    content = victim.workspace.objects / "000000000000" / "kept" / "hops"
+    written = content.stat()
+    content.write_bytes(b"better")
+    # The disk changes a byte without a word to anybody.
+    os.utime(content, ns=(written.st_atime_ns, written.st_mtime_ns))
+    clients = victim.up().clients
+    assert len(clients.sqs.list_queues()["QueueUrls"]) == 1
+    with pytest.raises(FlexibleChecksumError):
+        clients.s3.get_object(Bucket="kept", Key="hops")["Body"].read()
+    assert victim.down() == 0
+    path = victim.workspace.state / "sqs.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    code, lines = start_error(victim.workspace.root)
+    assert (code, lines[:2]) == (5, ["Error: the saved state of sqs is damaged", f"Where: {path}"])
 
 
 def test_an_address_left_by_a_killed_endpoint_misleads_nobody(victim: Victim) -> None:

@@ -2,18 +2,21 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines import graph
 from pipelines.aws import Clients
+from pipelines.local.endpoint import Endpoint
 from pipelines.local.expressions import UnknownReference
 from pipelines.local.sagemaker import cache
 from pipelines.local.sagemaker.conditions import holds
 from pipelines.local.sagemaker.retry import Attempts
 from pipelines.local.store import Store
-from tests.definitions import Project, compare, condition, fail, json_get, output, parameter, until
+from tests.definitions import Execution, Project, compare, condition, fail, json_get, output, parameter, until
 
 WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
 # Holds its place until an object's folder says otherwise; used where something must be seen while it runs.
@@ -159,6 +162,24 @@ def test_a_script_that_fails_is_not_tried_again(project: Project) -> None:
     assert run.reason("Step") == "AlgorithmError: the command said nothing, exit code: 3"
 
 
+def test_a_job_that_s3_refuses_is_an_internal_error_and_tried_again(
+    project: Project, endpoint: Endpoint, failing: Callable[..., None]
+) -> None:
+    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 1, "MaxAttempts": 2}
+    step = project.processing("Step", WRITE, outputs=("out",), arguments=("x",), RetryPolicies=[policy])
+    slow = {"code": "SlowDown", "message": "Please reduce your request rate.", "status": 503}
+    failing("s3:PUT", containing=f"/{project.name}/out/", times=2, **slow)
+    assert project.run(step).steps()["Step"]["AttemptCount"] == 3
+    failing("s3:PUT", containing=f"/{project.name}/out/", times=None, **slow)
+    refused = project.run(step).steps()["Step"]
+    assert (refused["StepStatus"], refused["AttemptCount"]) == ("Failed", 3)
+    assert refused["FailureReason"] == (
+        "InternalServerError: An error occurred (SlowDown) when calling the PutObject operation"
+        " (reached max retries: 0): Please reduce your request rate."
+    )
+    assert endpoint.control("faults")["answered"]["s3:PUT"] == 3
+
+
 def test_pauses_grow_by_the_backoff_rate_and_each_policy_counts_its_own() -> None:
     policies = [
         {"ExceptionType": ["a", "b"], "IntervalSeconds": 10, "BackoffRate": 3.0, "MaxAttempts": 2},
@@ -244,21 +265,153 @@ def test_an_execution_keeps_the_definition_it_was_started_with(project: Project)
     assert set(project.start().wait().statuses()) == {"Wait", "New"}
 
 
-def test_a_cached_step_takes_the_earlier_result_while_its_objects_are_there(project: Project) -> None:
-    cached = {"Enabled": True, "ExpireAfter": "PT1H"}
-    arguments = ({"Get": "Parameters.Text"},)
-    step = project.processing("Step", WRITE, outputs=("out",), arguments=arguments, CacheConfig=cached)
+def hits(run: Execution) -> dict[str, str | None]:
+    """Step name -> the execution whose result was taken over, None where the step did its work."""
+    return {
+        name: step.get("CacheHitResult", {}).get("SourcePipelineExecutionArn") for name, step in run.steps().items()
+    }
+
+
+CACHED: dict[str, Any] = {"CacheConfig": {"Enabled": True, "ExpireAfter": "PT1H"}}
+
+
+def test_a_chain_of_cached_steps_takes_over_what_the_earlier_run_made(project: Project) -> None:
+    file = {"PropertyFileName": "Report", "OutputName": "out", "FilePath": "text"}
+    prepare = project.processing(
+        "Prepare",
+        WRITE,
+        outputs=("out",),
+        arguments=({"Get": "Parameters.Text"},),
+        PropertyFiles=[file],
+        **CACHED,
+    )
+    train = project.training(
+        "Train",
+        "import os; open(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('m')",
+        channels={"train": output("Prepare", "out")},
+        **CACHED,
+    )
+    evaluate = project.processing(
+        "Evaluate",
+        "assert (INPUT / 'model' / 'model.tar.gz').exists()",
+        inputs={"model": {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}, "rows": output("Prepare", "out")},
+        **CACHED,
+    )
+    uncached = project.processing("Uncached", inputs={"rows": output("Prepare", "out")})
+    told = condition("Told", compare("Equals", json_get("Prepare", "Report", "n"), 1))
+    text = (parameter("Text", "String", '{"n": 1}'),)
+    steps = (prepare, train, evaluate, uncached, told)
+    first = project.run(*steps, parameters=text)
+    assert hits(first) == dict.fromkeys(("Prepare", "Train", "Evaluate", "Uncached", "Told"))
+    again = project.run(*steps, parameters=text)
+    taken = dict.fromkeys(("Prepare", "Train", "Evaluate"), first.arn)
+    assert (again.status, hits(again)) == ("Succeeded", {**taken, "Uncached": None, "Told": None})
+    before, after = first.steps(), again.steps()
+    assert {name: after[name]["Metadata"] for name in taken} == {name: before[name]["Metadata"] for name in taken}
+    # Reading on from a result that was taken over twice still names the execution that did the work.
+    assert hits(project.run(*steps, parameters=text)) == hits(again)
+    # Another input makes another output, so nothing that reads it can be taken over.
+    other = project.run(*steps, parameters=text, Text='{"n": 1.0}')
+    assert hits(other) == dict.fromkeys(hits(first))
+
+
+def test_a_cached_result_whose_objects_are_gone_is_still_taken_over_and_its_reader_fails(project: Project) -> None:
+    step = project.processing("Step", WRITE, outputs=("out",), arguments=("x",), **CACHED)
     after = project.processing("After", inputs={"given": output("Step", "out")})
-    text = (parameter("Text", "String", "a"),)
-    first = project.run(step, after, parameters=text)
-    again = project.run(step, after, parameters=text)
-    assert again.steps()["Step"]["CacheHitResult"] == {"SourcePipelineExecutionArn": first.arn}
-    assert again.steps()["Step"]["Metadata"] == first.steps()["Step"]["Metadata"]
-    assert again.statuses() == {"Step": "Succeeded", "After": "Succeeded"}
-    other = project.run(step, after, parameters=text, Text="b")
-    assert "CacheHitResult" not in other.steps()["Step"]
+    first = project.run(step, after)
     project.clients.s3.delete_object(Bucket=project.name, Key=f"out/{first.arn.rpartition('/')[2]}/Step/out/text")
-    assert "CacheHitResult" not in project.run(step, after, parameters=text).steps()["Step"]
+    again = project.run(step, after)
+    assert hits(again) == {"Step": first.arn, "After": None}
+    lost = project.uri(f"out/{first.arn.rpartition('/')[2]}/Step/out")
+    assert again.reason("After") == (
+        f'ClientError: No S3 objects found under S3 URL "{lost}" given in input data source.'
+    )
+
+
+def test_only_a_success_of_the_same_pipeline_is_taken_over(clients: Clients, project: Project) -> None:
+    script = "import sys; sys.exit(0 if (INPUT / 'given' / 'mended').exists() else 1)"
+    given = project.put("given/readme", "").removesuffix("readme")
+    step = project.processing("Step", script, inputs={"given": given}, **CACHED)
+    assert project.run(step).status == "Failed"
+    project.put("given/mended", "")
+    mended = project.run(step)
+    assert hits(mended) == {"Step": None}
+    assert hits(project.run(step)) == {"Step": mended.arn}
+    elsewhere = Project(clients)
+    assert hits(elsewhere.run(step)) == {"Step": None}
+    assert hits(project.run({**step, "Name": "Other"})) == {"Other": None}
+    off = {**step, "CacheConfig": {"Enabled": False, "ExpireAfter": "PT1H"}}
+    assert hits(project.run(off)) == {"Step": None}
+    # A pipeline made anew under the name of a deleted one has no earlier runs.
+    clients.sagemaker.delete_pipeline(PipelineName=project.name)
+    assert hits(project.run(step)) == {"Step": None}
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "Processing": {
+        "ProcessingJobName": "a",
+        "AppSpecification": {"ImageUri": "a", "ContainerEntrypoint": ["a"], "ContainerArguments": ["a"]},
+        "Environment": {"A": "a"},
+        "ProcessingInputs": [{"InputName": "a", "S3Input": {"S3Uri": "a", "LocalPath": "a"}}],
+        "ProcessingOutputConfig": {"Outputs": ["a"], "KmsKeyId": "a"},
+        "ProcessingResources": "a",
+        "RoleArn": "a",
+        "StoppingCondition": "a",
+        "NetworkConfig": "a",
+        "ExperimentConfig": "a",
+        "Tags": ["a"],
+    },
+    "Training": {
+        "TrainingJobName": "a",
+        "AlgorithmSpecification": {"TrainingImage": "a", "TrainingInputMode": "a", "MetricDefinitions": ["a"]},
+        "CheckpointConfig": "a",
+        "DebugHookConfig": "a",
+        "DebugRuleConfigurations": ["a"],
+        "Environment": {"A": "a"},
+        "HyperParameters": {"a": "a"},
+        "InputDataConfig": [{"ChannelName": "a", "DataSource": "a"}],
+        "OutputDataConfig": "a",
+        "ResourceConfig": "a",
+        "RoleArn": "a",
+        "StoppingCondition": "a",
+        "VpcConfig": "a",
+        "EnableNetworkIsolation": "a",
+        "ProfilerConfig": "a",
+        "RetryStrategy": "a",
+        "Tags": ["a"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        ("Processing", {"AppSpecification", "Environment", "ProcessingInputs"}),
+        (
+            "Training",
+            {
+                "AlgorithmSpecification",
+                "CheckpointConfig",
+                "DebugHookConfig",
+                "DebugRuleConfigurations",
+                "Environment",
+                "HyperParameters",
+                "InputDataConfig",
+            },
+        ),
+    ],
+)
+def test_the_cache_key_is_made_of_the_members_that_aws_names_and_no_others(kind: str, members: set[str]) -> None:
+    def key(request: dict[str, Any], name: str = "Step", pipeline: str = "arn:p") -> str:
+        return cache.key(pipeline, {"Name": name, "Type": kind}, request)
+
+    request = REQUESTS[kind]
+    plain = key(request)
+    assert {name for name in request if key({**request, name: "other"}) != plain} == members
+    assert {name for name in request if key({each: request[each] for each in request if each != name}) != plain} == (
+        members
+    )
+    assert len({plain, key(request, name="Other"), key(request, pipeline="arn:q")}) == 3
 
 
 def test_a_cached_result_expires(tmp_path: Path) -> None:
@@ -274,6 +427,10 @@ def test_a_cached_result_expires(tmp_path: Path) -> None:
     ("duration", "seconds"),
     [
         ("P30D", 2_592_000),
+        ("30d", 2_592_000),
+        ("5y", 157_680_000),
+        ("T16m", 960),
+        ("30dT5h", 2_610_000),
         ("p1w", 604_800),
         ("T12H", 43_200),
         ("PT90M", 5_400),
@@ -307,6 +464,100 @@ def test_conditions_read_the_property_file(project: Project) -> None:
     yes = project.processing("Yes")
     run = project.run(report(project, json.dumps(content)), condition("Check", *holding, then=(yes,)))
     assert run.statuses() == {"Evaluate": "Succeeded", "Check": "Succeeded", "Yes": "Succeeded"}
+
+
+def test_a_figure_of_the_property_file_can_stand_in_any_steps_arguments(project: Project) -> None:
+    def figure(path: str) -> dict[str, Any]:
+        return json_get("Evaluate", "Report", path)
+
+    words = {"Std:Join": {"On": " ", "Values": [figure("why"), figure("mae"), figure("rows"), figure("ok"), "end"]}}
+    sized = project.processing("Sized", WRITE, outputs=("out",), arguments=(words,))
+    sized["Arguments"]["ProcessingResources"] = {
+        "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": figure("sizes[1]"), "VolumeSizeInGB": 30}
+    }
+    train = project.training("Train", "", hyperparameters={"depth": figure("rows"), "loss": figure("why")})
+    register = project.register("Register", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
+    register["Arguments"] |= {"ModelPackageDescription": words, "CustomerMetadataProperties": {"why": figure("why")}}
+    content = {"why": "naïve wins", "mae": 1e-05, "rows": 326, "ok": True, "sizes": [1, 2]}
+    # In the worst order: each waits for the step that writes the file, whatever comes first.
+    run = project.run(register, fail("Reject", words), train, sized, report(project, json.dumps(content)))
+    assert run.statuses() == {
+        "Evaluate": "Succeeded",
+        "Sized": "Succeeded",
+        "Train": "Succeeded",
+        "Register": "Succeeded",
+        "Reject": "Failed",
+    }
+    text = "naïve wins 1e-05 326 true end"
+    assert run.reason("Reject") == text
+    assert project.get(f"out/{run.arn.rpartition('/')[2]}/Sized/out/text").decode() == text
+    api = project.clients.sagemaker
+    jobs = {name: run.steps()[name]["Metadata"] for name in ("Sized", "Train")}
+    sized_job = api.describe_processing_job(ProcessingJobName=jobs["Sized"]["ProcessingJob"]["Arn"].rpartition("/")[2])
+    assert sized_job["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
+    train_job = api.describe_training_job(TrainingJobName=jobs["Train"]["TrainingJob"]["Arn"].rpartition("/")[2])
+    assert {name: train_job["HyperParameters"][name] for name in ("depth", "loss")} == {
+        "depth": "326",
+        "loss": "naïve wins",
+    }
+    package = api.describe_model_package(ModelPackageName=project.packages()[0]["ModelPackageArn"])
+    assert package["ModelPackageDescription"] == text
+    assert package["CustomerMetadataProperties"] == {"why": "naïve wins"}
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("gate.raeson", "no member of Evaluate's Report 'raeson' (have: reason)"),
+        ("gate.reason.first", "no member of Evaluate's Report 'first' (have: nothing)"),
+        ("list.gate", "no member of Evaluate's Report 'gate' (have: nothing)"),
+        ("list[2]", "no member of Evaluate's Report 2 (have: 0, 1)"),
+    ],
+)
+def test_a_figure_that_is_not_in_the_file_fails_the_step_that_asks_for_it(
+    project: Project, path: str, reason: str
+) -> None:
+    asked = {"Std:Join": {"On": ": ", "Values": ["Rejected", json_get("Evaluate", "Report", path)]}}
+    content = json.dumps({"gate": {"reason": "worse"}, "list": [1, 2]})
+    run = project.run(report(project, content), fail("Reject", asked), project.processing("Apart"))
+    assert run.statuses() == {"Evaluate": "Succeeded", "Apart": "Succeeded", "Reject": "Failed"}
+    assert run.reason("Reject") == (
+        f"ClientError: Steps.Reject.Arguments.ErrorMessage.Std:Join.Values[1].Std:JsonGet: {reason}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Raport"}, "Path": "a"}, "no 'Raport' (have: Report)"),
+        ({"PropertyFile": {"Get": "Steps.Other.PropertyFiles.Report"}, "Path": "a"}, "no 'Report' (have: )"),
+        ({"PropertyFile": {"Get": "Steps.Evaluate.Outputs"}, "Path": "a"}, "is not Steps.<step>.PropertyFiles.<file>"),
+        ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}}, "a PropertyFile and a Path are needed"),
+        ({"S3Uri": "s3://bucket/key", "Path": "a"}, "a PropertyFile and a Path are needed"),
+        ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}, "Path": "a b"}, "'a b' is not a path"),
+    ],
+)
+def test_a_figure_asked_for_wrongly_fails_the_step_that_asks(
+    project: Project, asked: dict[str, Any], reason: str
+) -> None:
+    steps = [report(project, "{}"), project.processing("Other")]
+    rejecting = {**fail("Reject", {"Std:JsonGet": asked}), "DependsOn": ["Evaluate", "Other"]}
+    run = project.run(*steps, rejecting)
+    assert run.statuses()["Reject"] == "Failed"
+    assert run.reason("Reject").startswith("ClientError: Steps.")
+    assert reason in run.reason("Reject")
+
+
+def test_a_step_waits_for_the_file_it_reads_a_figure_from_and_not_in_a_circle(project: Project) -> None:
+    reading = fail("Reject", {"Std:Join": {"Values": [json_get("Evaluate", "Report", "gate.reason")]}})
+    evaluating = report(project, "{}")
+    assert graph.dependencies({"Steps": [reading, evaluating]}) == {"Reject": {"Evaluate"}, "Evaluate": set()}
+    evaluating["Arguments"]["AppSpecification"]["ContainerArguments"] = [json_get("Evaluate", "Report", "a")]
+    assert list(graph.problems({"Steps": [evaluating]})) == ["Steps: a cycle: Evaluate -> Evaluate"]
+    gone = fail("Reject", json_get("Evaluation", "Report", "gate.reason"))
+    assert list(graph.problems({"Steps": [gone]})) == [
+        "Steps.Reject.Arguments.ErrorMessage.Std:JsonGet.PropertyFile: no step 'Evaluation' (have: Reject)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -381,13 +632,15 @@ def test_a_wrong_job_is_a_client_error(project: Project) -> None:
 
 
 def test_a_steps_log_is_in_cloudwatch_logs(project: Project) -> None:
-    run = project.run(project.processing("Step", "print('one'); import sys; print('two', file=sys.stderr)"))
-    name = run.steps()["Step"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-    group = "/aws/sagemaker/ProcessingJobs"
-    logs = project.clients.logs
-    stream = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"][0]
-    found = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
-    assert [each["message"] for each in found["events"]] == ["one", "two"]
+    script = "print('one'); import sys; print('two', file=sys.stderr)"
+    run = project.run(project.processing("Process", script), project.training("Train", script))
+    steps, logs = run.steps(), project.clients.logs
+    for step, kind in (("Process", "Processing"), ("Train", "Training")):
+        name = steps[step]["Metadata"][f"{kind}Job"]["Arn"].rpartition("/")[2]
+        group = f"/aws/sagemaker/{kind}Jobs"
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
+        found = logs.get_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], startFromHead=True)
+        assert [each["message"] for each in found["events"]] == ["one", "two"]
 
 
 def test_executions_and_steps_tell_eventbridge_of_every_change(project: Project) -> None:

@@ -157,6 +157,11 @@ def test_errors_have_the_codes_and_words_of_aws(project: Project) -> None:
         "ValidationException",
         "Parameter 'N' is one of 1, 2, but '3' was given.",
     )
+    part = {"SourcePipelineExecutionArn": gone, "SelectedSteps": [{"StepName": "Step"}]}
+    assert refusal(api.start_pipeline_execution, **start, SelectiveExecutionConfig=part) == (
+        "ValidationException",
+        "The local SageMaker does not offer SelectiveExecutionConfig.",
+    )
     assert refusal(api.list_pipelines, NextToken="?")[0] == "ValidationException"
     assert refusal(api.describe_pipeline, PipelineName="no name") == (
         "ValidationException",
@@ -203,6 +208,25 @@ def test_a_float_parameter_is_never_nan(project: Project) -> None:
     project.upsert([project.processing("Step")], (parameter("Limit", "Float", 0.1),))
     for text in ("nan", "inf", "1e999"):
         assert refusal(project.start, given={"Limit": text})[0] == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("text", "description", "metadata"),
+    [
+        ("MAE 11.8 of 14.2 - a gain of 0.17", True, True),
+        ("naïve: größer als 苦 @ v1.2+3_4/5=6", True, True),
+        ("10 % better (±2), 95%-interval", True, False),
+        ("hops 🍺", True, False),
+        ("two\nlines", False, False),
+        ("a\ttab", False, False),
+        ("", True, False),
+        ("x" * 257, True, False),
+    ],
+)
+def test_texts_of_a_package_hold_the_characters_that_aws_allows(text: str, description: bool, metadata: bool) -> None:
+    members = shapes.input_shape("sagemaker", "CreateModelPackage").members
+    assert (list(shapes.problems(members["ModelPackageDescription"], text)) == []) is description
+    assert (list(shapes.problems(members["CustomerMetadataProperties"], {"why": text})) == []) is metadata
 
 
 def test_lists_come_in_pages_and_whole(project: Project) -> None:
@@ -298,7 +322,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         from sagemaker.workflow.condition_step import ConditionStep
         from sagemaker.workflow.conditions import ConditionGreaterThan
         from sagemaker.workflow.fail_step import FailStep
-        from sagemaker.workflow.functions import JsonGet
+        from sagemaker.workflow.functions import Join, JsonGet
         from sagemaker.workflow.parameters import ParameterFloat
         from sagemaker.workflow.pipeline import Pipeline
         from sagemaker.workflow.pipeline_context import PipelineSession
@@ -318,21 +342,26 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         "SchemaVersion": "1.0",
         "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
     }
-    code = project.put("code/sdk.py", "import os; open(os.environ['OUT'] + '/r.json', 'w').write('{\"mae\": 0.5}')")
-    limit = ParameterFloat("Limit", 0.1)
-    processor = ScriptProcessor(
-        image_uri=IMAGE,
-        command=["python3"],
-        role=ROLE,
-        instance_count=1,
-        instance_type="ml.m5.large",
-        env={"OUT": "/opt/ml/processing/output/out"},
-        sagemaker_session=session,
+    code = project.put(
+        "code/sdk.py", "import os; open(os.environ['OUT'] + '/r.json', 'w').write('{\"mae\": 0.5, \"size\": 2}')"
     )
+    limit = ParameterFloat("Limit", 0.1)
+
+    def processor(instances: Any) -> Any:
+        return ScriptProcessor(
+            image_uri=IMAGE,
+            command=["python3"],
+            role=ROLE,
+            instance_count=instances,
+            instance_type="ml.m5.large",
+            env={"OUT": "/opt/ml/processing/output/out"},
+            sagemaker_session=session,
+        )
+
     file = PropertyFile("Report", "out", "r.json")
     evaluate = ProcessingStep(
         "Evaluate",
-        step_args=processor.run(
+        step_args=processor(1).run(
             code=code,
             inputs=[ProcessingInput(project.put("data/x", "x"), "/opt/ml/processing/input/data")],
             outputs=[ProcessingOutput("/opt/ml/processing/output/out", project.uri("sdk-out"), "out")],
@@ -341,8 +370,12 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         cache_config=CacheConfig(enable_caching=True, expire_after="T12H"),
     )
     mae = JsonGet(step_name="Evaluate", property_file=file, json_path="mae")
+    size = JsonGet(step_name="Evaluate", property_file=file, json_path="size")
+    nothing = project.put("code/nothing.py", "")
+    sized = ProcessingStep("Sized", step_args=processor(size).run(code=nothing))
+    rejected = FailStep("Reject", Join(on=" ", values=["too small:", mae, "<=", limit]))
     check = ConditionStep(
-        "Check", conditions=[ConditionGreaterThan(mae, limit)], else_steps=[FailStep("Reject", "too small")]
+        "Check", conditions=[ConditionGreaterThan(mae, limit)], if_steps=[sized], else_steps=[rejected]
     )
     pipeline = Pipeline(project.name, [limit], pipeline_experiment_config=None, steps=[evaluate, check])
     pipeline.sagemaker_session = session
@@ -359,7 +392,11 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         assert {step["StepName"]: step["StepStatus"] for step in execution.list_steps()} == {
             "Evaluate": "Succeeded",
             "Check": "Succeeded",
+            "Sized": "Succeeded",
         }
+        job = Execution(project.clients, execution.arn).steps()["Sized"]["Metadata"]["ProcessingJob"]["Arn"]
+        described = project.clients.sagemaker.describe_processing_job(ProcessingJobName=job.rpartition("/")[2])
+        assert described["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
         assert execution.list_parameters()["PipelineParameters"] == [{"Name": "Limit", "Value": "0.1"}]
         strict = pipeline.start(parameters={"Limit": 0.9}, execution_display_name="strict")
         with pytest.raises(botocore.exceptions.WaiterError, match="terminal failure state"):
@@ -367,6 +404,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         with pytest.raises(ValueError, match="@step"):
             execution.result("Evaluate")
         assert [each["StepName"] for each in strict.list_steps()] == ["Reject", "Check", "Evaluate"]
+        assert strict.list_steps()[0]["FailureReason"] == "too small: 0.5 <= 0.9"
         with pytest.raises(botocore.exceptions.ClientError, match="ConflictException"):
             strict.stop()
         assert pipeline.list_executions()["PipelineExecutionSummaries"][0]["PipelineExecutionDisplayName"] == "strict"

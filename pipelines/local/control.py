@@ -1,4 +1,4 @@
-"""What AWS has no call for: `/_tapline/status`, `/_tapline/drain` and `/_tapline/catalogue` on the endpoint's port."""
+"""What AWS has no call for: `/_tapline/status`, `drain`, `catalogue` and `faults` on the endpoint's port."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 PREFIX = "/_tapline/"
+# Raises ValueError for arguments it cannot use.
 Command = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -35,8 +36,11 @@ class Control:
             arguments = json.loads(body or b"{}")
         except ValueError:
             return 400, {"error": "the body is not JSON"}
-        # Commands wait for deliveries, which need this loop.
-        answer = await asyncio.to_thread(command, arguments)
+        try:
+            # Commands wait for deliveries, which need this loop.
+            answer = await asyncio.to_thread(command, arguments)
+        except ValueError as error:
+            return 400, {"error": str(error)}
         return 200, {"pid": os.getpid(), **answer}
 
 

@@ -15,6 +15,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.local.store import unusable
+
 # first, last: the numbers of a chunk's rows, which are consecutive. size: bytes of their data.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, stage TEXT NOT NULL);
@@ -84,7 +86,7 @@ class Waiting:
 
 
 class Journal:
-    """Durable queues; safe to use from many threads of one process."""
+    """Durable queues; safe to use from many threads of one process. A damaged file raises ExpectedError."""
 
     def __init__(self, path: Path) -> None:
         self._changed = threading.Condition()
@@ -94,11 +96,14 @@ class Journal:
         # Batches are read beside the writer, so that accepting records does not wait for them.
         self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._reading = threading.Lock()
-        # WAL keeps a committed append through a killed process; only a power cut could take the last ones.
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-        self._database.executescript(SCHEMA)
+        try:
+            # WAL keeps a committed append through a killed process; only a power cut could take the last ones.
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            self._database.executescript(SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise unusable(path, str(error)) from error
         queues = self._database.execute("SELECT stream, stage, id FROM queue")
         self._ids = {Queue(*row[:2]): int(row[2]) for row in queues}
         self._last_number = self._database.execute("SELECT COALESCE(MAX(last), 0) FROM chunk").fetchone()[0]

@@ -1,6 +1,8 @@
 """What a killed endpoint must not lose, although MiniStack alone would.
 
     Saver            MiniStack's services (stacks, Lambdas, rules, ...) saved while they run, not only at the end
+    refuse_damaged   a saved state that is not as it was written is an error, not an empty service
+    sync_objects     an object is on the disk before it is acknowledged
     refuse_unsaved   an object that S3 could not write to the disk is an error, not a success
     mend_objects     what a kill in the middle of a write left of an object is made whole again
 
@@ -12,11 +14,14 @@ import errno
 import hashlib
 import json
 import logging
+import os
+import re
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import ENVIRONMENT, ExpectedError
 from pipelines.local import emulator
 from pipelines.local.crashpoints import crashpoint
 from pipelines.local.workspace import read_json, write_atomically
@@ -27,6 +32,8 @@ EVERY_SECONDS = 1.0
 ECHO_SECONDS = 10.0
 # A new file that waits for the others, and the list of them that is written when all are there.
 NEW, COMPLETE = ".new", "complete.list"
+# How a saved state begins; the payload and a closing brace follow.
+SEALED = re.compile(r'\{"__ministack_format__": (\d+), "sha256": "([0-9a-f]{64})", "payload": ')
 READING = ("Describe", "List", "Get", "BatchGet", "Filter", "Head", "Query", "Scan")
 logger = logging.getLogger("tapline.durable")
 
@@ -63,12 +70,10 @@ class Saver:
         A moment in which a stack is being made or changed is passed over: half a stack cannot be deployed again.
         """
         states = {}
-        persistence = emulator.module("core.persistence")
         for service, get_state in _stacks_first(emulator.module("app")._build_persistence_save_dict()):
             try:
                 payload = get_state()
-                wrapped = {"__ministack_format__": persistence._state_format_version(service), "payload": payload}
-                states[service] = json.dumps(wrapped, default=persistence._json_default).encode()
+                states[service] = sealed(service, payload)
             except RuntimeError:
                 # Changed while it was copied.
                 payload = None
@@ -113,7 +118,7 @@ def _being_deployed(service: str, payload: dict[str, Any]) -> bool:
 def replace_together(folder: Path, contents: dict[str, bytes]) -> None:
     """Replace several files of a folder so that a kill leaves all of the old or, after `finish_replacing`, the new."""
     for name, content in contents.items():
-        (folder / f"{name}{NEW}").write_bytes(content)
+        write_synced(folder / f"{name}{NEW}", content)
     crashpoint("state-saving")
     if contents:
         write_atomically(folder / COMPLETE, {"files": sorted(contents)})
@@ -130,6 +135,70 @@ def finish_replacing(folder: Path) -> None:
     complete.unlink(missing_ok=True)
     for half in folder.glob(f"*{NEW}"):
         half.unlink()
+
+
+def sealed(service: str, payload: Any) -> bytes:
+    """A service's state as MiniStack reads it, with a digest that it passes over."""
+    persistence = emulator.module("core.persistence")
+    version = persistence._state_format_version(service)
+    text = json.dumps(payload, default=persistence._json_default)
+    return f'{{"__ministack_format__": {version}, "sha256": "{_digest(version, text)}", "payload": {text}}}'.encode()
+
+
+def seal_the_last_save(folder: Path) -> None:
+    """Let MiniStack's save at its end write the same form; by itself it would write none that can be checked."""
+
+    def save(service: str, payload: Any) -> None:
+        try:
+            new = folder / f"{service}.json{NEW}"
+            write_synced(new, sealed(service, payload))
+            new.replace(folder / f"{service}.json")
+        except Exception:
+            logger.exception("the state of %s could not be saved", service)
+
+    emulator.module("core.persistence").save_state = save
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Raise ExpectedError for a saved state that was changed or cut; MiniStack would begin with an empty service."""
+    for path in sorted(folder.glob("*.json")):
+        text = path.read_bytes().decode(errors="replace")
+        found = SEALED.match(text)
+        if not found or not text.endswith("}") or found[2] != _digest(found[1], text[found.end() : -1]):
+            raise ExpectedError(
+                f"the saved state of {path.stem} is damaged",
+                where=str(path),
+                hint=f"put back a copy of it, or begin anew: rm -r {folder.parent}",
+                code=ENVIRONMENT,
+            )
+
+
+def _digest(version: object, text: str) -> str:
+    return hashlib.sha256(f"{version} {text}".encode()).hexdigest()
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file that is on the disk, not only on its way there, when this returns."""
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def sync_objects() -> None:
+    """Let S3 acknowledge an object when it is on the disk; MiniStack renames what may still be on its way."""
+
+    def write(path: str, data: str | bytes, *, text: bool = False) -> None:
+        temporary = Path(f"{path}.tmp")
+        try:
+            write_synced(temporary, data.encode() if isinstance(data, str) else data)
+            temporary.chmod(0o600)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        temporary.replace(path)
+
+    emulator.module("services.s3")._atomic_write = write
 
 
 def refuse_unsaved() -> None:

@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 from pipelines.errors import ENVIRONMENT, ExpectedError
+from pipelines.local import shapes
 
 RELEASE = "1.5.33"
 
@@ -40,6 +41,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_SERVICE_DISPATCH",
         "_ExecutionError",
         "_dispatch_aws_sdk_json",
+        "_dispatch_aws_sdk_rest_xml",
         "_resolve_path",
         "_run_execution",
         "_executions",
@@ -47,7 +49,14 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_add_event",
         "_emit_execution_status_event",
     ),
-    "services.s3": ("_resolve_sse_write_headers", "_buckets", "_get_object_data", "_persist_object", "handle_request"),
+    "services.s3": (
+        "_resolve_sse_write_headers",
+        "_buckets",
+        "_get_object_data",
+        "_persist_object",
+        "_atomic_write",
+        "handle_request",
+    ),
     "services.athena": ("_run_duckdb", "_start_query_execution", "_executions", "_materialize_table_files"),
     "services.glue": ("_tables",),
     "services.firehose": (
@@ -147,6 +156,37 @@ def add_jsonpath_filters() -> None:
         return original(path, data)
 
     stepfunctions._resolve_path = resolve
+
+
+def type_xml_answers() -> None:
+    """Numbers and truth values of S3's XML reach a state machine as such, not as texts."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._dispatch_aws_sdk_rest_xml
+
+    def dispatch(service_info: Any, service_name: str, action: str, input_data: Any) -> Any:
+        answer = original(service_info, service_name, action, input_data)
+        members = shapes.output_shape(service_name, action[0].upper() + action[1:]).members
+        return {
+            name: shapes.typed(members[name], value) if name in members else value for name, value in answer.items()
+        }
+
+    stepfunctions._dispatch_aws_sdk_rest_xml = dispatch
+
+
+def publish_attributes() -> None:
+    """A state machine's message keeps its attributes, by which subscriptions filter; MiniStack drops them."""
+    stepfunctions = module("services.stepfunctions")
+    resource = "arn:aws:states:::sns:publish"
+    original = stepfunctions._SERVICE_DISPATCH[resource]
+
+    def publish(resource: str, request: dict[str, Any]) -> Any:
+        flat = dict(request)
+        for number, (name, value) in enumerate(flat.pop("MessageAttributes", {}).items(), start=1):
+            entry = f"MessageAttributes.entry.{number}."
+            flat |= {f"{entry}Name": name} | {f"{entry}Value.{key}": text for key, text in value.items()}
+        return original(resource, flat)
+
+    stepfunctions._SERVICE_DISPATCH[resource] = publish
 
 
 def end_overdue_executions() -> None:

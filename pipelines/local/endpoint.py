@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import ENVIRONMENT, NOT_FOUND, ExpectedError
+from pipelines.errors import ENVIRONMENT, NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.local.workspace import TIME_SCALE, Workspace, take_lock
 
 START_SECONDS = 30
@@ -34,7 +34,7 @@ class Endpoint:
         self.detached: bool = told["detached"]
 
     def control(self, name: str, **arguments: Any) -> dict[str, Any]:
-        """Ask our own parts something that AWS has no call for (`drain`, `status`, `catalogue`)."""
+        """Ask our own parts something that AWS has no call for (`drain`, `status`, `catalogue`, `faults`)."""
         request = urllib.request.Request(
             f"{self.url}/_tapline/{name}",
             data=json.dumps(arguments).encode(),
@@ -44,6 +44,15 @@ class Endpoint:
             with urllib.request.urlopen(request, timeout=120) as answer:
                 content: dict[str, Any] = json.load(answer)
                 return content
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                why = refusal.read().decode(errors="replace")
+            raise ExpectedError(
+                f"the local endpoint refuses {name}: {why}",
+                where=request.full_url,
+                hint="see its log",
+                code=WRONG_USAGE,
+            ) from refusal
         except (OSError, ValueError) as error:
             raise gone(self.workspace) from error
 

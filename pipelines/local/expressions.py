@@ -11,6 +11,7 @@ A reference to something that is not there raises UnknownReference with the addr
 """
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -59,7 +60,7 @@ class Scope:
         return {key: self.resolve(item, f"{address}.{key}") for key, item in value.items()}
 
     def _get(self, path: str, address: str) -> Any:
-        root, *rest = path_parts(path)
+        root, *rest = path_parts(path, address)
         if root == "Parameters":
             return walk(self.parameters, rest, address, "parameter")
         if root == "Execution":
@@ -68,20 +69,31 @@ class Scope:
             return walk(self.steps, rest, address, "step")
         raise UnknownReference(f"{address}: {path!r} begins with neither Parameters, Execution nor Steps")
 
-    def _json_get(self, expression: dict[str, Any], address: str) -> Any:
-        _, step, _, name = path_parts(expression["PropertyFile"]["Get"])
-        content = self.property_file(str(step), str(name))
-        return walk(content, path_parts(expression["Path"]), address, f"member of {step}'s {name}")
+    def _json_get(self, expression: Any, address: str) -> Any:
+        match expression:
+            case {"PropertyFile": {"Get": str(file)}, "Path": str(path)}:
+                parts = path_parts(file, f"{address}.PropertyFile")
+            case _:
+                raise UnknownReference(f"{address}: a PropertyFile and a Path are needed, not {expression!r}")
+        if len(parts) != 4 or (parts[0], parts[2]) != ("Steps", "PropertyFiles"):
+            raise UnknownReference(f"{address}.PropertyFile: {file!r} is not Steps.<step>.PropertyFiles.<file>")
+        step, name = str(parts[1]), str(parts[3])
+        content = self.property_file(step, name)
+        return walk(content, path_parts(path, f"{address}.Path"), address, f"member of {step}'s {name}")
 
 
-def path_parts(path: str) -> list[str | int]:
-    """`Steps.Train.Outputs['a'].List[0]` -> ["Steps", "Train", "Outputs", "a", "List", 0]."""
+def path_parts(path: str, address: str = "") -> list[str | int]:
+    """`Steps.Train.Outputs['a'].List[0]` -> ["Steps", "Train", "Outputs", "a", "List", 0].
+
+    Raises UnknownReference, which begins with `address`, for what is not a path.
+    """
     parts: list[str | int] = []
     position = 0
     while position < len(path):
         match = PART.match(path, position)
         if not match:
-            raise UnknownReference(f"{path!r} is not a path (at character {position})")
+            place = f"{address}: " if address else ""
+            raise UnknownReference(f"{place}{path!r} is not a path (at character {position})")
         name, quoted, index = match.groups()
         parts.append(int(index) if index is not None else name or quoted)
         position = match.end()
@@ -92,8 +104,9 @@ def walk(value: Any, parts: list[str | int], address: str, kind: str) -> Any:
     """Follow `parts` into `value`; a list of structures can be entered by the name of a member, as AWS does."""
     for part in parts:
         if isinstance(value, list) and isinstance(part, str):
-            named = {item[key]: item for item in value for key in item if key.endswith("Name")}
-            value = named
+            value = {
+                str(each[key]): each for each in value if isinstance(each, dict) for key in each if key.endswith("Name")
+            }
         known = range(len(value)) if isinstance(value, list) else list(value) if isinstance(value, Mapping) else []
         if part not in known:
             raise UnknownReference(f"{address}: no {kind} {part!r} ({suggestion(str(part), known)})")
@@ -110,7 +123,5 @@ def suggestion(name: str, known: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as SageMaker puts it into a joined text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    """A value as SageMaker puts it into a joined text: a text as it is, all else as JSON writes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -9,6 +9,7 @@ from pipelines.local.api import CatalogueServer, load_catalogue
 from pipelines.local.athena import Athena
 from pipelines.local.control import Command, Control
 from pipelines.local.delivery import Delivery
+from pipelines.local.faults import Faults
 from pipelines.local.sagemaker.part import SageMaker
 from pipelines.local.workspace import Workspace
 
@@ -23,14 +24,23 @@ class Parts:
         emulator.check()
         emulator.accept_default_kms_key()
         emulator.add_jsonpath_filters()
+        emulator.type_xml_answers()
+        emulator.publish_attributes()
         emulator.end_overdue_executions()
         emulator.name_sagemaker_resources()
-        commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "catalogue": self._catalogue}
+        faults = Faults()
+        commands: dict[str, Command] = {
+            "drain": self._drain,
+            "status": self._status,
+            "catalogue": self._catalogue,
+            "faults": faults.order,
+        }
         self.app = Control(emulator.module("app").app, commands)
         self._delivery = Delivery(workspace, time_scale)
         self._parts: list[Any] = [self._delivery, SageMaker(workspace, time_scale), Athena()]
         for part in self._parts:
             part.install()
+        faults.install()
         metrics.install()
         self._beers = CatalogueServer(load_catalogue(), port=workspace.last_port("beers"))
         self.beers_url = ""

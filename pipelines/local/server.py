@@ -94,6 +94,7 @@ def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: boo
     held = lock(workspace)
     workspace.prepare()
     durable.finish_replacing(workspace.state)
+    durable.refuse_damaged(workspace.state)
     mended = durable.mend_objects(workspace.objects)
     if mended:
         print(f"{mended} objects were being written when the endpoint was killed", file=sys.stderr)
@@ -105,7 +106,9 @@ def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: boo
     from pipelines.local.parts import Parts
 
     parts = Parts(workspace, time_scale)
+    durable.sync_objects()
     durable.refuse_unsaved()
+    durable.seal_the_last_save(workspace.state)
     try:
         asyncio.run(_run(parts, listener, workspace, follow_parent))
     finally:

@@ -6,6 +6,7 @@ ParamValidator leaves patterns, enums and unknown members of nested structures t
 
 import functools
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ SCALARS: dict[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "timestamp": (int, float, str),
 }
+# One sign of private use for each of Unicode's categories (letters, marks, numbers, ..., others).
+SIGNS = {category: chr(0xE000 + number) for number, category in enumerate("LMNPSZC")}
 
 
 @functools.cache
@@ -40,6 +43,15 @@ def input_shape(service: str, operation: str) -> Any:
 def output_shape(service: str, operation: str) -> Any:
     """The output structure of an operation, or None where it answers nothing."""
     return service_model(service).operation_model(operation).output_shape
+
+
+def typed(shape: Any, text: Any) -> Any:
+    """A scalar that came as a text, as its shape has it; anything else as it is."""
+    if not isinstance(text, str):
+        return text
+    if shape.type_name in ("integer", "long"):
+        return int(text)
+    return text == "true" if shape.type_name == "boolean" else text
 
 
 def problems(shape: Any, value: Any, address: str = "") -> Iterator[str]:
@@ -107,11 +119,30 @@ def _size_problems(shape: Any, size: float, address: str, unit: str) -> Iterator
 
 
 def _matches(pattern: str, value: str) -> bool:
-    r"""Smithy patterns are Java's; `\p{L}` and its kin have no form in `re`, so such a pattern accepts all."""
+    """Whether a value has the form of a pattern; one that `re` cannot read even so accepts all."""
+    if "\\p{" in pattern:
+        pattern, value = _in_categories(pattern), "".join(_category_sign(character) for character in value)
     try:
-        return re.fullmatch(pattern, value, re.DOTALL) is not None
+        # Java repeats an anchor without complaint: CustomerMetadataValue ends in `${1,256}`.
+        return re.fullmatch(re.sub(r"\$\{\d+,\d+\}$", "$", pattern), value, re.DOTALL) is not None
     except re.error:
         return True
+
+
+@functools.cache
+def _in_categories(pattern: str) -> str:
+    r"""`[\p{L}_]*` -> `[A-Za-z<sign of L>_]*`: Unicode's categories, which Java's patterns know and `re` does not."""
+
+    def characters(found: re.Match[str]) -> str:
+        ascii_ones = [chr(code) for code in range(128) if unicodedata.category(chr(code))[0] == found[1]]
+        return re.escape("".join(ascii_ones)) + SIGNS[found[1]]
+
+    return re.sub(r"\\p\{([A-Z])\}", characters, pattern)
+
+
+def _category_sign(character: str) -> str:
+    """A character of ASCII as it is, any other as the sign of its category."""
+    return character if character.isascii() else SIGNS[unicodedata.category(character)[0]]
 
 
 def project(shape: Any, document: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Documents that survive a kill -9: one SQLite file in the workspace.
 
 Each document is a JSON object under a kind ("execution", "model-package", ...) and a key, kept in the order of
-creation. A change is one transaction, so a reader sees it whole or not at all.
+creation. A change is one transaction, so a reader sees it whole or not at all. A checksum beside each tells a
+document that has changed on the disk.
 """
 
 import json
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ CREATE TABLE IF NOT EXISTS document (
     kind TEXT NOT NULL,
     key TEXT NOT NULL,
     body TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
     UNIQUE (kind, key)
 )
 """
@@ -30,10 +33,11 @@ CREATE TABLE IF NOT EXISTS document (
 class Store:
     """Documents by kind and key; safe to use from many threads of one process.
 
-    Opening a file that is damaged or cannot be used raises ExpectedError.
+    Opening a file that is damaged or cannot be used raises ExpectedError, as does reading a damaged document.
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
@@ -42,10 +46,12 @@ class Store:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(SCHEMA)
             found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            for row in self._connection.execute("SELECT kind, key, body, checksum FROM document"):
+                self._checked(*row)
         except sqlite3.DatabaseError as error:
-            raise _unusable(path, str(error)) from error
+            raise unusable(path, str(error)) from error
         if found != "ok":
-            raise _unusable(path, found)
+            raise unusable(path, found)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -65,19 +71,20 @@ class Store:
     def put(self, kind: str, key: str, document: Document) -> None:
         """Create or replace a document."""
         with self.transaction():
+            body = json.dumps(document)
             self._connection.execute(
-                "INSERT INTO document (kind, key, body) VALUES (?, ?, ?)"
-                " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
-                (kind, key, json.dumps(document)),
+                "INSERT INTO document (kind, key, body, checksum) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
+                (kind, key, body, _checksum(kind, key, body)),
             )
 
     def get(self, kind: str, key: str) -> Document | None:
         """The document, or None."""
         with self._lock:
             row = self._connection.execute(
-                "SELECT body FROM document WHERE kind = ? AND key = ?", (kind, key)
+                "SELECT kind, key, body, checksum FROM document WHERE kind = ? AND key = ?", (kind, key)
             ).fetchone()
-        return json.loads(row[0]) if row else None
+        return self._checked(*row) if row else None
 
     def change(self, kind: str, key: str, change: Callable[[Document], None]) -> Document:
         """Apply `change` to the stored document in one transaction and return the result."""
@@ -108,17 +115,29 @@ class Store:
         """Every document of a kind, oldest first."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT body FROM document WHERE kind = ? ORDER BY number", (kind,)
+                "SELECT kind, key, body, checksum FROM document WHERE kind = ? ORDER BY number", (kind,)
             ).fetchall()
-        return [json.loads(row[0]) for row in rows]
+        return [self._checked(*row) for row in rows]
 
     def clear(self) -> None:
         """Remove everything."""
         with self.transaction():
             self._connection.execute("DELETE FROM document")
 
+    def _checked(self, kind: str, key: str, body: str, checksum: int) -> Document:
+        """The document of a row; ExpectedError when it is not what was stored."""
+        if checksum != _checksum(kind, key, body):
+            raise unusable(self.path, f"the {kind} {key} is damaged: its checksum does not match")
+        document: Document = json.loads(body)
+        return document
 
-def _unusable(path: Path, why: str) -> ExpectedError:
+
+def _checksum(kind: str, key: str, body: str) -> int:
+    return zlib.crc32(f"{kind}\0{key}\0{body}".encode())
+
+
+def unusable(path: Path, why: str) -> ExpectedError:
+    """The error for a database that is damaged or cannot be written."""
     return ExpectedError(
         f"the database cannot be used: {why}",
         where=str(path),

@@ -18,7 +18,7 @@ from typing import IO, Any
 from pipelines.errors import CONFLICT, ENVIRONMENT, ExpectedError
 
 # Raised when a release can no longer read what an older one wrote.
-FORMAT = 1
+FORMAT = 2
 # Local seconds for a second of AWS's own waiting: 60 s of buffering are 0.3 s, a state machine's 30 s are 0.15 s.
 TIME_SCALE = 0.005
 # What must at least be free to begin; a run of the whole chain takes about 10 MB.

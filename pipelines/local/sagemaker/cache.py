@@ -1,7 +1,8 @@
 """Step caching: an unchanged step takes the result of an earlier successful one.
 
 The key is what AWS documents as the defaults (the pipelines-default-keys page): the addresses of inputs, not their
-contents. A step whose input address stays while its content grows must therefore not be cached.
+contents. A step whose input address stays while its content grows must therefore not be cached. Nor does AWS look
+whether what the earlier step made is still in S3: when it is gone, the step that reads it fails.
 """
 
 import hashlib
@@ -11,7 +12,6 @@ from typing import Any
 
 from pipelines import graph
 from pipelines.local.crashpoints import crashpoint
-from pipelines.local.sagemaker.files import keys_under
 from pipelines.local.store import Document, Store
 
 KIND = "cache"
@@ -35,20 +35,20 @@ UNIT_SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60)
 
 
 def key(pipeline_arn: str, step: graph.Step, arguments: Document) -> str:
-    """The identity of a step's work, from its resolved arguments."""
+    """The identity of a step's work within its pipeline, from its resolved arguments."""
     chosen: dict[str, Any] = {name: arguments.get(name) for name in KEYS[step["Type"]]}
-    text = graph.canonical([pipeline_arn, step["Name"], step["Type"], chosen])
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = graph.canonical([step["Name"], step["Type"], chosen])
+    return f"{pipeline_arn} {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def find(store: Store, identity: str, step: graph.Step) -> Document | None:
-    """The earlier result, when the step is cached, the result has not expired, and its objects are still there."""
+    """The latest earlier result, when the step is cached and the result has not expired."""
     if not enabled(step):
         return None
     earlier = store.get(KIND, identity)
     if earlier is None or time.time() > earlier["Time"] + seconds(step["CacheConfig"].get("ExpireAfter")):
         return None
-    return earlier if all(keys_under(uri) for uri in made(earlier["Result"])) else None
+    return earlier
 
 
 def keep(
@@ -71,11 +71,9 @@ def enabled(step: graph.Step) -> bool:
     return bool(step.get("CacheConfig", {}).get("Enabled"))
 
 
-def made(result: Document) -> list[str]:
-    """The S3 addresses of what a finished job has made."""
-    outputs = result.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    artifact = result.get("ModelArtifacts", {}).get("S3ModelArtifacts")
-    return [output["S3Output"]["S3Uri"] for output in outputs] + ([artifact] if artifact else [])
+def forget(store: Store, pipeline_arn: str) -> None:
+    """Drop the results of a pipeline that is deleted: its executions are gone."""
+    store.delete_where(KIND, containing=f"{pipeline_arn} ")
 
 
 def seconds(duration: str | None) -> float:

@@ -94,6 +94,7 @@ class Definitions:
                 self.store.delete(EXECUTION, each["PipelineExecutionArn"])
                 tokens.forget(self.store, each["PipelineExecutionArn"])
             tokens.forget(self.store, pipeline_arn)
+            cache.forget(self.store, pipeline_arn)
             self.store.delete("tags", pipeline_arn)
             self.store.delete(PIPELINE, pipeline_arn)
         return {"PipelineArn": pipeline_arn}

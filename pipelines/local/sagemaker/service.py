@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.errors import ExpectedError
 from pipelines.local import shapes
 from pipelines.local.store import Document, Store
 
@@ -85,9 +86,7 @@ class Service:
         except Exception as error:
             reference = uuid.uuid4().hex
             logger.exception("SageMaker.%s failed (%s)", operation, reference)
-            # A full disk is for the caller to know; the rest is ours.
-            why = f"The workspace cannot be written: {error}. " if isinstance(error, sqlite3.OperationalError) else ""
-            return 500, headers, _error_body("InternalFailure", f"{why}See endpoint.log, {reference}.")
+            return 500, headers, _error_body("InternalFailure", f"{_why(error)}See endpoint.log, {reference}.")
         return 200, headers, json.dumps(answer).encode()
 
     def get_state(self) -> Document:
@@ -100,6 +99,13 @@ class Service:
     def reset(self) -> None:
         """Forget everything, as MiniStack's reset asks."""
         self.store.clear()
+
+
+def _why(error: Exception) -> str:
+    """A full disk or a damaged file is for the caller to know; the rest is ours."""
+    if isinstance(error, ExpectedError):
+        return f"{error.what} ({error.where}). "
+    return f"The workspace cannot be written: {error}. " if isinstance(error, sqlite3.OperationalError) else ""
 
 
 def _error_body(code: str, message: str) -> bytes:

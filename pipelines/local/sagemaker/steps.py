@@ -16,7 +16,7 @@ from typing import Any
 
 from pipelines import graph
 from pipelines.local.crashpoints import crashpoint
-from pipelines.local.expressions import Scope, UnknownReference
+from pipelines.local.expressions import Scope, UnknownReference, as_text
 from pipelines.local.sagemaker import cache, events, failures
 from pipelines.local.sagemaker.conditions import holds
 from pipelines.local.sagemaker.files import MissingInput, read_object, split
@@ -123,7 +123,7 @@ class Work:
         if file_name not in files:
             raise UnknownReference(f"{address}: no {file_name!r} (have: {', '.join(files)})")
         wanted = files[file_name]
-        outputs = self.results[step_name]["ProcessingOutputConfig"]["Outputs"]
+        outputs = self.results[step_name].get("ProcessingOutputConfig", {}).get("Outputs", [])
         uris = {each["OutputName"]: each["S3Output"]["S3Uri"] for each in outputs}
         if wanted["OutputName"] not in uris:
             raise UnknownReference(
@@ -175,7 +175,7 @@ def _condition(arguments: Document, address: str) -> Document:
 
 
 def _fail(arguments: Document) -> Document:
-    message = str(arguments["ErrorMessage"])
+    message = as_text(arguments["ErrorMessage"])
     return {
         "StepStatus": "Failed",
         "FailureReason": message[:1024],
