@@ -16,7 +16,7 @@ from pipelines import package
 from pipelines.definition import Settings
 
 CACHE = package.ROOT / ".cache" / "definition"
-SOURCES = ("definition.py", "package.py", "parameters.py", "sdk.py")
+SOURCES = ("agreed.py", "definition.py", "package.py", "parameters.py", "sdk.py")
 
 
 def definition(settings: Settings) -> str:
@@ -43,7 +43,6 @@ def marks() -> Settings:
     return Settings(
         pipeline_name="mark-of-the-pipeline-name",
         artifact_bucket="mark-of-the-artifact-bucket",
-        data_bucket="mark-of-the-data-bucket",
         pipeline_role_arn="arn:aws:iam::000000000000:role/mark-of-the-pipeline-role",
         job_role_arn="arn:aws:iam::000000000000:role/mark-of-the-job-role",
         model_package_group_name="mark-of-the-model-package-group-name",

@@ -161,11 +161,7 @@ class _Chain:
     def follow(self, execution_arn: str, machines: set[str]) -> Document:
         """The pipeline's steps as they go, until the state machine has told how they ended."""
         with self.stages.stage("train") as stage:
-
-            def show(listed: list[Document]) -> None:
-                stage.detail(", ".join(f"{each['name']} {seconds(each)}" for each in listed))
-
-            execution = follow.follow(self.clients, execution_arn, show, LOOK_AT_STEPS_SECONDS)
+            execution = follow.follow(self.clients, execution_arn, stage.detail, LOOK_AT_STEPS_SECONDS)
             self.wait_for(lambda: not any(map(self.machine_runs, machines)), "the state machine's end")
             return execution
 
@@ -235,13 +231,6 @@ class _Chain:
 def sum_of(counts: Document) -> int:
     """The sum of a dict's counts."""
     return sum(counts.values())
-
-
-def seconds(step: Document) -> str:
-    """`0.9 s` for a step that has succeeded, its status otherwise."""
-    if step["status"] == "Succeeded" and step["seconds"] is not None:
-        return f"{step['seconds']:.1f} s"
-    return str(step["status"]).lower()
 
 
 def verdict(result: Document) -> str:

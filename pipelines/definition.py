@@ -4,37 +4,18 @@ The only module that imports the SageMaker SDK, and it imports it late: the SDK 
 `definition(settings)` is a pure function: no credentials, no network, no file written, the same text from any place.
 """
 
-import functools
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines import package, sdk
+from pipelines.agreed import METRICS, MODEL_CARD, PURPOSE, SUMMARY
 from pipelines.parameters import PARAMETERS, kebab
 
-# The newest scikit-learn image of SageMaker (AWS Deep Learning Containers): Python 3.12, scikit-learn 1.9.0. The
-# SDK's list ends at 1.2-1, and the registry's account is the same for every tag.
-KNOWN_VERSION, IMAGE_VERSION = "1.2-1", "1.9-0"
 HOUR = 3600
-
-# What Train prints and Studio plots (training/train.py prints these lines; a test holds the two together).
-METRICS = {
-    name: rf"{name}=([0-9.]+)"
-    for name in (
-        "train:mae",
-        "validation:mae",
-        "validation:rmse",
-        "validation:accuracy",
-        "cv_families:mae",
-        "cv_families:rmse",
-        "cv_families:accuracy",
-        "cv_families:baseline_mae",
-        "cv_families:coverage",
-        "cv_families:mean_width",
-        "cv_beers:mae",
-        "cv_beers:accuracy",
-    )
-}
+# How long a step's result may stand for another with the same inputs. All its inputs are named by what they hold: code
+# and placeholders by their content, a snapshot and what a step made by the run that made them.
+CACHED_FOR = "30d"
 
 
 @dataclass(frozen=True)
@@ -44,7 +25,6 @@ class Settings:
     region: str = "us-east-1"
     pipeline_name: str = "tapline-ibu"
     artifact_bucket: str = "tapline-artifacts"
-    data_bucket: str = "tapline-data"
     pipeline_role_arn: str = "arn:aws:iam::111122223333:role/tapline-pipeline"
     job_role_arn: str = "arn:aws:iam::111122223333:role/tapline-job"
     model_package_group_name: str = "tapline-ibu"
@@ -63,23 +43,14 @@ def assets(settings: Settings) -> list[package.Asset]:
         package.source_archive("training"),
         *package.step_folder("evaluation"),
     ]
-    none = package.Asset("champion/none/no-champion", b"No model has been approved yet.\n")
-    return [package.Asset(f"{settings.pipeline_name}/{each.key}", each.content) for each in shipped] + [none]
+    mine = [package.Asset(f"{settings.pipeline_name}/{each.key}", each.content) for each in shipped]
+    return [*mine, package.NO_CHAMPION, package.LOST_CHAMPION]
 
 
 def definition(settings: Settings) -> str:
     """The pipeline definition JSON, indented, keys in the SDK's order, ending in a newline."""
     with sdk.quiet():
         return json.dumps(json.loads(pipeline(settings).definition()), indent=2) + "\n"
-
-
-@functools.cache
-def image_uri(region: str) -> str:
-    """The scikit-learn image of a region."""
-    from sagemaker import image_uris
-
-    known = image_uris.retrieve("sklearn", region, KNOWN_VERSION, py_version="py3", instance_type="ml.m5.large")
-    return str(known).replace(f":{KNOWN_VERSION}-", f":{IMAGE_VERSION}-")
 
 
 def pipeline(settings: Settings) -> Any:
@@ -94,8 +65,8 @@ def pipeline(settings: Settings) -> Any:
     preprocess = build.preprocess()
     train = build.train(preprocess)
     evaluate, report = build.evaluate(preprocess, train)
-    register = build.register(train, evaluate)
-    check = build.check(evaluate, report, register, build.reject(evaluate))
+    register = build.register(train, evaluate, report)
+    check = build.check(evaluate, report, register, build.reject(evaluate, report))
     return Pipeline(
         name=settings.pipeline_name,
         parameters=list(build.parameters.values()),
@@ -106,38 +77,13 @@ def pipeline(settings: Settings) -> Any:
     )
 
 
-@functools.cache
-def offline_boto(region: str) -> Any:
-    """A boto3 session without real credentials; made once, as it reads AWS's service models from disk."""
-    import boto3
-
-    return boto3.session.Session(region_name=region, aws_access_key_id="offline", aws_secret_access_key="offline")
-
-
-def offline_session(settings: Settings) -> Any:
-    """A PipelineSession that reaches nothing: the code is addressed by S3 URIs, so building needs no service."""
-    from sagemaker.workflow.pipeline_context import PipelineSession
-
-    boto = offline_boto(settings.region)
-    session = PipelineSession(
-        boto_session=boto, sagemaker_client=boto.client("sagemaker"), default_bucket=settings.artifact_bucket
-    )
-    # default_bucket() would ask S3 whether it exists.
-    session._default_bucket = settings.artifact_bucket
-    session.sagemaker_config = {
-        "SchemaVersion": "1.0",
-        "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
-    }
-    return session
-
-
 class _Build:
     """The steps, each a method, in the order of the graph."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.session = offline_session(settings)
-        self.image = image_uri(settings.region)
+        self.session = sdk.offline_session(settings.region, settings.artifact_bucket)
+        self.image = sdk.image_uri(settings.region)
         self.parameters = {each.name: self._parameter(each) for each in PARAMETERS}
 
     def preprocess(self) -> Any:
@@ -198,7 +144,8 @@ class _Build:
             display_name="Train",
             description="Fits the forest and its intervals, and cross-validates them by recipe family",
             step_args=estimator.fit(channels),
-            retry_policies=retries(),
+            cache_config=self._cache(),
+            retry_policies=sdk.retries(),
         )
 
     def evaluate(self, preprocess: Any, train: Any) -> tuple[Any, Any]:
@@ -238,10 +185,12 @@ class _Build:
         )
         return step, report
 
-    def register(self, train: Any, evaluate: Any) -> Any:
+    def register(self, train: Any, evaluate: Any, report: Any) -> Any:
         """The model package: the artifact, how to serve it, its figures and where it comes from."""
         from sagemaker.model import Model
+        from sagemaker.model_card import ModelPackageModelCard
         from sagemaker.model_metrics import MetricsSource, ModelMetrics
+        from sagemaker.workflow.functions import Join
         from sagemaker.workflow.model_step import ModelStep
 
         statistics = self._file(evaluate, "evaluation", "evaluation.json")
@@ -261,15 +210,14 @@ class _Build:
             model_package_group_name=self.settings.model_package_group_name,
             # A person approves.
             approval_status="PendingManualApproval",
-            description="Bitterness (IBU) and bitterness class of a beer from its recipe figures",
+            description=Join(on=" ", values=[PURPOSE, self._figure(evaluate, report, "gate.reason")]),
             domain="MACHINE_LEARNING",
             task="REGRESSION",
+            model_card=ModelPackageModelCard(model_card_status="Draft", model_card_content=MODEL_CARD),
             model_metrics=ModelMetrics(model_statistics=MetricsSource("application/json", statistics)),
             customer_metadata_properties={
-                "InputData": self._value("InputData"),
-                "CutOff": self._value("CutOff"),
-                "GitCommit": self._value("GitCommit"),
-                "ChampionModel": self._value("ChampionModel"),
+                **{name: self._text(name) for name in ("InputData", "CutOff", "GitCommit", "ChampionModel", "Seed")},
+                **{name: self._figure(evaluate, report, f"summary.{path}") for name, path in SUMMARY.items()},
                 "Evaluation": statistics,
                 "Report": self._file(evaluate, "evaluation", "report.html"),
             },
@@ -280,11 +228,11 @@ class _Build:
             description="Registers the model as a version that waits for a person's approval",
             step_args=arguments,
             # The rest of the policies is for jobs, and registering is none.
-            retry_policies=retries()[:1],
+            retry_policies=sdk.retries()[:1],
         )
 
-    def reject(self, evaluate: Any) -> Any:
-        """The end of a run whose model is not good enough: it fails, and says what was asked of it."""
+    def reject(self, evaluate: Any, report: Any) -> Any:
+        """The end of a run whose model is not good enough: it fails, and says why."""
         from sagemaker.workflow.fail_step import FailStep
         from sagemaker.workflow.functions import Join
 
@@ -293,13 +241,11 @@ class _Build:
             display_name="Reject",
             description="Ends the run: the model is not good enough to register",
             error_message=Join(
-                on="",
+                on=" ",
                 values=[
-                    "The model did not pass the gate: its gain over the labels' median must be at least ",
-                    self._value("MinRelativeGain"),
-                    " beyond noise, its loss to the champion at most ",
-                    self._value("MaxChampionLoss"),
-                    ". Figures and reason: ",
+                    "The model did not pass the gate.",
+                    self._figure(evaluate, report, "gate.reason"),
+                    "Figures:",
                     self._file(evaluate, "evaluation", "evaluation.json"),
                 ],
             ),
@@ -309,22 +255,24 @@ class _Build:
         """The gate: better than the median beyond noise, and not worse than the champion."""
         from sagemaker.workflow.condition_step import ConditionStep
         from sagemaker.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
-        from sagemaker.workflow.functions import JsonGet
 
-        def figure(path: str) -> Any:
-            return JsonGet(step_name=evaluate.name, property_file=report, json_path=path)
-
+        gain, loss = (self._figure(evaluate, report, f"gate.{each}") for each in ("relative_gain", "champion_loss"))
         return ConditionStep(
             name="CheckQuality",
             display_name="Check quality",
             description="Better than the labels' median beyond noise, and not worse than the approved champion",
             conditions=[
-                ConditionGreaterThanOrEqualTo(figure("gate.relative_gain"), self._value("MinRelativeGain")),
-                ConditionLessThanOrEqualTo(figure("gate.champion_loss"), self._value("MaxChampionLoss")),
+                ConditionGreaterThanOrEqualTo(gain, self._value("MinRelativeGain")),
+                ConditionLessThanOrEqualTo(loss, self._value("MaxChampionLoss")),
             ],
             if_steps=[register],
             else_steps=[reject],
         )
+
+    def _cache(self) -> Any:
+        from sagemaker.workflow.steps import CacheConfig
+
+        return CacheConfig(enable_caching=True, expire_after=CACHED_FOR)
 
     def _parameter(self, declared: Any) -> Any:
         from sagemaker.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
@@ -345,11 +293,8 @@ class _Build:
         return [part for name in names for part in (f"--{kebab(name)}", self._text(name))]
 
     def _text(self, name: str) -> Any:
-        return (
-            self.parameters[name]
-            if isinstance(self.parameters[name].default_value, str)
-            else self.parameters[name].to_string()
-        )
+        value = self.parameters[name]
+        return value if value.parameter_type.value == "String" else value.to_string()
 
     def _paths(self, names: tuple[str, ...], flag: str | None = None) -> list[str]:
         return [part for name in names for part in (f"--{flag or name}", f"/opt/ml/processing/output/{name}")]
@@ -367,6 +312,12 @@ class _Build:
     def _made(self, step: Any, output: str) -> Any:
         """The S3 address of a processing step's output."""
         return step.properties.ProcessingOutputConfig.Outputs[output].S3Output.S3Uri
+
+    def _figure(self, step: Any, report: Any, path: str) -> Any:
+        """A member of evaluation.json, known when the step has ended."""
+        from sagemaker.workflow.functions import JsonGet
+
+        return JsonGet(step_name=step.name, property_file=report, json_path=path)
 
     def _file(self, step: Any, output: str, name: str) -> Any:
         from sagemaker.workflow.functions import Join
@@ -406,40 +357,6 @@ class _Build:
             description=description,
             step_args=processor.run(inputs=[code, *inputs], outputs=outputs, arguments=arguments),
             property_files=property_files,
-            retry_policies=retries(),
+            cache_config=self._cache(),
+            retry_policies=sdk.retries(),
         )
-
-
-@functools.cache
-def retries() -> Any:
-    """What AWS itself may do better the second time; a script's own failure is not among it."""
-    from sagemaker.workflow.retry import (
-        SageMakerJobExceptionTypeEnum,
-        SageMakerJobStepRetryPolicy,
-        StepExceptionTypeEnum,
-        StepRetryPolicy,
-    )
-
-    return [
-        StepRetryPolicy(
-            exception_types=[StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
-            interval_seconds=10,
-            backoff_rate=2.0,
-            max_attempts=5,
-        ),
-        SageMakerJobStepRetryPolicy(
-            exception_types=[
-                SageMakerJobExceptionTypeEnum.CAPACITY_ERROR,
-                SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT,
-            ],
-            interval_seconds=60,
-            backoff_rate=2.0,
-            max_attempts=5,
-        ),
-        SageMakerJobStepRetryPolicy(
-            exception_types=[SageMakerJobExceptionTypeEnum.INTERNAL_ERROR],
-            interval_seconds=10,
-            backoff_rate=2.0,
-            max_attempts=2,
-        ),
-    ]

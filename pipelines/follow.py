@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipelines.aws import Clients, explained
-from pipelines.errors import RUN_FAILED, ExpectedError
+from pipelines.errors import NOT_FOUND, RUN_FAILED, ExpectedError
 
 UNDER_WAY = ("Executing", "Stopping")
 Document = dict[str, Any]
@@ -31,25 +31,33 @@ def summary(step: Document) -> Document:
     }
 
 
-def follow(
-    clients: Clients, execution_arn: str, show: Callable[[list[Document]], None], every_seconds: float
-) -> Document:
-    """Wait for the execution's end; show(step summaries) is called whenever something changed.
+def told(step: Document) -> str:
+    """A step in words: `Train 3.4 s`, `Preprocess reused` from an earlier run's cache, `Evaluate executing`."""
+    short = summary(step)
+    if step.get("CacheHitResult"):
+        return f"{short['name']} reused"
+    done = short["status"] == "Succeeded" and short["seconds"] is not None
+    return f"{short['name']} {format(short['seconds'], '.1f') + ' s' if done else short['status'].lower()}"
+
+
+def follow(clients: Clients, execution_arn: str, show: Callable[[str], None], every_seconds: float) -> Document:
+    """Wait for the execution's end; show(its steps in words) is called whenever something changed.
 
     Returns {"arn", "status", "steps"} as the commands' JSON has it.
     """
-    shown: list[Document] = []
+    shown = ""
     with explained(f"following {execution_arn}"):
         while True:
             status = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution_arn)[
                 "PipelineExecutionStatus"
             ]
-            listed = [summary(step) for step in steps(clients, execution_arn)]
-            if listed != shown:
-                show(listed)
-                shown = listed
+            listed = steps(clients, execution_arn)
+            words = ", ".join(map(told, listed))
+            if words != shown:
+                show(words)
+                shown = words
             if status not in UNDER_WAY:
-                return {"arn": execution_arn, "status": status, "steps": listed}
+                return {"arn": execution_arn, "status": status, "steps": [summary(step) for step in listed]}
             time.sleep(every_seconds)
 
 
@@ -100,13 +108,36 @@ def read_json(clients: Clients, uri: str) -> Document:
     return content
 
 
+def exists(clients: Clients, uri: str) -> bool:
+    """Whether there is anything at an S3 address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    with explained(f"looking for {uri}"):
+        return bool(clients.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)["KeyCount"])
+
+
+def evaluated(package: Document) -> bool:
+    """Whether a model package points to an evaluation; one that was registered by other means does not."""
+    return "Statistics" in package.get("ModelMetrics", {}).get("ModelQuality", {})
+
+
 def evaluation_uri(package: Document) -> str:
-    """Where a model package's evaluation.json lies."""
+    """Where a model package's evaluation.json lies; raises ExpectedError when it has none."""
+    if not evaluated(package):
+        raise ExpectedError(
+            f"version {package['ModelPackageVersion']} has no evaluation: the pipeline did not register it",
+            where=package["ModelPackageArn"],
+            hint="aws sagemaker describe-model-package shows what is known of it",
+            code=NOT_FOUND,
+        )
     return str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"])
 
 
+# The figures the commands show. Errors are in IBU; the rest are shares.
+METRICS = ("mae", "rmse", "r2", "accuracy", "macro_f1", "baseline_mae")
+
+
 def metrics(evaluation: Document) -> dict[str, float]:
-    """The figures the commands show, from evaluation.json. Errors are in IBU; the rest are shares."""
+    """METRICS, from evaluation.json."""
     regression, classes = evaluation["regression_metrics"], evaluation["multiclass_classification_metrics"]
     return {
         **{name: regression[name]["value"] for name in ("mae", "rmse", "r2")},

@@ -28,6 +28,11 @@ class Asset:
     key: str
     content: bytes
 
+    @property
+    def folder(self) -> str:
+        """The key up to its last slash, and with it."""
+        return self.key.rpartition("/")[0] + "/"
+
 
 def folder_files(folder: str) -> dict[str, bytes]:
     """The Python files of a top-level folder, by name, in order."""
@@ -94,3 +99,13 @@ def document(folder: str, text: str) -> Asset:
     """A text, such as a state machine's definition, named by its content."""
     content = text.encode()
     return Asset(f"code/{folder}/{digest({folder: content})}.json", content)
+
+
+def no_champion(name: str, why: str) -> Asset:
+    """What lies in a champion's place where there is none; `why` is told in the evaluation's words."""
+    content = f"{why}\n".encode()
+    return Asset(f"champion/{name}/{digest({name: content})}/no-champion", content)
+
+
+NO_CHAMPION = no_champion("none", "no model has been approved yet")
+LOST_CHAMPION = no_champion("lost", "the approved model's artifact is no longer in S3")

@@ -6,15 +6,20 @@ One name, three mechanical spellings: `MinRelativeGain`, `--min-relative-gain`, 
 import re
 from dataclasses import dataclass
 
+from pipelines.package import NO_CHAMPION
+
 Value = str | int | float
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A pipeline parameter. default: its value when a run names none; `{...}` is filled from the settings."""
+    """A pipeline parameter. default: its value when a run names none, `{...}` filled from the settings.
+
+    None: a text that every run has to name.
+    """
 
     name: str
-    default: Value
+    default: Value | None
     description: str
 
     @property
@@ -23,9 +28,14 @@ class Parameter:
         return "--" + kebab(self.name)
 
     @property
+    def python_type(self) -> type[Value]:
+        """str, int or float."""
+        return str if self.default is None else type(self.default)
+
+    @property
     def type(self) -> str:
         """The definition's word for the default's type: String, Integer or Float."""
-        return {str: "String", int: "Integer", float: "Float"}[type(self.default)]
+        return {str: "String", int: "Integer", float: "Float"}[self.python_type]
 
 
 def kebab(name: str) -> str:
@@ -35,11 +45,15 @@ def kebab(name: str) -> str:
 
 # Parameters of one name are one value everywhere: the steps' scripts spell them as flags.
 PARAMETERS = (
-    Parameter("InputData", "s3://{data_bucket}/cleaned/", "S3 address of a snapshot (Parquet) or the cleaned table"),
-    Parameter("CutOff", "everything", "Newest delivery the data holds (UTC, YYYY-MM-DD-HH-MM-SS); for lineage"),
-    Parameter("DistinctBeers", 0, "Distinct beers in the data when retrain decided; 0 when started by hand"),
+    # Steps are cached by their inputs' addresses, so the data must lie where they never change: no default.
+    Parameter("InputData", None, "S3 address of a snapshot of the cleaned table (--start takes one)"),
+    Parameter("CutOff", "unknown", "Newest delivery in the data (UTC, YYYY-MM-DD-HH-MM-SS)"),
+    Parameter("Rows", 0, "Rows of the cleaned table when the snapshot was taken"),
+    Parameter("DistinctBeers", 0, "Distinct beers in the data"),
     Parameter("MinBeers", 50, "Fewest beers with a bitterness to train from"),
-    Parameter("ChampionModel", "s3://{artifact_bucket}/champion/none/", "S3 address of the approved model, if any"),
+    Parameter(
+        "ChampionModel", f"s3://{{artifact_bucket}}/{NO_CHAMPION.folder}", "S3 address of the approved model, if any"
+    ),
     Parameter("MinRelativeGain", 0.0, "Least gain over the labels' median, as a share of its error, beyond noise"),
     Parameter("MaxChampionLoss", 0.05, "Largest loss to the champion on the same beers, as a share of its error"),
     Parameter("NEstimators", 200, "Trees in the forest"),

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def arguments() -> Arguments:
     for parameter in PARAMETERS:
         run.add_argument(
             parameter.flag,
-            type=type(parameter.default),
+            type=parameter.python_type,
             metavar="VALUE",
             dest=parameter.name,
             help=parameter.description,
@@ -155,55 +154,26 @@ def shown_python() -> str:
 def start(given: argparse.Namespace) -> int:
     """Start a run of the deployed pipeline, with the parameters given, and follow it when asked."""
     from pipelines import follow
-    from pipelines.aws import Clients, explained
+    from pipelines import start as starting
+    from pipelines.aws import Clients
     from pipelines.stacks import Stacks, environment
     from pipelines.stages import Stages
 
     clients = Clients(region=given.region)
-    stacks = Stacks(clients, environment(given.env))
-    name = stacks.output("pipelines", "PipelineName")
-    values = {each.name: getattr(given, each.name) for each in PARAMETERS if getattr(given, each.name) is not None}
-    if "ChampionModel" not in values:
-        values |= champion(clients, stacks.output("pipelines", "ModelPackageGroupName"))
-    with explained(f"starting the pipeline {name}"):
-        arn = clients.sagemaker.start_pipeline_execution(
-            PipelineName=name,
-            ClientRequestToken=uuid.uuid4().hex,
-            PipelineParameters=[{"Name": key, "Value": str(value)} for key, value in values.items()],
-        )["PipelineExecutionArn"]
+    values = {each.name: str(getattr(given, each.name)) for each in PARAMETERS if getattr(given, each.name) is not None}
     stages = Stages()
+    arn = starting.start(clients, Stacks(clients, environment(given.env)), values)
     stages.say(f"started {arn}")
     if not given.wait:
         report(given, {"execution": {"arn": arn, "status": "Executing", "steps": []}})
         return 0
-    from pipelines.chain import seconds
-
     with stages.stage("train") as stage:
-        execution = follow.follow(
-            clients,
-            arn,
-            lambda steps: stage.detail(", ".join(f"{each['name']} {seconds(each)}" for each in steps)),
-            every_seconds=1.0,
-        )
+        execution = follow.follow(clients, arn, stage.detail, every_seconds=1.0)
     if execution["status"] != "Succeeded":
         raise follow.failure(clients, arn)
     package = follow.registered(clients, arn)
     report(given, {"execution": execution, "model_package": package and package["ModelPackageArn"]})
     return 0
-
-
-def champion(clients: Any, group: str) -> dict[str, str]:
-    """The approved model's address as a parameter, so that a run by hand is measured against it too."""
-    from pipelines.aws import explained
-
-    with explained(f"looking for an approved model in {group}"):
-        approved = clients.sagemaker.list_model_packages(
-            ModelPackageGroupName=group, ModelApprovalStatus="Approved", SortOrder="Descending", MaxResults=1
-        )["ModelPackageSummaryList"]
-        if not approved:
-            return {}
-        package = clients.sagemaker.describe_model_package(ModelPackageName=approved[0]["ModelPackageArn"])
-    return {"ChampionModel": package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]}
 
 
 def upsert(given: argparse.Namespace) -> int:

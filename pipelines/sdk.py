@@ -1,15 +1,21 @@
-"""How the AWS SDKs for authoring are imported: late, and without their notices.
+"""The AWS SDKs for authoring, imported late, without their notices, and kept from reaching anything.
 
 Importing the SageMaker SDK sends nothing, but it sets up logging, warns of its end of life (2027-07-06) and
-replaces Python's traceback printer. Telemetry is switched off where a session is made (definition.py).
+replaces Python's traceback printer. What of it belongs to no step of ours is here: session, image, retry policies.
 """
 
+import functools
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+# The newest scikit-learn image of SageMaker (AWS Deep Learning Containers): Python 3.12, scikit-learn 1.9.0. The
+# SDK's list ends at 1.2-1, and the registry's account is the same for every tag.
+KNOWN_VERSION, IMAGE_VERSION = "1.2-1", "1.9-0"
 
 
 @contextmanager
@@ -29,3 +35,72 @@ def quiet() -> Iterator[None]:
         logging.disable(disabled)
         logging.root.handlers[:], logging.root.level = handlers, level
         sys.excepthook = hook
+
+
+@functools.cache
+def image_uri(region: str) -> str:
+    """The scikit-learn image of a region."""
+    from sagemaker import image_uris
+
+    known = image_uris.retrieve("sklearn", region, KNOWN_VERSION, py_version="py3", instance_type="ml.m5.large")
+    return str(known).replace(f":{KNOWN_VERSION}-", f":{IMAGE_VERSION}-")
+
+
+@functools.cache
+def offline_boto(region: str) -> Any:
+    """A boto3 session without real credentials; made once, as it reads AWS's service models from disk."""
+    import boto3
+
+    return boto3.session.Session(region_name=region, aws_access_key_id="offline", aws_secret_access_key="offline")
+
+
+def offline_session(region: str, artifact_bucket: str) -> Any:
+    """A PipelineSession that reaches nothing: the code is addressed by S3 URIs, so building needs no service."""
+    from sagemaker.workflow.pipeline_context import PipelineSession
+
+    boto = offline_boto(region)
+    session = PipelineSession(
+        boto_session=boto, sagemaker_client=boto.client("sagemaker"), default_bucket=artifact_bucket
+    )
+    # default_bucket() would ask S3 whether it exists.
+    session._default_bucket = artifact_bucket
+    session.sagemaker_config = {
+        "SchemaVersion": "1.0",
+        "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
+    }
+    return session
+
+
+@functools.cache
+def retries() -> Any:
+    """What AWS itself may do better the second time; a script's own failure is not among it."""
+    from sagemaker.workflow.retry import (
+        SageMakerJobExceptionTypeEnum,
+        SageMakerJobStepRetryPolicy,
+        StepExceptionTypeEnum,
+        StepRetryPolicy,
+    )
+
+    return [
+        StepRetryPolicy(
+            exception_types=[StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
+            interval_seconds=10,
+            backoff_rate=2.0,
+            max_attempts=5,
+        ),
+        SageMakerJobStepRetryPolicy(
+            exception_types=[
+                SageMakerJobExceptionTypeEnum.CAPACITY_ERROR,
+                SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT,
+            ],
+            interval_seconds=60,
+            backoff_rate=2.0,
+            max_attempts=5,
+        ),
+        SageMakerJobStepRetryPolicy(
+            exception_types=[SageMakerJobExceptionTypeEnum.INTERNAL_ERROR],
+            interval_seconds=10,
+            backoff_rate=2.0,
+            max_attempts=2,
+        ),
+    ]

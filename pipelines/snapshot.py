@@ -13,14 +13,23 @@ STAMP = "-".join(["20[0-9][0-9]", *["[0-9][0-9]"] * 5])
 DELIVERED = f"regexp_extract(\"$path\", '{STAMP}')"
 TABLE = '"${GlueDatabase}"."${GlueTable}"'
 
-# Filled with: distinct beers of the last successful run, start of the latest run (ISO 8601).
+# Filled with: distinct beers of the last successful run, start of the latest run (ISO 8601). In a table that is only
+# added to, the newest delivery and the number of rows name the content.
 LOOK = f"""
 SELECT count(DISTINCT id) AS beers,
        count(DISTINCT id) - {{}} AS new_beers,
+       count(*) AS rows,
        coalesce(max({DELIVERED}), 'none') AS cut_off,
        date_diff('minute', from_iso8601_timestamp('{{}}'), current_timestamp) AS minutes
 FROM {TABLE}
 """
+
+
+def filled(text: str, *values: str) -> str:
+    """The text with its places filled in, as States.Format does it."""
+    for value in values:
+        text = text.replace("{}", value, 1)
+    return text
 
 
 def typed(column: str) -> str:

@@ -21,7 +21,6 @@ def settings(clients: Clients, stacks: Stacks) -> authoring.Settings:
         region=clients.region,
         pipeline_name=stacks.output("pipelines", "PipelineName"),
         artifact_bucket=stacks.output("artifacts", "ArtifactBucket"),
-        data_bucket=stacks.output("ingestion", "DataBucket"),
         pipeline_role_arn=stacks.output("pipelines", "PipelineRoleArn"),
         job_role_arn=stacks.output("pipelines", "ExecutionRoleArn"),
         model_package_group_name=stacks.output("pipelines", "ModelPackageGroupName"),

@@ -9,9 +9,12 @@ from pipelines import deploy
 from pipelines.aws import Clients
 from pipelines.parameters import PARAMETERS
 from pipelines.stacks import Environment, Stacks, environment
+from tests.definitions import parameter
 
 Document = dict[str, Any]
 PATIENCE_SECONDS = 60
+# An object's event starts its execution within milliseconds here.
+QUIET_SECONDS = 0.5
 
 
 class Account:
@@ -28,12 +31,13 @@ class Account:
         self.stacks.deploy()
         self.pipeline = names["PipelineName"]
         self.machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
-        self.inbox = self._subscribe()
+        self.inbox = self.subscribe(self.name, self.stacks.output("ingestion", "TopicArn"))
+        self.skips = self.subscribe(f"{self.name}-skips", self.stacks.output("pipelines", "SkipsTopicArn"))
 
-    def _subscribe(self) -> str:
-        queue = self.clients.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+    def subscribe(self, name: str, topic: str) -> str:
+        """A queue that hears what is published to a topic; returns its URL."""
+        queue = self.clients.sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = self.clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-        topic = self.stacks.output("ingestion", "TopicArn")
         self.clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
         return str(queue)
 
@@ -41,7 +45,7 @@ class Account:
         """Put a pipeline of these steps under the environment's name."""
         definition = {
             "Version": "2020-12-01",
-            "Parameters": [{"Name": each.name, "Type": each.type, "DefaultValue": each.default} for each in PARAMETERS],
+            "Parameters": [parameter(each.name, each.type, each.default) for each in PARAMETERS],
             "Steps": list(steps),
         }
         request = {"PipelineName": self.pipeline, "PipelineDefinition": json.dumps(definition)}
@@ -57,9 +61,9 @@ class Account:
         key = f"cleaned/dt={stamp[:10]}/stream-1-{stamp}-{uuid.uuid4()}.csv"
         self.clients.s3.put_object(Bucket=self.stacks.output("ingestion", "DataBucket"), Key=key, Body=rows.encode())
 
-    def start(self) -> str:
-        """Start the state machine, as the event of a new object does."""
-        started = self.clients.stepfunctions.start_execution(stateMachineArn=self.machine, input="{}")
+    def start(self, **given: Any) -> str:
+        """Start the state machine, as the event of a new object does; given: its input."""
+        started = self.clients.stepfunctions.start_execution(stateMachineArn=self.machine, input=json.dumps(given))
         return str(started["executionArn"])
 
     def outcome(self, execution: str) -> tuple[str, Document]:
@@ -73,9 +77,9 @@ class Account:
             time.sleep(0.05)
         raise AssertionError(f"{execution} did not end within {PATIENCE_SECONDS} s")
 
-    def run(self) -> tuple[str, Document]:
+    def run(self, **given: Any) -> tuple[str, Document]:
         """Start the state machine and wait for its outcome."""
-        return self.outcome(self.start())
+        return self.outcome(self.start(**given))
 
     def runs(self) -> list[Document]:
         """The pipeline's runs, oldest first."""
@@ -87,33 +91,36 @@ class Account:
     def parameters(self, run: Document) -> dict[str, str]:
         """The parameters of a run."""
         listed = self.clients.sagemaker.list_pipeline_parameters_for_execution(
-            PipelineExecutionArn=run["PipelineExecutionArn"]
+            PipelineExecutionArn=run["PipelineExecutionArn"], MaxResults=100
         )
         return {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
 
     def told(self) -> list[tuple[str, str]]:
-        """(subject, message) of what was published to the topic since the last look."""
+        """(subject, message) of what was published to the notifications topic since the last look."""
+        return [(body["Subject"], body["Message"]) for body in self.heard(self.inbox)]
+
+    def heard(self, queue: str) -> list[Document]:
+        """The messages that came to a queue since the last look, oldest first."""
         found = []
         while messages := self.clients.sqs.receive_message(
-            QueueUrl=self.inbox, MaxNumberOfMessages=10, WaitTimeSeconds=0
+            QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
         ).get("Messages"):
             for message in messages:
-                body = json.loads(message["Body"])
-                found.append((body["Subject"], body["Message"]))
-                self.clients.sqs.delete_message(QueueUrl=self.inbox, ReceiptHandle=message["ReceiptHandle"])
+                found.append(json.loads(message["Body"]))
+                self.clients.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         return found
 
     def settle(self) -> None:
         """Wait until no execution of the state machine is under way, and none begins for a moment."""
         quiet_since = time.monotonic()
         deadline = quiet_since + 10 * PATIENCE_SECONDS
-        while time.monotonic() - quiet_since < 1.5:
+        while time.monotonic() - quiet_since < QUIET_SECONDS:
             assert time.monotonic() < deadline, "the state machine does not come to rest"
             if self.clients.stepfunctions.list_executions(
                 stateMachineArn=self.machine, statusFilter="RUNNING", maxResults=1
             )["executions"]:
                 quiet_since = time.monotonic()
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def remove(self) -> None:
         """Delete everything."""

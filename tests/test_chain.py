@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pipelines import agreed, follow
 from pipelines.aws import Clients
 from pipelines.local import endpoint as endpoints
 from pipelines.local.api import BUNDLED
@@ -130,6 +131,39 @@ def test_athena_counts_each_delivered_row(twice: Twice) -> None:
     assert [[cell["VarCharValue"] for cell in row["Data"]] for row in rows] == [["_col0", "_col1"], ["646", "323"]]
 
 
+def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twice) -> None:
+    endpoint = endpoints.require(twice.workspace)
+    clients = Clients(endpoint.url)
+    before = json.loads(twice.second.stdout)
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    done = run("--start", "--wait", "--json", env={"AWS_ENDPOINT_URL": endpoint.url, **keys})
+    assert done.returncode == 0, done.stderr
+    assert "Preprocess reused, Train reused, Evaluate reused, CheckQuality 0.0 s, Register 0.0 s" in done.stderr
+    result = json.loads(done.stdout)
+    packages = [
+        clients.sagemaker.describe_model_package(ModelPackageName=arn)
+        for arn in (before["model_package"]["arn"], result["model_package"])
+    ]
+    old, new = ({**each["CustomerMetadataProperties"], **each["InferenceSpecification"]} for each in packages)
+    assert new == old
+    assert [each["ModelPackageVersion"] for each in packages] == [2, 3]
+
+
+def test_the_package_itself_says_why_it_passed_the_gate_and_what_it_is_worth(twice: Twice) -> None:
+    clients = Clients(endpoints.require(twice.workspace).url)
+    result = json.loads(twice.second.stdout)
+    package = clients.sagemaker.describe_model_package(ModelPackageName=result["model_package"]["arn"])
+    assert json.loads(package["ModelCard"]["ModelCardContent"]) == agreed.MODEL_CARD
+    told = package["CustomerMetadataProperties"]
+    evaluation = follow.read_json(clients, told["Evaluation"])
+    assert package["ModelPackageDescription"] == f"{agreed.PURPOSE} {evaluation['gate']['reason']}"
+    assert told["MAE"] == f"{result['metrics']['mae']:.2f}"
+    assert (told["Rows"], told["DistinctBeers"], told["KeptBeers"], told["Seed"]) == ("323", "323", "318", "0")
+    assert {name: told[name] for name in agreed.SUMMARY} == {
+        name: evaluation["summary"][member] for name, member in agreed.SUMMARY.items()
+    }
+
+
 def three_lines(done: Any) -> tuple[str, str, str]:
     """The last three lines of standard error; nothing there may look like a traceback."""
     assert "Traceback" not in done.stderr
@@ -156,7 +190,7 @@ def test_the_registry_is_asked_even_when_the_endpoint_is_down(troubled: "Trouble
     )
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    assert list(shown) == ["model_package", "metrics", "gate", "data", "code", "use"]
+    assert list(shown) == ["model_package", "metrics", "gate", "data", "code", "card"]
     assert shown["model_package"]["approval_status"] == "PendingManualApproval"
     assert shown["data"]["rows"] == "323 read, 323 beers, 318 kept"
 

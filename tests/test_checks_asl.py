@@ -36,7 +36,7 @@ def test_what_starts_the_pipeline_hands_over_parameters_that_it_has() -> None:
     declared = [parameter.name for parameter in PARAMETERS]
     without = [name for name in declared if name != "CutOff"]
 
-    assert list(integrations.pipeline_parameters(MACHINES["retrain"], declared)) == [[], [], [], []]
+    assert list(integrations.pipeline_parameters(MACHINES["retrain"], declared)) == [[], [], [], [], []]
     found = [each for looked in integrations.pipeline_parameters(MACHINES["retrain"], without) for each in looked]
     expected = ["States.StartRun.Parameters.PipelineParameters[1].Name: no parameter 'CutOff'"]
     assert planted.cut(found, expected) == expected

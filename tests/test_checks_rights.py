@@ -6,9 +6,10 @@ from pathlib import Path
 import cfnlint
 import pytest
 
-from pipelines.checks import artefacts, needs_of_stacks, needs_of_workflow, rights
+from pipelines.checks import Looked, artefacts, findings, needs_of_stacks, needs_of_workflow, rights
 from pipelines.checks.needs import Need
 from pipelines.checks.templates import Grant
+from pipelines.local.expressions import UnknownReference
 from tests import cfn, planted
 from tests.planted import FAULTS, plant
 
@@ -124,8 +125,21 @@ def test_what_calls_are_asked_on_is_what_the_service_authorization_reference_say
         needs_of_workflow.EXECUTION: "pipeline-execution",
         needs_of_workflow.PACKAGES: "model-package",
         needs_of_workflow.WORKGROUP: "workgroup",
+        needs_of_workflow.ARTIFACTS: "bucket",
         "${TopicArn}": "topic",
     }
     for action, asked_on in needs_of_workflow.ASKED_ON.items():
         service, _, name = action.partition(":")
         assert kinds[asked_on[0]] in reference[service]["Actions"][name.lower()]["Resources"], action
+
+
+# --- Any check ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyError("Steps"), TypeError("no list"), UnknownReference("'gate[' is not a path")])
+def test_a_check_that_stumbles_over_malformed_json_reports_that_after_what_it_had_found(error: Exception) -> None:
+    def stumbling() -> Looked:
+        yield ["Steps.Train: wrong"]
+        raise error
+
+    assert findings(stumbling()) == ["Steps.Train: wrong", f"malformed ({type(error).__name__}: {error})"]

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import authored, definition, graph, package
+from pipelines import authored, definition, graph, package, sdk
+from pipelines.checks import running
+from pipelines.checks.values import scope
 from pipelines.parameters import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
@@ -155,17 +157,15 @@ def test_the_steps_are_these() -> None:
 
 
 def test_the_parameters_are_those_of_the_table() -> None:
-    filled = vars(SETTINGS)
+    def filled_in(default: Any) -> Any:
+        return default.format(**vars(SETTINGS)) if isinstance(default, str) else default
+
     assert real()["Parameters"] == [
-        {
-            "Name": parameter.name,
-            "Type": parameter.type,
-            "DefaultValue": parameter.default.format(**filled)
-            if isinstance(parameter.default, str)
-            else parameter.default,
-        }
-        for parameter in PARAMETERS
+        {"Name": each.name, "Type": each.type}
+        | ({} if each.default is None else {"DefaultValue": filled_in(each.default)})
+        for each in PARAMETERS
     ]
+    assert [each.name for each in PARAMETERS if each.default is None] == ["InputData"]
 
 
 def test_the_commit_of_the_settings_is_the_default_of_its_parameter() -> None:
@@ -184,12 +184,14 @@ def test_all_outputs_lie_under_the_execution_so_no_run_overwrites_another() -> N
     assert beginnings == {json.dumps([f"{SETTINGS.home}/executions", {"Get": "Execution.PipelineExecutionId"}])}
 
 
-def test_nothing_is_cached_since_the_default_input_keeps_its_address_while_it_grows() -> None:
-    assert [step["Name"] for step in graph.steps(real()) if "CacheConfig" in step] == []
+def test_every_job_is_cached_and_none_reads_an_address_that_may_grow() -> None:
+    cached = {step["Name"]: step["CacheConfig"] for step in graph.steps(real()) if "CacheConfig" in step}
+    assert cached == {name: {"Enabled": True, "ExpireAfter": "30d"} for name in ("Preprocess", "Train", "Evaluate")}
+    assert [finding for each in running.caching(real(), scope(real(), {})) for finding in each] == []
 
 
 def test_every_region_that_has_the_image_gets_its_own_account_s() -> None:
-    images = [definition.image_uri(region) for region in ("us-east-1", "eu-west-1", "us-west-2")]
+    images = [sdk.image_uri(region) for region in ("us-east-1", "eu-west-1", "us-west-2")]
     assert images == [
         "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3",
         "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3",
@@ -206,7 +208,6 @@ def test_the_kept_definition_is_what_the_sdk_writes(tmp_path: Path, monkeypatch:
     settings = definition.Settings(
         pipeline_name="beers-of-mine",
         artifact_bucket="artifacts-of-mine",
-        data_bucket="data-of-mine",
         pipeline_role_arn="arn:aws:iam::123456789012:role/pipeline",
         job_role_arn="arn:aws:iam::123456789012:role/job",
         model_package_group_name="models-of-mine",

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -136,8 +137,11 @@ def section(title: str) -> str:
 
 
 def test_the_table_of_parameters_is_that_of_the_code() -> None:
-    rows = re.findall(r"^\| `(\w+)` `(--[\w-]+)` \| `(.*?)` \| (.*?) \|$", section("Parameters of a run"), re.MULTILINE)
-    assert rows == [(each.name, each.flag, str(each.default), each.description) for each in PARAMETERS]
+    rows = re.findall(r"^\| `(\w+)` `(--[\w-]+)` \| (.*?) \| (.*?) \|$", section("Parameters of a run"), re.MULTILINE)
+    shown = {
+        each.name: f"`{each.default}`" if each.default is not None else "every run names it" for each in PARAMETERS
+    }
+    assert rows == [(each.name, each.flag, shown[each.name], each.description) for each in PARAMETERS]
 
 
 def entries() -> dict[str, list[str]]:
@@ -243,13 +247,29 @@ def test_the_costs_are_those_of_the_defaults() -> None:
     }
 
 
+def longest(states: dict[str, Any], name: str, end: str) -> int:
+    """States on the longest way from one to another on which nothing fails; 0 where none leads there."""
+    if name == end:
+        return 1
+    state = states[name]
+    after = {each["Next"] for each in [state, *state.get("Choices", [])] if "Next" in each} | {state.get("Default")}
+    ways = [longest(states, each, end) for each in after - {None, "Pause"}]
+    return max((1 + way for way in ways if way), default=0)
+
+
+def test_the_states_counted_for_a_look_are_those_of_the_longest_way_to_a_skip() -> None:
+    machine = json.loads((ROOT / "cloudformation/retrain.asl.json").read_text())
+    counted = re.search(r"(\d+) states each until it skips", DEPLOY.read_text())
+    assert counted and int(counted[1]) == longest(machine["States"], machine["StartAt"], "Skipped")
+
+
 def test_a_product_in_the_costs_is_the_product_of_its_factors() -> None:
     looks = 4 * 730
     month = {
         "Kinesis": 730 * 0.015,
         "CloudWatch alarms": 19 * 0.10,
         "CloudWatch metrics": 8 * 0.30,
-        "Step Functions": looks * 12 * 0.025 / 1000,
+        "Step Functions": looks * 16 * 0.025 / 1000,
         "Athena": looks * 10e6 / 1e12 * 5,
     }
     text = DEPLOY.read_text()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ingestion import record
-from pipelines import definition, graph, ledger, snapshot, workflow
+from pipelines import agreed, definition, graph, ledger, package, snapshot, workflow
 from pipelines.parameters import PARAMETERS
 from tests import beers, cfn
 
@@ -57,11 +57,14 @@ MAY_IMPORT = {
     "pipelines.errors": set(),
     "pipelines.graph": set(),
     "pipelines.package": set(),
-    "pipelines.parameters": set(),
+    "pipelines.parameters": {"pipelines.package"},
     "pipelines.sdk": set(),
     "pipelines.snapshot": set(),
-    "pipelines.definition": {"pipelines.package", "pipelines.parameters", "pipelines.sdk"},
-    "pipelines.workflow": {"pipelines.parameters", "pipelines.sdk", "pipelines.snapshot"},
+    "pipelines.agreed": set(),
+    "pipelines.definition": {"pipelines.agreed", "pipelines.package", "pipelines.parameters", "pipelines.sdk"},
+    "pipelines.states": {"pipelines.sdk"},
+    "pipelines.retrain": {"pipelines.snapshot", "pipelines.states"},
+    "pipelines.workflow": {"pipelines.retrain", "pipelines.states"},
     "pipelines.local": {"pipelines.local", "pipelines.errors", "pipelines.graph"},
     "pipelines.checks": {
         "pipelines.checks",
@@ -114,15 +117,16 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sdk", "module"), [("sagemaker", "pipelines.definition"), ("stepfunctions", "pipelines.workflow")]
+    ("sdk", "modules"),
+    [("sagemaker", ("pipelines.definition", "pipelines.sdk")), ("stepfunctions", ("pipelines.states",))],
 )
-def test_one_module_imports_an_sdk_for_authoring_and_imports_it_late(sdk: str, module: str) -> None:
+def test_few_modules_import_an_sdk_for_authoring_and_import_it_late(sdk: str, modules: tuple[str, ...]) -> None:
     found = {(name, top) for name in TREES for imported, top in imports(name) if within(imported, {sdk})}
-    assert found == {(module, False)}
+    assert found == {(module, False) for module in modules}
 
 
 def test_what_is_deployed_does_not_ask_whether_it_runs_on_this_machine() -> None:
-    deployed = {*STEPS, "ingestion", "pipelines.definition", "pipelines.workflow", "pipelines.snapshot"}
+    deployed = {*STEPS, "ingestion", "pipelines.definition", "pipelines.retrain", "pipelines.snapshot"}
     asked = [
         f"{name}: {ast.unparse(node.test)}"
         for name in TREES
@@ -199,7 +203,19 @@ def test_the_channels_are_where_the_training_script_looks(monkeypatch: pytest.Mo
 
 def test_the_metrics_that_studio_plots_are_those_that_the_training_script_prints() -> None:
     # That each of its lines is matched is told in test_train.py.
-    assert beers.module("train").METRICS == definition.METRICS
+    assert beers.module("train").METRICS == agreed.METRICS
+
+
+def test_the_card_on_the_package_says_what_the_evaluation_says() -> None:
+    card = beers.module("card").CARD
+    uses, more = agreed.MODEL_CARD["intended_uses"], agreed.MODEL_CARD["additional_information"]
+    assert {
+        "purpose": uses["purpose_of_model"],
+        "not_for": uses["intended_uses"].removeprefix("Not for: "),
+        "limits": uses["factors_affecting_model_efficiency"],
+        "figures": more["caveats_and_recommendations"],
+        "risk": f"{uses['risk_rating']}: {uses['explanations_for_risk_rating']}",
+    } == card
 
 
 # --- What folders agree on ------------------------------------------------------------------------
@@ -229,16 +245,14 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
 
     (rule,) = [rule for name, rule in cfn.resources(pipelines, "Events::Rule") if name == "NewData"]
     assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": ledger.CLEANED}]
-    defaults = {each["Name"]: each["DefaultValue"] for each in REAL["Parameters"]}
     settings = definition.Settings()
-    assert defaults["InputData"] == f"s3://{settings.data_bucket}/{ledger.CLEANED}"
-
     retrain = pipelines["Resources"]["Retrain"]["Properties"]["DefinitionSubstitutions"]
-    no_champion = cfn.text(retrain["DefaultChampionUri"]).replace("${ArtifactBucket}", settings.artifact_bucket)
-    assert defaults["ChampionModel"] == no_champion
-    assert [f"s3://{settings.artifact_bucket}/{asset.key}" for asset in definition.assets(settings)][-1].startswith(
-        no_champion
-    )
+    home = "s3://${ArtifactBucket}/"
+    assert cfn.text(retrain["NoChampionUri"]) == home + package.NO_CHAMPION.folder
+    assert cfn.text(retrain["LostChampionUri"]) == home + package.LOST_CHAMPION.folder
+    assert definition.assets(settings)[-2:] == [package.NO_CHAMPION, package.LOST_CHAMPION]
+    (champion,) = [each["DefaultValue"] for each in REAL["Parameters"] if each["Name"] == "ChampionModel"]
+    assert champion == f"s3://{settings.artifact_bucket}/{package.NO_CHAMPION.folder}"
 
 
 def test_a_snapshot_is_read_where_it_was_put() -> None:
@@ -252,7 +266,8 @@ def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> Non
     asked = {
         parameter.name for parameter in PARAMETERS if f"@.Name=='{parameter.name}'" in workflow.definition("retrain")
     }
-    assert used & asked == set()
+    # The data are both: read by Preprocess, and looked up to see whether they are still the same.
+    assert used & asked == {"InputData", "CutOff"}
     assert {parameter.name for parameter in PARAMETERS} <= used | asked
 
 

@@ -118,7 +118,7 @@ def allowed(names: dict[str, str]) -> list[tuple[str, str, Call]]:
         ),
         ("pipelines", "RetrainRole", ("s3", "put_object", {"Bucket": artifacts, "Key": "snapshots/x", "Body": b""})),
         ("pipelines", "JobRole", ("s3", "put_object", {"Bucket": artifacts, "Key": f"{pipeline}/x", "Body": b""})),
-        ("pipelines", "JobRole", ("s3", "get_object", {"Bucket": data, "Key": "cleaned/x"})),
+        ("pipelines", "JobRole", ("s3", "get_object", {"Bucket": artifacts, "Key": "snapshots/x/y"})),
     ]
 
 
@@ -204,6 +204,7 @@ def forbidden(names: dict[str, str]) -> list[tuple[str, str, Call]]:
         ("pipelines", "PipelineRole", ("s3", "get_object", {"Bucket": data, "Key": "cleaned/x"})),
         ("pipelines", "JobRole", ("s3", "put_object", {"Bucket": data, "Key": "cleaned/x", **put})),
         ("pipelines", "JobRole", ("s3", "get_object", {"Bucket": data, "Key": "raw/x"})),
+        ("pipelines", "JobRole", ("s3", "get_object", {"Bucket": data, "Key": "cleaned/x"})),
         (
             "pipelines",
             "JobRole",

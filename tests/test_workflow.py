@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines import workflow
+from pipelines import package, start, workflow
 from pipelines.aws import Clients
 from tests.accounts import BAD, GOOD, PATIENCE_SECONDS, Account
-from tests.definitions import Project
+from tests.definitions import Execution, Project
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,10 @@ def patient(clients: Clients) -> Iterator[Account]:
     made.remove()
 
 
+def none(account: Account) -> str:
+    return f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/{package.NO_CHAMPION.folder}"
+
+
 def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(account: Account) -> None:
     account.upsert(GOOD)
     account.deliver(1, 30)
@@ -47,20 +51,83 @@ def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(accoun
     assert (given["CutOff"], given["DistinctBeers"]) == ("2026-11-20-13-00-00", "30")
     bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
     assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 1
+    told = f"The run {output['run']} has succeeded and registered no model."
+    assert account.told() == [("Tapline: a run has ended without a model", told)]
+    reason = "too few new beers: 0 since the last successful run, 1 are asked for"
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+    assert [body["Message"] for body in account.heard(account.skips)] == [reason]
+    assert account.told() == []
+    assert len(account.runs()) == before + 1
+
+
+def test_a_new_model_is_told_in_its_own_words_with_the_command_that_shows_it(account: Account) -> None:
+    project = Project(account.clients, account.pipeline)
+    register = project.register("Register-RegisterModel", project.put("model.tar.gz", "model"))
+    register["Arguments"]["ModelPackageDescription"] = "The error is 12.0 % below the median's."
+    account.upsert(register)
+    account.deliver(50, 5)
+    run = account.run()[1]["run"]
+    (package,) = project.packages()
     assert account.told() == [
         (
             "Tapline: a new model waits for approval",
-            f"The run {output['run']} has registered a model. See and approve it: python -m pipelines.registry list",
+            f"Version {package['ModelPackageVersion']}. The error is 12.0 % below the median's. "
+            f"See and approve it: python -m pipelines.registry show {package['ModelPackageVersion']} (run {run})",
         )
     ]
-    assert account.run() == (
-        "SUCCEEDED",
-        {
-            "decision": "skipped",
-            "reason": "too few new beers: 0 since the last successful run, 1 are asked for",
-        },
-    )
-    assert len(account.runs()) == before + 1
+
+
+def test_what_is_told_says_what_it_is_so_that_subscriptions_can_filter(account: Account) -> None:
+    def outcomes(queue: str) -> list[str]:
+        return [body["MessageAttributes"]["outcome"]["Value"] for body in account.heard(queue)]
+
+    outcomes(account.skips)
+    account.upsert(GOOD)
+    account.deliver(60, 5)
+    account.run()
+    account.run()
+    account.upsert(BAD)
+    account.deliver(70, 5)
+    account.run()
+    assert (outcomes(account.inbox), outcomes(account.skips)) == (["finished", "failed"], ["skipped"])
+    account.upsert(GOOD)
+    account.run()
+    account.told()
+
+
+def test_a_forced_run_trains_on_the_same_snapshot_while_the_table_is_the_same(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(80, 5)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.run(force=False)[1]["decision"] == "skipped"
+    status, output = account.run(force=True)
+    assert (status, output["decision"], output["reason"]) == ("SUCCEEDED", "trained", "0 new beers")
+    # More rows of the beers that are known: nothing new to count, and yet other data.
+    account.deliver(80, 5)
+    assert account.run()[1]["decision"] == "skipped"
+    assert account.run(force=True)[1]["decision"] == "trained"
+    data = [(given["InputData"], given["Rows"]) for given in map(account.parameters, account.runs()[-3:])]
+    assert data[0] == data[1]
+    assert (data[2][0] != data[0][0], int(data[2][1]) - int(data[0][1])) == (True, 5)
+    account.told()
+
+
+def test_a_run_by_hand_and_the_state_machine_share_a_snapshot(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(90, 5)
+    by_hand = start.start(account.clients, account.stacks, {"Seed": "7"})
+    given = account.parameters(account.runs()[-1])
+    assert account.runs()[-1]["PipelineExecutionArn"] == by_hand
+    assert (given["Seed"], given["CutOff"]) == ("7", "2026-11-20-13-00-00")
+    Execution(account.clients, by_hand).wait()
+    assert account.run(force=True)[1]["decision"] == "trained"
+    again = account.parameters(account.runs()[-1])
+    shared = ("InputData", "CutOff", "Rows", "DistinctBeers")
+    assert {name: again[name] for name in shared} == {name: given[name] for name in shared}
+    # And the other way round.
+    Execution(account.clients, start.start(account.clients, account.stacks, {})).wait()
+    assert account.parameters(account.runs()[-1])["InputData"] == given["InputData"]
+    account.told()
 
 
 def test_a_run_that_fails_is_told_with_its_first_failed_step_and_reason(account: Account) -> None:
@@ -87,6 +154,7 @@ def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Ac
         time.sleep(0.05)
     run = account.runs()[-1]["PipelineExecutionArn"]
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": f"a run is under way: {run}"})
+    assert account.run(force=True)[1]["decision"] == "skipped"
     account.clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken=uuid.uuid4().hex)
     assert account.outcome(first) == ("FAILED", {"Error": "RunStopped", "Cause": f"The run {run} ended as Stopped."})
     assert account.told() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
@@ -152,9 +220,10 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
     account.upsert(GOOD)
     account.deliver(1, 3)
     assert account.run()[1]["decision"] == "trained"
-    none = f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/champion/none/"
-    assert account.parameters(account.runs()[-1])["ChampionModel"] == none
-    container = {"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == none(account)
+    bucket, key = account.stacks.output("artifacts", "ArtifactBucket"), f"{account.pipeline}/model.tar.gz"
+    clients.s3.put_object(Bucket=bucket, Key=key, Body=b"model")
+    container = {"Image": "image", "ModelDataUrl": f"s3://{bucket}/{key}"}
     for approval in ("Approved", "Rejected"):
         clients.sagemaker.create_model_package(
             ModelPackageGroupName=account.pipeline,
@@ -167,7 +236,14 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
         )
     account.deliver(10, 3)
     assert account.run()[1]["decision"] == "trained"
-    assert account.parameters(account.runs()[-1])["ChampionModel"] == "s3://bucket/model.tar.gz"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{key}"
+    # Gone from S3, it does not block its successor; a run by hand looks as well.
+    clients.s3.delete_object(Bucket=bucket, Key=key)
+    account.deliver(20, 3)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{package.LOST_CHAMPION.folder}"
+    Execution(clients, start.start(clients, account.stacks, {})).wait()
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{package.LOST_CHAMPION.folder}"
     account.remove()
 
 
@@ -193,7 +269,7 @@ def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clien
     account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
     account.deliver(500, 5)
     definition = json.loads(clients.stepfunctions.describe_state_machine(stateMachineArn=account.machine)["definition"])
-    assert definition["TimeoutSeconds"] == 6 * workflow.HOUR
+    assert definition["TimeoutSeconds"] == workflow.TIMEOUT_SECONDS
     machine = clients.stepfunctions.create_state_machine(
         name=f"hasty-{account.name}",
         definition=json.dumps({**definition, "TimeoutSeconds": 2}),

@@ -7,6 +7,8 @@ No check reaches a service or imports an SDK for authoring; the judge of request
 
 from collections.abc import Iterator
 
+from pipelines.local.expressions import UnknownReference
+
 Looked = Iterator[list[str]]
 
 
@@ -14,7 +16,7 @@ def guarded(looked: Looked) -> Looked:
     """What a check looked at; where the JSON is so malformed that the check stumbles, that is what it found."""
     try:
         yield from looked
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, UnknownReference, ValueError) as error:
         yield [f"malformed ({type(error).__name__}: {error})"]
 
 

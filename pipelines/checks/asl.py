@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.checks import Looked
+from pipelines.checks import Looked, jsonata
 from pipelines.checks.intrinsics import BadExpression, parse, path, reference
 from pipelines.local.expressions import suggestion
 
@@ -23,7 +23,7 @@ FIELDS = {
     "Task": _ALL
     | _IO
     | _ON
-    | {"Resource", "Parameters", "ResultSelector", "ResultPath", "Retry", "Catch", "Credentials"}
+    | {"Resource", "Parameters", "ResultSelector", "ResultPath", "Retry", "Catch", "Credentials", "QueryLanguage"}
     | {"TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath"},
     "Pass": _ALL | _IO | _ON | {"Result", "Parameters", "ResultPath"},
     "Choice": _ALL | _IO | {"Choices", "Default"},
@@ -31,6 +31,9 @@ FIELDS = {
     "Succeed": _ALL | _IO,
     "Fail": _ALL | {"Error", "ErrorPath", "Cause", "CausePath"},
 }
+# A state's own fields, where it speaks JSONata instead of JSONPath.
+JSONATA = {"Arguments", "Output"}
+JSONPATH = _IO | {"Parameters", "ResultSelector", "ResultPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"}
 TERMINAL = ("Succeed", "Fail")
 
 _COMPARED = {"String": str, "Numeric": (int, float), "Timestamp": str}
@@ -44,7 +47,7 @@ OPERATORS |= {"StringMatches": str, "BooleanEquals": bool, "BooleanEqualsPath": 
 OPERATORS |= {f"Is{kind}": bool for kind in ("Null", "Present", "Numeric", "String", "Boolean", "Timestamp")}
 
 RETRY_FIELDS = {"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}
-CATCH_FIELDS = {"ErrorEquals", "Next", "ResultPath"}
+CATCH_FIELDS = {"ErrorEquals", "Next", "ResultPath", "Output"}
 ERRORS = (
     "States.ALL",
     "States.DataLimitExceeded",
@@ -65,7 +68,7 @@ def fields(machine: Machine) -> Looked:
         f"{each}: required, but missing" for each in ("StartAt", "States", "TimeoutSeconds") if each not in machine
     ]
     for name, state in machine["States"].items():
-        known = FIELDS.get(state.get("Type", ""))
+        known = fields_of(state)
         if known is None:
             yield [f"States.{name}.Type: no type {state.get('Type')!r} ({suggestion(str(state.get('Type')), FIELDS)})"]
             continue
@@ -75,6 +78,17 @@ def fields(machine: Machine) -> Looked:
         if state["Type"] == "Wait" and len(state.keys() & (FIELDS["Wait"] - _ALL - _IO - _ON)) != 1:
             found.append(f"States.{name}: waits for exactly one of Seconds, SecondsPath, Timestamp, TimestampPath")
         yield found
+
+
+def fields_of(state: State) -> set[str] | None:
+    """The fields that a state may have in its language; None for an unknown type."""
+    known = FIELDS.get(state.get("Type", ""))
+    return known if known is None or not speaks_jsonata(state) else (known - JSONPATH) | JSONATA
+
+
+def speaks_jsonata(state: State) -> bool:
+    """Whether the state's expressions are JSONata (`{% ... %}`); the machine's own language is JSONPath."""
+    return bool(state.get("QueryLanguage") == "JSONata")
 
 
 def targets(state: State) -> Iterator[tuple[str, str]]:
@@ -184,6 +198,9 @@ def expressions(machine: Machine) -> Looked:
                     yield list(_bad(text, parse, where))
                 elif re.match(r"\$\$?[.\[]|States\.[A-Z]\w+\(", text):
                     yield [f"{where}: {text!r} is taken for a text; the field's name must end in .$"]
+        if speaks_jsonata(state):
+            for field in ("Arguments", "Output", "Catch"):
+                yield list(jsonata.problems(state.get(field), f"{address}.{field}"))
 
 
 def template_texts(value: Any, address: str, dynamic: bool = False) -> Iterator[tuple[str, str, bool]]:

@@ -6,9 +6,9 @@ Along every way to a state the results are put where ResultPath says. What all w
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from pipelines.checks import Looked
-from pipelines.checks.asl import Machine, State, targets, template_texts
-from pipelines.checks.integrations import selection
+from pipelines.checks import Looked, jsonata
+from pipelines.checks.asl import Machine, State, speaks_jsonata, targets, template_texts
+from pipelines.checks.integrations import answer_members, selection
 from pipelines.checks.intrinsics import BadExpression, Path, parse, paths
 from pipelines.local.expressions import suggestion
 
@@ -52,12 +52,19 @@ def _outcomes(state: State, before: Known) -> Iterator[tuple[str, Known]]:
         made = state.get("Parameters", state.get("Result"))
         members = {each.removesuffix(".$"): None for each in made} if isinstance(made, dict) else None
         done = _placed(before, state.get("ResultPath", "$"), members)
+    elif speaks_jsonata(state):
+        # What was known stays known as well as before; what is new is known by its members' names.
+        made_now = jsonata.output(state["Output"], before, answer_members(state))
+        done = {name: before.get(name, dict.fromkeys(value)) for name, value in made_now.items()}
     elif state.get("Type") == "Task":
         done = _placed(before, state.get("ResultPath", "$"), selection(state))
     for where, target in targets(state):
         if where.startswith("Catch"):
             handler = state["Catch"][int(where[len("Catch[") : where.index("]")])]
-            yield target, _placed(before, handler.get("ResultPath", "$"), {"Error": None, "Cause": None})
+            if speaks_jsonata(state):
+                yield target, before if handler.get("Output") == "{% $states.input %}" else {}
+            else:
+                yield target, _placed(before, handler.get("ResultPath", "$"), {"Error": None, "Cause": None})
         else:
             yield target, done
 
@@ -94,6 +101,9 @@ def _paths(state: State) -> Iterator[tuple[str, Path]]:
         for field, value in rule.items():
             if field == "Variable" or field.endswith("Path"):
                 yield from _read(f"Choices[{index}].{field}", value)
+
+    for where, names in jsonata.inputs(state.get("Arguments"), "Arguments"):
+        yield where, Path("$", tuple(names))
 
 
 def _read(where: str, text: str) -> Iterator[tuple[str, Path]]:

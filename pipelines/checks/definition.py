@@ -202,6 +202,26 @@ def conditions(definition: dict[str, Any], seen: Definition) -> Looked:
             yield wrong
 
 
+def figures(definition: dict[str, Any], seen: Definition) -> Looked:
+    """What steps other than conditions read from the evaluation is in it."""
+    for name, step in seen.steps.items():
+        if step.get("Type") != "Condition":
+            asked = list(_figures(step.get("Arguments", {}), f"Steps.{name}.Arguments"))
+            missing = [each for each in asked if seen.evaluation and figure(each[1], seen) is None]
+            yield [f"{address}: {value['Std:JsonGet']['Path']} is not in the evaluation" for address, value in missing]
+
+
+def _figures(value: Any, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _figures(item, f"{address}[{index}]")
+    elif isinstance(value, dict):
+        if "Std:JsonGet" in value:
+            yield address, value
+        for key, item in value.items():
+            yield from _figures(item, f"{address}.{key}")
+
+
 def _not_a_number(value: Any, seen: Definition) -> list[str]:
     if not is_expression(value):
         return [] if type(value) in (int, float) else [f"{as_json(value)} is no number"]
@@ -229,6 +249,7 @@ CHECKS: Mapping[str, Check] = {
         references,
         property_files,
         conditions,
+        figures,
         retry_policies,
         caching,
     )

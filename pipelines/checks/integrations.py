@@ -79,8 +79,9 @@ def tasks(machine: Machine) -> Looked:
         except UnknownIntegration as error:
             yield [f"{address}.Resource: {error}"]
             continue
-        request = filled(called.request, state.get("Parameters", {}))
-        yield list(shapes.problems(called.request, request, f"{address}.Parameters"))
+        field = "Arguments" if "Arguments" in state else "Parameters"
+        request = filled(called.request, state.get(field, {}))
+        yield list(shapes.problems(called.request, request, f"{address}.{field}"))
         yield [each for each in selected_problems(state, called, address)]
 
 
@@ -98,7 +99,7 @@ def filled(shape: Any, value: Any) -> Any:
     if isinstance(value, list):
         inner = shape.member if shape is not None and shape.type_name == "list" else None
         return [filled(inner, item) for item in value]
-    if isinstance(value, str) and re.fullmatch(r"\$\{\w+\}", value) and shape is not None:
+    if isinstance(value, str) and re.fullmatch(r"\$\{\w+\}|\{%.*%\}", value) and shape is not None:
         return sample(shape)
     return value
 
@@ -160,6 +161,14 @@ def selection(state: dict[str, Any]) -> dict[str, Any] | None:
     for name, text in state["ResultSelector"].items():
         result[name.removesuffix(".$")] = _selected_or_none(answer, text) if name.endswith(".$") else None
     return result
+
+
+def answer_members(state: dict[str, Any]) -> list[str]:
+    """The names of what a task's service answers; none where it is not known."""
+    try:
+        return list(operation(state.get("Resource", "")).answer.members)
+    except (UnknownIntegration, AttributeError):
+        return []
 
 
 def _selected_or_none(answer: Any, text: str) -> Any:

@@ -18,7 +18,6 @@ SETTINGS = {
     "region": "us-east-1",
     "pipeline_name": "${PipelineName}",
     "artifact_bucket": "${ArtifactBucket}",
-    "data_bucket": "${DataBucket}",
     "pipeline_role_arn": "${PipelineRole.Arn}",
     "job_role_arn": "arn:aws:iam::111122223333:role/JobRole",
     "model_package_group_name": "${ModelPackageGroupName}",
@@ -108,7 +107,10 @@ class Addresses:
 
     def __init__(self, definition: dict[str, Any], machines: list[Machine]) -> None:
         self.steps = {step["Name"]: step for step in graph.steps(definition)}
-        self.parameters = {each["Name"]: {str(each["DefaultValue"])} for each in definition["Parameters"]}
+        self.parameters = {
+            each["Name"]: {str(each["DefaultValue"])} if "DefaultValue" in each else set()
+            for each in definition["Parameters"]
+        }
         for machine in machines:
             for name, address in _handed_over(machine):
                 self.parameters.setdefault(name, set()).add(address)
@@ -149,9 +151,16 @@ class Addresses:
 
 def _handed_over(machine: Machine) -> Iterator[tuple[str, str]]:
     """(parameter, address) of what a state machine starts the pipeline with, as far as it is written there."""
+    made: dict[str, list[str]] = {}
+    for state in machine["States"].values():
+        if state["Type"] == "Pass":
+            for where, text, _ in template_texts(state.get("Parameters"), state.get("ResultPath", "$")):
+                made.setdefault(where, []).append(text)
     for state in machine["States"].values():
         for each in state.get("Parameters", {}).get("PipelineParameters", []):
-            for _, text, dynamic in template_texts(each, ""):
-                expression = parse(text) if dynamic else None
+            if "Value.$" not in each:
+                continue
+            for text in made.get(f"{each['Value.$']}.$", [each["Value.$"]]):
+                expression = parse(text)
                 if isinstance(expression, Call) and expression.name == "States.Format":
                     yield each["Name"], str(expression.arguments[0]).strip("'").replace("{}", "*")

@@ -6,13 +6,16 @@ from typing import Any
 
 from pipelines.checks.asl import Machine
 from pipelines.checks.integrations import RESOURCE
-from pipelines.checks.needs import Need, arn, reading, writing
+from pipelines.checks.needs import Need, arn, bucket_arn, reading, writing
+from pipelines.checks.templates import below
 
 PIPELINE = arn("sagemaker", "pipeline/${PipelineName}")
 EXECUTION = f"{PIPELINE}/execution/*"
 GROUP = arn("sagemaker", "model-package-group/${ModelPackageGroupName}")
 PACKAGES = arn("sagemaker", "model-package/${ModelPackageGroupName}/*")
 WORKGROUP = arn("athena", "workgroup/${Workgroup}")
+# Where the approved model's artifact lies, as the pipeline has made it.
+ARTIFACTS = below(bucket_arn("${ArtifactBucket}"), "${PipelineName}/*")
 
 # IAM action -> what it is asked on (the service authorization reference). ListModelPackages is asked on packages there,
 # but a request names their group, so both.
@@ -28,8 +31,11 @@ ASKED_ON: dict[str, tuple[str, ...]] = {
     "sagemaker:ListPipelineExecutions": (PIPELINE,),
     "sagemaker:ListPipelineParametersForExecution": (EXECUTION,),
     "sagemaker:StartPipelineExecution": (PIPELINE,),
+    "s3:ListBucket": (ARTIFACTS,),
     "sns:Publish": ("${TopicArn}",),
 }
+# Calls whose right has another name.
+RIGHTS = {"s3:ListObjectsV2": "s3:ListBucket"}
 # To wait for a query is to ask how it does, and to stop it when the execution is stopped.
 WAITING = {"athena:StartQueryExecution": ("athena:GetQueryExecution", "athena:StopQueryExecution")}
 
@@ -58,8 +64,10 @@ def needs(machine: Machine) -> Iterator[Need]:
             continue
         service, call = match[1], match[2]
         action = f"{service}:{call[0].upper()}{call[1:]}"
+        action = RIGHTS.get(action, action)
         for each in (action, *(WAITING.get(action, ()) if match[3] else ())):
-            for resource in ASKED_ON.get(each, (NOT_KNOWN,)):
+            topic = state.get("Parameters", {}).get("TopicArn")
+            for resource in (topic,) if topic else ASKED_ON.get(each, (NOT_KNOWN,)):
                 yield Need(each, resource, f"States.{name}")
         if service == "athena":
             yield from _query(action, state, f"States.{name}")

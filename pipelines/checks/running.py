@@ -42,7 +42,11 @@ def retry_policies(definition: dict[str, Any], seen: Definition) -> Looked:
 
 
 def caching(definition: dict[str, Any], seen: Definition) -> Looked:
-    """A cached step reads what its content names or this execution made: the key holds addresses, not contents."""
+    """A cached step reads what its content or its run names: the key holds addresses, not contents.
+
+    A parameter may stand for an address if whoever starts a run names it, or if its default is named by content.
+    """
+    defaults = {each["Name"]: each.get("DefaultValue") for each in definition.get("Parameters", [])}
     for name, step in seen.steps.items():
         config = step.get("CacheConfig")
         if config is None or not config.get("Enabled"):
@@ -54,7 +58,7 @@ def caching(definition: dict[str, Any], seen: Definition) -> Looked:
         yield [
             f"Steps.{name}.CacheConfig: {where} is {as_json(address)}, whose content may grow under the same address"
             for where, address in _input_addresses(step)
-            if not _stays(address)
+            if not _stays(address, defaults)
         ]
 
 
@@ -70,8 +74,16 @@ def _input_addresses(step: graph.Step) -> list[tuple[str, Any]]:
     ]
 
 
-def _stays(address: Any) -> bool:
+def _stays(address: Any, defaults: dict[str, Any]) -> bool:
     if isinstance(address, str):
         return BY_CONTENT.search(address) is not None
     paths = [path for _, path in graph.references(address)]
-    return bool(paths) and all(path.startswith(("Steps.", "Execution.PipelineExecution")) for path in paths)
+    return bool(paths) and all(_names_what_stays(path, defaults) for path in paths)
+
+
+def _names_what_stays(path: str, defaults: dict[str, Any]) -> bool:
+    root, _, name = path.partition(".")
+    if root == "Parameters":
+        default = defaults.get(name)
+        return default is None or BY_CONTENT.search(str(default)) is not None
+    return path.startswith(("Steps.", "Execution.PipelineExecution"))

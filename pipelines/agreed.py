@@ -1,0 +1,57 @@
+"""What the steps' scripts say and the pipeline passes on: a test holds each beside its script.
+
+Metrics that Train prints, figures that Evaluate writes, and the model card, which both Evaluate and the registry show.
+"""
+
+# What Train prints and Studio plots (training/train.py prints these lines; a test holds the two together).
+METRICS = {
+    name: rf"{name}=([0-9.]+)"
+    for name in (
+        "train:mae",
+        "validation:mae",
+        "validation:rmse",
+        "validation:accuracy",
+        "cv_families:mae",
+        "cv_families:rmse",
+        "cv_families:accuracy",
+        "cv_families:baseline_mae",
+        "cv_families:coverage",
+        "cv_families:mean_width",
+        "cv_beers:mae",
+        "cv_beers:accuracy",
+    )
+}
+
+PURPOSE = "Bitterness (IBU) and bitterness class of a beer from its recipe figures."
+# Model package's metadata -> member of evaluation.json's summary (evaluation/evaluate.py).
+SUMMARY = {
+    "DataSha256": "data_sha256",
+    "SplitSha256": "split_sha256",
+    "Rows": "rows",
+    "DistinctBeers": "beers",
+    "KeptBeers": "kept",
+    "MAE": "mae",
+    "MAELow": "mae_low",
+    "MAEHigh": "mae_high",
+    "BaselineMAE": "baseline_mae",
+}
+
+# SageMaker's schema for the card of a model package (developer guide, details of a model version); the words are those
+# of evaluation/card.py.
+MODEL_CARD = {
+    "intended_uses": {
+        "purpose_of_model": "Estimates a beer's bitterness (IBU) and its class from strength, gravities, colour, "
+        "acidity and name, with an interval that says how sure the estimate is.",
+        "intended_uses": "Not for: Labelling, brewing decisions, or anything where a wrong figure does harm.",
+        "factors_affecting_model_efficiency": "Learnt from one brewery's beers. Bitterness comes from hops, which the "
+        "table does not hold, so beers of equal figures can differ widely. The intervals' promise holds over all such "
+        "beers, not for each class.",
+        "risk_rating": "Low",
+        "explanations_for_risk_rating": "nobody is decided about.",
+    },
+    "additional_information": {
+        "caveats_and_recommendations": "All candidates meet the same test beers, so the best of many owes part of its "
+        "lead to these beers. The figures' intervals tell how they would vary with other beers, not with another "
+        "training.",
+    },
+}
