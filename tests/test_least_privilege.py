@@ -117,6 +117,7 @@ def allowed(names: dict[str, str]) -> list[tuple[str, str, Call]]:
             ("athena", "start_query_execution", {"QueryString": "SELECT 1", "WorkGroup": workgroup}),
         ),
         ("pipelines", "RetrainRole", ("s3", "put_object", {"Bucket": artifacts, "Key": "snapshots/x", "Body": b""})),
+        ("pipelines", "RetrainRole", ("s3", "list_objects_v2", {"Bucket": artifacts, "Prefix": f"{pipeline}/x"})),
         ("pipelines", "JobRole", ("s3", "put_object", {"Bucket": artifacts, "Key": f"{pipeline}/x", "Body": b""})),
         ("pipelines", "JobRole", ("s3", "get_object", {"Bucket": artifacts, "Key": "snapshots/x/y"})),
     ]
@@ -196,6 +197,7 @@ def forbidden(names: dict[str, str]) -> list[tuple[str, str, Call]]:
         ),
         ("pipelines", "RetrainRole", ("s3", "put_object", {"Bucket": data, "Key": "cleaned/x", **put})),
         ("pipelines", "RetrainRole", ("s3", "get_object", {"Bucket": data, "Key": "raw/x"})),
+        ("pipelines", "RetrainRole", ("s3", "list_objects_v2", {"Bucket": artifacts, "Prefix": "champion/x"})),
         (
             "pipelines",
             "RetrainRole",
