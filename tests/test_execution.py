@@ -14,9 +14,23 @@ from pipelines.local.endpoint import Endpoint
 from pipelines.local.expressions import UnknownReference
 from pipelines.local.sagemaker import cache
 from pipelines.local.sagemaker.conditions import holds
+from pipelines.local.sagemaker.part import SageMaker
 from pipelines.local.sagemaker.retry import Attempts
 from pipelines.local.store import Store
-from tests.definitions import Execution, Project, compare, condition, fail, json_get, output, parameter, until
+from pipelines.local.workspace import Workspace
+from tests.definitions import (
+    ROLE,
+    Execution,
+    Project,
+    compare,
+    condition,
+    definition,
+    fail,
+    json_get,
+    output,
+    parameter,
+    until,
+)
 
 WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
 # Holds its place until an object's folder says otherwise; used where something must be seen while it runs.
@@ -230,6 +244,26 @@ def test_a_stopped_execution_ends_its_steps_and_can_be_retried(project: Project)
         run.retry()
     run.stop()
     assert run.wait().status == "Stopped"
+
+
+def test_an_execution_that_is_stopped_before_it_begins_runs_no_step(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.create()
+    workspace.prepare()
+    part = SageMaker(workspace, time_scale=1.0)
+    call, begin, held = part.service.call, part.executions.start, []
+    monkeypatch.setattr(part.executions, "start", held.append)
+    text = definition([fail("Step", "has run")])
+    call(
+        "CreatePipeline",
+        {"PipelineName": "p", "ClientRequestToken": "t" * 32, "RoleArn": ROLE, "PipelineDefinition": text},
+    )
+    started = call("StartPipelineExecution", {"PipelineName": "p", "ClientRequestToken": "t" * 32})
+    call("StopPipelineExecution", {**started, "ClientRequestToken": "t" * 32})
+    begin(*held)
+    until(lambda: call("DescribePipelineExecution", started)["PipelineExecutionStatus"] == "Stopped", "the end")
+    assert call("ListPipelineExecutionSteps", started)["PipelineExecutionSteps"] == []
 
 
 def test_a_retried_execution_goes_on_from_the_failed_step(project: Project) -> None:

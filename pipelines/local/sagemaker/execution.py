@@ -49,6 +49,9 @@ class Executions:
         crashpoint("execution-created")
         under_way = _UnderWay()
         self._running[execution_arn] = under_way
+        if (self.store.get("execution", execution_arn) or {}).get("PipelineExecutionStatus") == "Stopping":
+            # Stopped before there was anything to stop.
+            under_way.stop.set()
         work = (execution_arn, under_way)
         under_way.thread = threading.Thread(target=self._to_the_end, args=work, name=execution_arn, daemon=True)
         under_way.thread.start()
