@@ -159,8 +159,8 @@ def run(s: States, then: Any) -> Any:
 
 def data(s: States, then: Any) -> Any:
     """The snapshot to train from: the last run's where the table is still the same, so that it is not done again."""
-    # The hour lets a snapshot that failed be tried anew; within it, the same question is the same query. Tokens are
-    # the account's, so the pipeline's name keeps environments apart (snapshot.py makes the same for a start by hand).
+    # The hour lets a snapshot be taken anew; within it, the same question is the same query. Tokens are the account's,
+    # so the pipeline's name keeps environments apart (start.py makes the same ones for a run by hand).
     token = s.pass_(
         "Token",
         {
@@ -174,7 +174,8 @@ def data(s: States, then: Any) -> Any:
         "Snapshot",
         format_(snapshot.SNAPSHOT, "$.table.cut_off", "$.token.snapshot"),
         "$.unload",
-        token="$.token.snapshot",
+        # Another try is another query; with the same token Athena would answer with the one that has failed.
+        token="States.Hash(States.Format('{} {}', $.token.snapshot, $$.State.RetryCount), 'SHA-256')",
     )
     new = s.pass_(
         "NewSnapshot",
@@ -221,6 +222,7 @@ def champion(s: States, then: Any) -> Any:
     )
     none = chain(s.pass_("NoChampion", {"uri": "${NoChampionUri}"}, "$.champion"), then)
     # A job whose input is not there fails before it begins, and a champion that is gone must not block its successor.
+    # One that may not be looked at is another matter: to leave it out would open the gate.
     lost = chain(s.pass_("LostChampion", {"uri": "${LostChampionUri}"}, "$.champion"), then)
     there = s.jsonata(
         "ChampionArtifact",
@@ -231,7 +233,7 @@ def champion(s: States, then: Any) -> Any:
             "MaxKeys": 1,
         },
         "{% $merge([$states.input, {'artifact': {'objects': $states.result.KeyCount}}]) %}",
-        otherwise=lost,
+        {"S3.NoSuchBucketException": lost},
     )
     found = (s.rule.NumericGreaterThan("$.artifact.objects", 0), then)
     chain(describe, there, s.choice("HasArtifact", found, otherwise=lost))

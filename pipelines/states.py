@@ -57,15 +57,23 @@ class States:
         otherwise: where a call leads that fails for good, as if it had not been made (default: to `failed`).
         """
         task = self._task(name, integration, timeout_seconds)
-        catch = {"ErrorEquals": ["States.ALL"], "ResultPath": None if otherwise else "$.error"}
-        self._caught(task, otherwise or self.failed, catch)
+        where = None if otherwise else "$.error"
+        task.add_catch(_catch(["States.ALL"], otherwise or self.failed, ResultPath=where))
         task = _with(task, Parameters=parameters, ResultPath=result_path)
         return _with(task, ResultSelector=selector) if selector else task
 
-    def jsonata(self, name: str, integration: str, arguments: dict[str, Any], output: str, *, otherwise: Any) -> Any:
-        """A service call whose request needs more than paths: arguments and output are JSONata (`{% ... %}`)."""
+    def jsonata(
+        self, name: str, integration: str, arguments: dict[str, Any], output: str, expected: dict[str, Any]
+    ) -> Any:
+        """A service call whose request needs more than paths: arguments and output are JSONata (`{% ... %}`).
+
+        expected: error -> the state to which it leads, as if the call had not been made.
+        """
         task = self._task(name, integration, 60)
-        self._caught(task, otherwise, {"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}"})
+        for error, state in expected.items():
+            task.add_catch(_catch([error], state, Output="{% $states.input %}"))
+        keep = "{% $merge([$states.input, {'error': $states.errorOutput}]) %}"
+        task.add_catch(_catch(["States.ALL"], self.failed, Output=keep))
         return _with(task, QueryLanguage="JSONata", Arguments=arguments, Output=output)
 
     def athena(self, name: str, query: str, result: str, token: str | None = None) -> Any:
@@ -126,12 +134,16 @@ class States:
         return self.rule.IsPresent(path, True)
 
     def _task(self, name: str, integration: str, timeout_seconds: int) -> Any:
-        return self.steps.Task(name, resource=f"arn:aws:states:::{integration}", timeout_seconds=timeout_seconds)
-
-    def _caught(self, task: Any, target: Any, catch: dict[str, Any]) -> None:
+        task = self.steps.Task(name, resource=f"arn:aws:states:::{integration}", timeout_seconds=timeout_seconds)
         retry = self.steps.Retry(error_equals=BUSY, interval_seconds=2, max_attempts=4, backoff_rate=2.0)
         task.add_retry(_with(retry, JitterStrategy="FULL", MaxDelaySeconds=60))
-        task.add_catch(_with(self.steps.Catch(error_equals=catch["ErrorEquals"], next_step=target), **catch))
+        return task
+
+
+def _catch(errors: list[str], state: Any, **where: Any) -> Any:
+    from stepfunctions.steps import Catch
+
+    return _with(Catch(error_equals=errors, next_step=state), **where)
 
 
 def _with(block: Any, **fields: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pipelines import package
 from pipelines.aws import Clients
 from pipelines.errors import ExpectedError
 from pipelines.local.endpoint import Endpoint
@@ -106,3 +107,40 @@ def test_only_calls_with_the_given_text_fail(account: Account, clients: Clients,
 def test_a_failure_of_a_service_that_is_not_there_cannot_be_ordered(endpoint: Endpoint) -> None:
     with pytest.raises(ExpectedError, match="there is no service 'sagmaker'"):
         endpoint.control("faults", call="sagmaker:DescribePipeline")
+
+
+def test_a_snapshot_that_could_not_be_written_is_another_query_at_the_next_try(
+    account: Account, endpoint: Endpoint, failing: Callable[..., None]
+) -> None:
+    account.deliver(3000, 5)
+    failing("s3:PUT", times=1, containing="snapshots/", code="SlowDown", status=503)
+    status, output = account.run()
+    assert (status, output["decision"]) == ("SUCCEEDED", "trained")
+    assert answered(endpoint, "s3:PUT") == 1
+
+
+def test_a_champion_that_may_not_be_looked_at_is_told_and_not_left_out(
+    account: Account, clients: Clients, failing: Callable[..., None]
+) -> None:
+    bucket = account.stacks.output("artifacts", "ArtifactBucket")
+    clients.sagemaker.create_model_package(
+        ModelPackageGroupName=account.pipeline,
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": f"s3://{bucket}/{account.pipeline}/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )
+    account.deliver(3100, 5)
+    account.told()
+    before = len(account.runs())
+    failing("s3:GET", times=None, containing="list-type", code="AccessDenied", status=403)
+    status, failed = account.run()
+    assert (status, failed["Error"]) == ("FAILED", "S3.AccessDeniedException")
+    assert [subject for subject, _ in account.told()] == ["Tapline: retrain failed"]
+    assert len(account.runs()) == before
+    failing("s3:GET", times=0)
+    assert account.run()[1]["decision"] == "trained"
+    given = account.parameters(account.runs()[-1])
+    assert given["ChampionModel"] == f"s3://{bucket}/{package.LOST_CHAMPION.folder}"

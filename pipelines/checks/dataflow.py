@@ -53,20 +53,24 @@ def _outcomes(state: State, before: Known) -> Iterator[tuple[str, Known]]:
         members = {each.removesuffix(".$"): None for each in made} if isinstance(made, dict) else None
         done = _placed(before, state.get("ResultPath", "$"), members)
     elif speaks_jsonata(state):
-        # What was known stays known as well as before; what is new is known by its members' names.
-        made_now = jsonata.output(state["Output"], before, answer_members(state))
-        done = {name: before.get(name, dict.fromkeys(value)) for name, value in made_now.items()}
+        done = _output(state["Output"], before, result=answer_members(state))
     elif state.get("Type") == "Task":
         done = _placed(before, state.get("ResultPath", "$"), selection(state))
     for where, target in targets(state):
         if where.startswith("Catch"):
             handler = state["Catch"][int(where[len("Catch[") : where.index("]")])]
             if speaks_jsonata(state):
-                yield target, before if handler.get("Output") == "{% $states.input %}" else {}
+                yield target, _output(handler.get("Output", ""), before, errorOutput=["Error", "Cause"])
             else:
                 yield target, _placed(before, handler.get("ResultPath", "$"), {"Error": None, "Cause": None})
         else:
             yield target, done
+
+
+def _output(text: str, before: Known, **more: list[str]) -> Known:
+    """What was known stays known as well as before; what is new is known by its members' names."""
+    made = jsonata.output(text, before, **more)
+    return {name: before.get(name, dict.fromkeys(value)) for name, value in made.items()}
 
 
 def _placed(before: Known, result_path: str | None, members: dict[str, Any] | None) -> Known:

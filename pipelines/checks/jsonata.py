@@ -48,9 +48,16 @@ def inputs(value: Any, address: str) -> Iterator[tuple[str, list[str]]]:
             yield where, found[1].strip(".").split(".")
 
 
-def output(text: str, before: Mapping[str, Any], answered: list[str]) -> dict[str, Any]:
-    """What a state's Output makes of its input's names and of an answer with these members."""
-    expression = compiled(text)
-    expression.assign("states", {"input": {name: {} for name in before}, "result": dict.fromkeys(answered, 1)})
-    found = expression.evaluate(None)
+def output(text: str, before: Mapping[str, Any], **more: list[str]) -> dict[str, Any]:
+    """What an Output makes of its input's names. more: `result` or `errorOutput` with the names of their members."""
+    from jsonata.jexception import JException
+
+    states = {name: dict.fromkeys(members, 1) for name, members in more.items()}
+    try:
+        expression = compiled(text)
+        expression.assign("states", {"input": {name: {} for name in before}, **states})
+        found = expression.evaluate(None)
+    except JException:
+        # Told by the check of expressions.
+        found = None
     return found if isinstance(found, dict) else {}
