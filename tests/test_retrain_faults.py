@@ -112,7 +112,7 @@ def test_a_failure_of_a_service_that_is_not_there_cannot_be_ordered(endpoint: En
 def test_a_snapshot_that_could_not_be_written_is_another_query_at_the_next_try(
     account: Account, endpoint: Endpoint, failing: Callable[..., None]
 ) -> None:
-    account.deliver(3000, 5)
+    account.deliver(9000, 5)
     failing("s3:PUT", times=1, containing="snapshots/", code="SlowDown", status=503)
     status, output = account.run()
     assert (status, output["decision"]) == ("SUCCEEDED", "trained")
@@ -132,7 +132,7 @@ def test_a_champion_that_may_not_be_looked_at_is_told_and_not_left_out(
             "SupportedResponseMIMETypes": ["text/csv"],
         },
     )
-    account.deliver(3100, 5)
+    account.deliver(9100, 5)
     account.told()
     before = len(account.runs())
     failing("s3:GET", times=None, containing="list-type", code="AccessDenied", status=403)
