@@ -13,10 +13,10 @@ import os
 
 from pipelines import definition as authoring
 from pipelines import package
-from pipelines.definition import Settings
+from pipelines.settings import Settings, assets
 
 CACHE = package.ROOT / ".cache" / "definition"
-SOURCES = ("agreed.py", "definition.py", "package.py", "parameters.py", "sdk.py")
+SOURCES = ("agreed.py", "definition.py", "package.py", "parameters.py", "sdk.py", "settings.py")
 
 
 def definition(settings: Settings) -> str:
@@ -55,6 +55,6 @@ def key(region: str) -> str:
     total = hashlib.sha256(f"{region} {importlib.metadata.version('sagemaker')}".encode())
     for source in SOURCES:
         total.update((package.ROOT / "pipelines" / source).read_bytes())
-    for asset in authoring.assets(marks()):
+    for asset in assets(marks()):
         total.update(asset.key.encode())
     return total.hexdigest()[:32]

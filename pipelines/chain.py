@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import authored, follow, upsert
-from pipelines import definition as authoring
 from pipelines.aws import Clients, explained
 from pipelines.errors import RUN_FAILED, ExpectedError
 from pipelines.ledger import ledger
 from pipelines.local import endpoint as endpoints
 from pipelines.local.api import load_catalogue
 from pipelines.local.workspace import Workspace
+from pipelines.settings import Settings
 from pipelines.stacks import Stacks, environment
 from pipelines.stages import Stages
 
@@ -54,7 +54,7 @@ class _InBackground:
         self._thread.start()
 
     def _import(self) -> None:
-        authored.definition(authoring.Settings())
+        authored.definition(Settings())
 
     def wait(self) -> None:
         self._thread.join()
@@ -113,7 +113,7 @@ class _Chain:
 
             self.stacks.deploy(say)
 
-    def upsert(self) -> authoring.Settings:
+    def upsert(self) -> Settings:
         """The SageMaker Pipeline."""
         with self.stages.stage("pipeline") as stage:
             settings = upsert.settings(self.clients, self.stacks)
@@ -149,7 +149,7 @@ class _Chain:
             stage.detail("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
             return records
 
-    def retrain(self, earlier: set[str], settings: authoring.Settings) -> Document:
+    def retrain(self, earlier: set[str], settings: Settings) -> Document:
         """Wait for the state machine that the new objects start, and for the pipeline run that it starts."""
         with self.stages.stage("retrain") as stage:
             stage.detail("waiting for the event of the new objects")
@@ -169,7 +169,7 @@ class _Chain:
         """Whether a state machine execution is still under way."""
         return bool(self.clients.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING")
 
-    def pipeline_run(self, machines: set[str], settings: authoring.Settings) -> str | None:
+    def pipeline_run(self, machines: set[str], settings: Settings) -> str | None:
         """The pipeline run that one of these state machine executions has started; None while there is none."""
         for arn in machines:
             described = self.clients.stepfunctions.describe_execution(executionArn=arn)

@@ -1,50 +1,21 @@
 """The SageMaker Pipeline: Preprocess -> Train -> Evaluate -> CheckQuality -> Register, or Reject with the reason.
 
-The only module that imports the SageMaker SDK, and it imports it late: the SDK is the pen, the JSON is the contract.
+With sdk.py the only module that imports the SageMaker SDK, late: the SDK is the pen, the JSON is the contract.
 `definition(settings)` is a pure function: no credentials, no network, no file written, the same text from any place.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from pipelines import package, sdk
 from pipelines.agreed import METRICS, MODEL_CARD, PURPOSE, SUMMARY
 from pipelines.parameters import PARAMETERS, kebab
+from pipelines.settings import Settings
 
 HOUR = 3600
 # How long a step's result may stand for another with the same inputs. All its inputs are named by what they hold: code
 # and placeholders by their content, a snapshot and what a step made by the run that made them.
 CACHED_FOR = "30d"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where the pipeline lives. The defaults are examples that make `--print` work without an account."""
-
-    region: str = "us-east-1"
-    pipeline_name: str = "tapline-ibu"
-    artifact_bucket: str = "tapline-artifacts"
-    pipeline_role_arn: str = "arn:aws:iam::111122223333:role/tapline-pipeline"
-    job_role_arn: str = "arn:aws:iam::111122223333:role/tapline-job"
-    model_package_group_name: str = "tapline-ibu"
-    git_commit: str = "unknown"
-
-    @property
-    def home(self) -> str:
-        """S3 address under which everything of the pipeline lies."""
-        return f"s3://{self.artifact_bucket}/{self.pipeline_name}"
-
-
-def assets(settings: Settings) -> list[package.Asset]:
-    """Everything the definition refers to and that must lie in the artifact bucket before it is upserted."""
-    shipped = [
-        *package.step_folder("processing"),
-        package.source_archive("training"),
-        *package.step_folder("evaluation"),
-    ]
-    mine = [package.Asset(f"{settings.pipeline_name}/{each.key}", each.content) for each in shipped]
-    return [*mine, package.NO_CHAMPION, package.LOST_CHAMPION]
 
 
 def definition(settings: Settings) -> str:

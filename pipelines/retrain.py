@@ -12,7 +12,7 @@ end to the beginning.
 
 from typing import Any
 
-from pipelines import snapshot
+from pipelines import outcome, snapshot
 from pipelines.states import States, chain, format_
 
 COMMENT = "New data -> decide -> snapshot -> pipeline run -> notification"
@@ -25,113 +25,10 @@ REUSED_MINUTES = 30 * 24 * 60
 def states() -> Any:
     """The first state, wired to all others."""
     s = States()
-    s.failed = failure(s)
-    skipped = tell_skip(s)
-    training = champion(s, data(s, run(s, ending(s))))
+    s.failed = outcome.failure(s)
+    skipped = outcome.skip(s)
+    training = champion(s, data(s, run(s, outcome.run(s))))
     return decide(s, look(s, training, skipped), skipped)
-
-
-def failure(s: States) -> Any:
-    """Tell that it failed, then fail with the same words."""
-    end = s.fail("Failed", "$.error.Error", "$.error.Cause")
-    message = "States.Format('{}: {}', $.error.Error, $.error.Cause)"
-    # If even telling fails, the state machine's own alarm remains.
-    return chain(s.publish("TellFailure", "failed", "Tapline: retrain failed", message, otherwise=end), end)
-
-
-def ending(s: States) -> Any:
-    """Wait for the run's end and tell how it ended."""
-    pause = s.wait("Pause", 30)
-    describe = s.call(
-        "RunStatus",
-        "aws-sdk:sagemaker:describePipelineExecution",
-        {"PipelineExecutionArn.$": "$.run.arn"},
-        "$.status",
-        {"now.$": "$.PipelineExecutionStatus"},
-    )
-    under_way = [(s.rule.StringEquals("$.status.now", status), pause) for status in ("Executing", "Stopping")]
-    succeeded = (s.rule.StringEquals("$.status.now", "Succeeded"), success(s))
-    # Failed, Stopped, CompletedWithFailures and whatever AWS may add: never waited for without end.
-    return chain(pause, describe, s.choice("Ended", *under_way, succeeded, otherwise=failed_run(s)))
-
-
-def success(s: States) -> Any:
-    """The new model's own words, and what to do with it."""
-    listed = s.call(
-        "Registered",
-        "aws-sdk:sagemaker:listPipelineExecutionSteps",
-        {"PipelineExecutionArn.$": "$.run.arn", "SortOrder": "Ascending", "MaxResults": 100},
-        "$.registered",
-        {"arns.$": "$.PipelineExecutionSteps[?(@.StepName=='Register-RegisterModel')].Metadata.RegisterModel.Arn"},
-    )
-    described = s.call(
-        "Model",
-        "aws-sdk:sagemaker:describeModelPackage",
-        {"ModelPackageName.$": "$.registered.arns[0]"},
-        "$.model",
-        {"version.$": "$.ModelPackageVersion", "description.$": "$.ModelPackageDescription"},
-    )
-    told = s.publish(
-        "TellSuccess",
-        "registered",
-        "Tapline: a new model waits for approval",
-        format_(
-            "Version {}. {} See and approve it: python -m pipelines.registry show {} (run {})",
-            "$.model.version",
-            "$.model.description",
-            "$.model.version",
-            "$.run.arn",
-        ),
-    )
-    trained = s.pass_(
-        "Trained",
-        {
-            "decision": "trained",
-            "reason.$": format_("{} new beers", "$.table.new_beers"),
-            "run.$": "$.run.arn",
-        },
-    )
-    none = s.publish(
-        "TellNoModel",
-        "finished",
-        "Tapline: a run has ended without a model",
-        format_("The run {} has succeeded and registered no model.", "$.run.arn"),
-    )
-    chain(none, trained)
-    found = (s.present("$.registered.arns[0]"), chain(described, told, trained))
-    return chain(listed, s.choice("HasModel", found, otherwise=none))
-
-
-def failed_run(s: States) -> Any:
-    """A run that ended without success: the first step that failed, and why."""
-    listed = s.call(
-        "FailedSteps",
-        "aws-sdk:sagemaker:listPipelineExecutionSteps",
-        {"PipelineExecutionArn.$": "$.run.arn", "SortOrder": "Ascending", "MaxResults": 100},
-        "$.steps",
-        {
-            "names.$": "$.PipelineExecutionSteps[?(@.StepStatus=='Failed')].StepName",
-            "reasons.$": "$.PipelineExecutionSteps[?(@.StepStatus=='Failed')].FailureReason",
-        },
-    )
-    stopped = s.pass_(
-        "RunStopped",
-        {
-            "Error": "RunStopped",
-            "Cause.$": format_("The run {} ended as {}.", "$.run.arn", "$.status.now"),
-        },
-        "$.error",
-    )
-    broken = s.pass_(
-        "RunFailed",
-        {
-            "Error": "RunFailed",
-            "Cause.$": format_("{}: {} ({})", "$.steps.names[0]", "$.steps.reasons[0]", "$.run.arn"),
-        },
-        "$.error",
-    )
-    because = (s.present("$.steps.reasons[0]"), chain(broken, s.failed))
-    return chain(listed, s.choice("WhichFailed", because, otherwise=chain(stopped, s.failed)))
 
 
 def run(s: States, then: Any) -> Any:
@@ -361,10 +258,3 @@ def last_run(s: States, then: Any) -> Any:
 def skip(s: States, name: str, reason: str, skipped: Any) -> Any:
     """End well without a run, and say why."""
     return chain(s.pass_(name, {"decision": "skipped", "reason.$": reason}), skipped)
-
-
-def tell_skip(s: States) -> Any:
-    """Tell a skip to a topic of its own. One that cannot be told is still a skip."""
-    end = s.succeed("Skipped")
-    tell = s.publish("TellSkip", "skipped", "Tapline: nothing to train", "$.reason", topic="Skips", otherwise=end)
-    return chain(tell, end)

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     check(given)
     if given.print_definition:
         from pipelines import authored
-        from pipelines.definition import Settings
+        from pipelines.settings import Settings
 
         sys.stdout.write(authored.definition(Settings()))
         return 0

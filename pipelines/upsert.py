@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipelines import definition as authoring
 from pipelines import graph, package
 from pipelines.aws import Clients, explained
+from pipelines.settings import Settings, assets
 from pipelines.stacks import Stacks, upload
 
 # The folders whose content is what a run executes.
 SHIPPED = ("processing", "training", "evaluation", "pipelines/definition.py", "pipelines/parameters.py")
 
 
-def settings(clients: Clients, stacks: Stacks) -> authoring.Settings:
+def settings(clients: Clients, stacks: Stacks) -> Settings:
     """Where the pipeline of an environment lives, from its stacks' outputs."""
-    return authoring.Settings(
+    return Settings(
         region=clients.region,
         pipeline_name=stacks.output("pipelines", "PipelineName"),
         artifact_bucket=stacks.output("artifacts", "ArtifactBucket"),
@@ -63,7 +63,7 @@ def deployed(clients: Clients, name: str) -> dict[str, Any] | None:
     return found
 
 
-def upsert(clients: Clients, settings: authoring.Settings, text: str, tags: dict[str, str]) -> str:
+def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]) -> str:
     """Upload the code and create or update the pipeline; returns "created", "updated" or "unchanged".
 
     text: the definition of exactly these settings.
@@ -72,7 +72,7 @@ def upsert(clients: Clients, settings: authoring.Settings, text: str, tags: dict
     if before == json.loads(text):
         return "unchanged"
     with ThreadPoolExecutor(8) as pool:
-        put = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in authoring.assets(settings)]
+        put = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in assets(settings)]
     for each in put:
         each.result()
     request = {

@@ -12,6 +12,7 @@ from pipelines.checks import __main__ as command
 from pipelines.checks import artefacts, values
 from pipelines.checks import definition as checks
 from pipelines.errors import NOT_FOUND, exit_code
+from pipelines.settings import Settings
 from tests import beers, planted
 from tests.planted import FAULTS, plant
 
@@ -20,7 +21,7 @@ EVALUATION = {
     "gate": {"relative_gain": 0.2, "champion_loss": 0.0, "reason": "better"},
     "summary": dict.fromkeys(agreed.SUMMARY.values(), "1"),
 }
-REAL = json.loads(authoring.definition(authoring.Settings()))
+REAL = json.loads(authoring.definition(Settings()))
 
 
 @pytest.mark.parametrize("fault", FAULTS["definition"], ids=planted.name)
@@ -77,7 +78,7 @@ def test_the_definition_passes_with_an_evaluation_that_the_script_has_written(tm
 
 def test_the_longest_names_that_the_stacks_allow_still_fit() -> None:
     bucket, pipeline = "b" * 63, "p" * 82
-    settings = authoring.Settings(
+    settings = Settings(
         pipeline_name=pipeline,
         artifact_bucket=bucket,
         model_package_group_name="g" * 63,

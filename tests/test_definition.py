@@ -16,9 +16,10 @@ from pipelines import authored, definition, graph, package, sdk
 from pipelines.checks import running
 from pipelines.checks.values import scope
 from pipelines.parameters import PARAMETERS
+from pipelines.settings import Settings, assets
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = definition.Settings()
+SETTINGS = Settings()
 NEEDED = ("pipelines", "processing", "training", "evaluation", "ingestion")
 
 # Refuses every connection, even to this machine, in every process that has it on its path.
@@ -93,9 +94,7 @@ def test_what_is_generated_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
     path.write_bytes(b"generated")
 
     assert definition.definition(SETTINGS) == before
-    assert [
-        asset.key for asset in definition.assets(SETTINGS) if not asset.key.endswith((".py", ".gz", "/no-champion"))
-    ] == []
+    assert [asset.key for asset in assets(SETTINGS) if not asset.key.endswith((".py", ".gz", "/no-champion"))] == []
 
 
 # --- Code is named by its content -----------------------------------------------------------------
@@ -115,14 +114,14 @@ def test_a_changed_byte_changes_the_address_of_that_step_s_code_alone(
 
 
 def test_everything_that_the_definition_names_in_its_bucket_is_an_asset_or_an_output() -> None:
-    keys = {f"s3://{SETTINGS.artifact_bucket}/{asset.key}" for asset in definition.assets(SETTINGS)}
+    keys = {f"s3://{SETTINGS.artifact_bucket}/{asset.key}" for asset in assets(SETTINGS)}
     named = set(re.findall(rf'"(s3://{SETTINGS.artifact_bucket}/[^"]*)"', json.dumps(real())))
     unknown = [name for name in named if name not in keys and not any(key.startswith(name) for key in keys)]
     assert unknown == [f"{SETTINGS.home}/executions"]
 
 
 def test_the_script_that_a_step_runs_is_among_the_code_that_it_gets() -> None:
-    keys = [asset.key for asset in definition.assets(SETTINGS)]
+    keys = [asset.key for asset in assets(SETTINGS)]
     for step in graph.steps(real()):
         if step["Type"] == "Processing":
             script = step["Arguments"]["AppSpecification"]["ContainerEntrypoint"][1].rpartition("/")[2]
@@ -169,7 +168,7 @@ def test_the_parameters_are_those_of_the_table() -> None:
 
 
 def test_the_commit_of_the_settings_is_the_default_of_its_parameter() -> None:
-    document = json.loads(definition.definition(definition.Settings(git_commit="abc")))
+    document = json.loads(definition.definition(Settings(git_commit="abc")))
     (commit,) = [each["DefaultValue"] for each in document["Parameters"] if each["Name"] == "GitCommit"]
     assert commit == "abc"
 
@@ -205,7 +204,7 @@ def test_the_compact_text_is_taken_by_the_service_inline() -> None:
 
 
 def test_the_kept_definition_is_what_the_sdk_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = definition.Settings(
+    settings = Settings(
         pipeline_name="beers-of-mine",
         artifact_bucket="artifacts-of-mine",
         pipeline_role_arn="arn:aws:iam::123456789012:role/pipeline",

@@ -15,6 +15,7 @@ import pytest
 from ingestion import record
 from pipelines import agreed, definition, graph, ledger, package, snapshot, workflow
 from pipelines.parameters import PARAMETERS
+from pipelines.settings import Settings, assets
 from tests import beers, cfn
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,7 @@ TREES = {
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 
-REAL: dict[str, Any] = json.loads(definition.definition(definition.Settings()))
+REAL: dict[str, Any] = json.loads(definition.definition(Settings()))
 
 
 def imports(name: str) -> Iterator[tuple[str, bool]]:
@@ -61,9 +62,17 @@ MAY_IMPORT = {
     "pipelines.sdk": set(),
     "pipelines.snapshot": set(),
     "pipelines.agreed": set(),
-    "pipelines.definition": {"pipelines.agreed", "pipelines.package", "pipelines.parameters", "pipelines.sdk"},
+    "pipelines.settings": {"pipelines.package"},
+    "pipelines.definition": {
+        "pipelines.agreed",
+        "pipelines.package",
+        "pipelines.parameters",
+        "pipelines.sdk",
+        "pipelines.settings",
+    },
     "pipelines.states": {"pipelines.sdk"},
-    "pipelines.retrain": {"pipelines.snapshot", "pipelines.states"},
+    "pipelines.outcome": {"pipelines.states"},
+    "pipelines.retrain": {"pipelines.outcome", "pipelines.snapshot", "pipelines.states"},
     "pipelines.workflow": {"pipelines.retrain", "pipelines.states"},
     "pipelines.local": {"pipelines.local", "pipelines.errors", "pipelines.graph"},
     "pipelines.checks": {
@@ -75,6 +84,7 @@ MAY_IMPORT = {
         "pipelines.local.shapes",
         "pipelines.package",
         "pipelines.sdk",
+        "pipelines.settings",
         "pipelines.workflow",
     },
 }
@@ -245,12 +255,12 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
 
     (rule,) = [rule for name, rule in cfn.resources(pipelines, "Events::Rule") if name == "NewData"]
     assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": ledger.CLEANED}]
-    settings = definition.Settings()
+    settings = Settings()
     retrain = pipelines["Resources"]["Retrain"]["Properties"]["DefinitionSubstitutions"]
     home = "s3://${ArtifactBucket}/"
     assert cfn.text(retrain["NoChampionUri"]) == home + package.NO_CHAMPION.folder
     assert cfn.text(retrain["LostChampionUri"]) == home + package.LOST_CHAMPION.folder
-    assert definition.assets(settings)[-2:] == [package.NO_CHAMPION, package.LOST_CHAMPION]
+    assert assets(settings)[-2:] == [package.NO_CHAMPION, package.LOST_CHAMPION]
     (champion,) = [each["DefaultValue"] for each in REAL["Parameters"] if each["Name"] == "ChampionModel"]
     assert champion == f"s3://{settings.artifact_bucket}/{package.NO_CHAMPION.folder}"
 

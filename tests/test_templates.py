@@ -14,6 +14,7 @@ from cfnlint.api import lint
 
 from ingestion import clean, collect
 from pipelines import definition, workflow
+from pipelines.settings import Settings
 from tests import cfn, template_access, template_operation
 from tests.cfn import Template
 
@@ -259,7 +260,7 @@ def granted_actions(role: str, *services: str) -> set[str]:
 
 
 def test_the_jobs_may_read_everything_that_the_pipeline_names() -> None:
-    settings = definition.Settings(artifact_bucket="${ArtifactBucket}", pipeline_name="${PipelineName}")
+    settings = Settings(artifact_bucket="${ArtifactBucket}", pipeline_name="${PipelineName}")
     named = set(re.findall(r'"s3://([^"]*)', definition.definition(settings)))
     readable = {
         resource.split(":::")[1].removesuffix("*")

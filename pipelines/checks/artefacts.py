@@ -28,11 +28,11 @@ class Artefacts(NamedTuple):
 
 def all_of_them() -> Artefacts:
     """From the code that writes them and the files in the checkout."""
-    from pipelines import definition, workflow
+    from pipelines import definition, settings, workflow
 
     return Artefacts(
-        definition=json.loads(definition.definition(definition.Settings())),
-        of_stack=json.loads(definition.definition(definition.Settings(**needs_of_pipeline.SETTINGS))),
+        definition=json.loads(definition.definition(settings.Settings())),
+        of_stack=json.loads(definition.definition(settings.Settings(**needs_of_pipeline.SETTINGS))),
         machines={name: json.loads(workflow.definition(name)) for name in workflow.WORKFLOWS},
         templates=templates(),
         sources=sources(),
