@@ -129,6 +129,9 @@ def test_athena_counts_each_delivered_row(twice: Twice) -> None:
     assert state["State"] == "SUCCEEDED", state
     rows = clients.athena.get_query_results(QueryExecutionId=query)["ResultSet"]["Rows"]
     assert [[cell["VarCharValue"] for cell in row["Data"]] for row in rows] == [["_col0", "_col1"], ["646", "323"]]
+    location = clients.athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["ResultConfiguration"]
+    bucket, _, key = location["OutputLocation"].removeprefix("s3://").partition("/")
+    assert clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read().split() == [b"_col0,_col1", b"646,323"]
 
 
 def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twice) -> None:

@@ -46,11 +46,13 @@ class Athena:
         self._athena: Any = emulator.module("services.athena")
         self._tokens: dict[str, tuple[str, str]] = {}
         self._start_query = self._athena._start_query_execution
+        self._save_results = self._athena._save_query_results
 
     def install(self) -> None:
         """Replace MiniStack's names."""
         self._athena._run_duckdb = self._run
         self._athena._start_query_execution = self._start
+        self._athena._save_query_results = self._save
         dispatch = emulator.module("services.stepfunctions")._SERVICE_DISPATCH
         for action in ("startQueryExecution", "getQueryExecution", "getQueryResults", "stopQueryExecution"):
             dispatch[f"arn:aws:states:::athena:{action}"] = self._integration
@@ -84,6 +86,16 @@ class Athena:
     async def _run(self, query: str, database: str, catalog: str | None = None) -> dict[str, Any]:
         context = contextvars.copy_context()
         return await asyncio.to_thread(context.run, run_query, query, database)
+
+    async def _save(self, query_id: str) -> None:
+        """Results go to the object that OutputLocation names; MiniStack takes it for a folder."""
+        configuration = self._athena._executions.get(query_id)["ResultConfiguration"]
+        address = configuration["OutputLocation"]
+        configuration["OutputLocation"] = address.rpartition("/")[0] + "/"
+        try:
+            await self._save_results(query_id)
+        finally:
+            configuration["OutputLocation"] = address
 
     def _integration(self, resource: str, request: dict[str, Any]) -> Any:
         """arn:aws:states:::athena:<action>[.sync]; .sync waits for the query's end and fails with it."""

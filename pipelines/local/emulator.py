@@ -57,7 +57,13 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_atomic_write",
         "handle_request",
     ),
-    "services.athena": ("_run_duckdb", "_start_query_execution", "_executions", "_materialize_table_files"),
+    "services.athena": (
+        "_run_duckdb",
+        "_start_query_execution",
+        "_save_query_results",
+        "_executions",
+        "_materialize_table_files",
+    ),
     "services.glue": ("_tables",),
     "services.firehose": (
         "_streams",

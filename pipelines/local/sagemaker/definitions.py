@@ -102,8 +102,7 @@ class Definitions:
     def describe(self, request: Document) -> Document:
         """DescribePipeline."""
         pipeline = pipeline_of(self.store, request["PipelineName"])
-        for last in executions_of(self.store, pipeline["PipelineArn"])[-1:]:
-            pipeline["LastRunTime"] = last["CreationTime"]
+        pipeline["LastRunTime"] = self._last_run(pipeline["PipelineArn"])
         return shapes.project(shapes.output_shape("sagemaker", "DescribePipeline"), pipeline)
 
     def list_pipelines(self, request: Document) -> Document:
@@ -113,7 +112,13 @@ class Definitions:
         found = [each for each in found if each["PipelineName"].startswith(prefix) and in_window(request, each)]
         by = {"Name": "PipelineName"}.get(request.get("SortBy", ""), "CreationTime")
         chosen, more = page(found, request, by=by)
+        for each in chosen:
+            each["LastExecutionTime"] = self._last_run(each["PipelineArn"])
         return {"PipelineSummaries": summaries("ListPipelines", "PipelineSummaries", chosen), **more}
+
+    def _last_run(self, pipeline_arn: str) -> float | None:
+        executions = executions_of(self.store, pipeline_arn)
+        return executions[-1]["CreationTime"] if executions else None
 
 
 def pipeline_of(store: Store, name: str) -> Document:
@@ -132,15 +137,16 @@ def executions_of(store: Store, pipeline_arn: str) -> list[Document]:
 
 def read_definition(request: Document) -> str:
     """The definition of a Create or Update request, from its text or from S3, checked."""
-    text = request.get("PipelineDefinition")
-    if text is None and "PipelineDefinitionS3Location" in request:
-        place = request["PipelineDefinitionS3Location"]
+    text, place = request.get("PipelineDefinition"), request.get("PipelineDefinitionS3Location")
+    if text is not None and place is not None:
+        raise validation_error("Both Pipeline Definition and Pipeline Definition S3 Location shouldn't be present")
+    if place is not None:
         try:
             text = read_object(place["Bucket"], place["ObjectKey"]).decode()
         except MissingInput as error:
             raise validation_error(f"Unable to read the pipeline definition. {error}") from error
     if text is None:
-        raise validation_error("Either PipelineDefinition or PipelineDefinitionS3Location is needed.")
+        raise validation_error("Either Pipeline Definition or Pipeline Definition S3 location should be provided")
     try:
         definition = json.loads(text)
     except ValueError as error:

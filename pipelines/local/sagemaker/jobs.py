@@ -11,7 +11,7 @@ from pipelines.local.crashpoints import crashpoint
 from pipelines.local.sagemaker import containers, files, isolation, logs
 from pipelines.local.sagemaker.containers import Phase
 from pipelines.local.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped, fail_as_planned
-from pipelines.local.sagemaker.service import Service, arn, in_window, not_found, now, page, scope, validation_error
+from pipelines.local.sagemaker.service import Service, arn, in_window, now, page, validation_error
 from pipelines.local.sagemaker.workplace import Workplace, clear
 from pipelines.local.store import Document
 
@@ -131,10 +131,11 @@ class Jobs:
             name = request[job.member("Name")]
             document = self.store.get(job.kind, arn(f"{job.kind}/{name}"))
             if document is None:
-                if job is TRAINING:
-                    raise validation_error("Requested resource not found.")
-                region, account = scope()
-                raise not_found(f"Could not find requested job with name: {name} ({region}, account {account})")
+                raise validation_error(
+                    "Requested resource not found."
+                    if job is TRAINING
+                    else f"Could not find requested job with name: {name}"
+                )
             return shapes.project(shapes.output_shape("sagemaker", f"Describe{job.noun}Job"), document)
 
         return describe
@@ -150,7 +151,8 @@ class Jobs:
                 and status in (None, each[job.member("Status")])
                 and in_window(request, each)
             ]
-            chosen, more = page(found, request)
+            by = {"Name": job.member("Name"), "Status": job.member("Status")}.get(request.get("SortBy", ""))
+            chosen, more = page(found, request, order="Ascending", by=by or "CreationTime")
             summaries = f"{job.noun}JobSummaries"
             shape = shapes.output_shape("sagemaker", f"List{job.noun}Jobs").members[summaries].member
             return {summaries: [shapes.project(shape, each) for each in chosen], **more}

@@ -10,7 +10,6 @@ from pipelines.local.sagemaker.service import (
     in_window,
     now,
     page,
-    scope,
     validation_error,
 )
 from pipelines.local.store import Document
@@ -64,9 +63,9 @@ class Registry:
         found = [
             each
             for each in here(self.store.all(GROUP), "ModelPackageGroupArn")
-            if wanted in each["ModelPackageGroupName"]
+            if wanted in each["ModelPackageGroupName"] and in_window(request, each)
         ]
-        chosen, more = page(found, request, order="Ascending")
+        chosen, more = page(found, request, order="Ascending", by=_order(request))
         return {"ModelPackageGroupSummaryList": [_group_summary(each) for each in chosen], **more}
 
     def delete_group(self, request: Document) -> Document:
@@ -85,6 +84,13 @@ class Registry:
         """CreateModelPackage: the next version of a group."""
         if "ModelPackageGroupName" not in request:
             raise validation_error("The local SageMaker registers versioned packages only: name a group.")
+        if "ModelPackageName" in request:
+            raise validation_error(
+                "Both ModelPackageName and ModelPackageGroupName are provided in the input. "
+                "Cannot determine which one to use."
+            )
+        if request.get("Tags"):
+            raise validation_error("A model package of a group has the group's tags and none of its own.")
         group = self._group(request["ModelPackageGroupName"])
         group_name, token = group["ModelPackageGroupName"], request.get("ClientToken")
         with self.store.transaction():
@@ -93,7 +99,6 @@ class Registry:
                 return earlier
             version = self.store.change(GROUP, group["ModelPackageGroupArn"], _next_version)["LastVersion"]
             package_arn = arn(f"{PACKAGE}/{group_name}/{version}")
-            time = now()
             document = {key: value for key, value in request.items() if key not in ("Tags", "ClientToken")}
             document |= {
                 "ModelPackageGroupName": group_name,
@@ -102,8 +107,8 @@ class Registry:
                 "ModelPackageStatus": "Completed",
                 "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
                 "ModelApprovalStatus": request.get("ModelApprovalStatus", "PendingManualApproval"),
-                "CreationTime": time,
-                "LastModifiedTime": time,
+                "CertifyForMarketplace": request.get("CertifyForMarketplace", False),
+                "CreationTime": now(),
             }
             self.store.put(PACKAGE, package_arn, document)
             answer = {"ModelPackageArn": package_arn}
@@ -119,15 +124,22 @@ class Registry:
         return shapes.project(shapes.output_shape("sagemaker", "DescribeModelPackage"), package)
 
     def list_packages(self, request: Document) -> Document:
-        """ListModelPackages of a group."""
+        """ListModelPackages: a group's, or those of all groups when Versioned or Both are asked for."""
         name, status = request.get("ModelPackageGroupName"), request.get("ModelApprovalStatus")
         if name is not None:
-            group_arn = self._group(name)["ModelPackageGroupArn"]
-            found = self._versions(group_arn)
+            found = self._versions(self._group(name)["ModelPackageGroupArn"])
+        elif request.get("ModelPackageType", "Unversioned") == "Unversioned":
+            found = []
         else:
             found = here(self.store.all(PACKAGE), "ModelPackageArn")
-        found = [each for each in found if status in (None, each["ModelApprovalStatus"]) and in_window(request, each)]
-        chosen, more = page(found, request, order="Ascending")
+        found = [
+            each
+            for each in found
+            if status in (None, each["ModelApprovalStatus"])
+            and request.get("NameContains", "") in each["ModelPackageGroupName"]
+            and in_window(request, each)
+        ]
+        chosen, more = page(found, request, order="Ascending", by=_order(request))
         shape = shapes.output_shape("sagemaker", "ListModelPackages").members["ModelPackageSummaryList"].member
         return {"ModelPackageSummaryList": [shapes.project(shape, each) for each in chosen], **more}
 
@@ -170,13 +182,17 @@ class Registry:
         group_arn = name if name.startswith("arn:") else arn(f"{GROUP}/{name}")
         group = self.store.get(GROUP, group_arn)
         if group is None:
-            region, account = scope()
-            raise validation_error(f"Model Package Group {name} does not exist in {region}, account {account}.")
+            raise validation_error(f"ModelPackageGroup {group_arn} does not exist.")
         return group
 
     def _versions(self, group_arn: str) -> list[Document]:
         prefix = group_arn.replace(GROUP, PACKAGE, 1) + "/"
         return [each for each in self.store.all(PACKAGE) if each["ModelPackageArn"].startswith(prefix)]
+
+
+def _order(request: Document) -> str:
+    """The member that a list is sorted by; a versioned package has no name but its group's."""
+    return "ModelPackageGroupName" if request.get("SortBy") == "Name" else "CreationTime"
 
 
 def _next_version(group: Document) -> None:

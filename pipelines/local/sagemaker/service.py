@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import math
 import sqlite3
 import time
 import uuid
@@ -20,6 +21,8 @@ logger = logging.getLogger("tapline.sagemaker")
 # AWS answers lists in pages; the API's default differs by operation and is not documented for all. 10 is the
 # smallest seen, and a caller that forgets NextToken shall notice here rather than there.
 PAGE = 10
+# What the requests' members ...After and ...Before begin with, and what they are about.
+WINDOWS = (("Created", "CreationTime"), ("CreationTime", "CreationTime"), ("LastModifiedTime", "LastModifiedTime"))
 
 
 class ApiError(Exception):
@@ -170,9 +173,10 @@ def summaries(operation: str, member: str, documents: list[Document]) -> list[Do
     return [shapes.project(shape, document) for document in documents]
 
 
-def in_window(request: Document, document: Document, member: str = "CreationTime") -> bool:
-    """Whether a document lies within the request's Created(ion Time)After and -Before (epoch seconds)."""
-    created = document[member]
-    after = request.get("CreatedAfter", request.get("CreationTimeAfter"))
-    before = request.get("CreatedBefore", request.get("CreationTimeBefore"))
-    return (after is None or created > after) and (before is None or created < before)
+def in_window(request: Document, document: Document) -> bool:
+    """Whether a document's times (epoch seconds) lie within those of the request: CreatedAfter and its like."""
+    return all(
+        request.get(f"{name}After", -math.inf) < document[member] < request.get(f"{name}Before", math.inf)
+        for name, member in WINDOWS
+        if f"{name}After" in request or f"{name}Before" in request
+    )
