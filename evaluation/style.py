@@ -25,7 +25,7 @@ p { margin: 0 0 10px; }
 figure { margin: 0; }
 .scroll { overflow-x: auto; }
 .scroll > table { min-width: 470px; }
-.scroll > svg { min-width: 400px; }
+.scroll > svg { min-width: 310px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
@@ -35,7 +35,8 @@ tr:last-child td { border-bottom: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 0; font-size: .93rem; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 520px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; } }
+@media (max-width: 520px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; }
+  .scroll > table { min-width: 0; font-size: .78rem; } th, td { padding: 5px 3px; } td small { display: block; } }
 svg { width: 100%; height: auto; display: block; }
 svg text { font: 13px system-ui, sans-serif; fill: var(--soft); }
 svg text.axis, svg text.note { fill: var(--ink); }
