@@ -67,6 +67,8 @@ class Faults:
 
     def _in_front_of(self, service: str, handler: Any) -> Any:
         async def handle(method: str, path: str, headers: Any, body: Any, query: Any) -> Any:
+            if not self._orders:
+                return await handler(method, path, headers, body, query)
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
             text = body.decode(errors="replace") if isinstance(body, bytes) else body
             order = self._take(f"{service}:{operation or method}", f"{path} {query} {text}")

@@ -42,8 +42,10 @@ class Registry:
         name = request["ModelPackageGroupName"]
         group_arn = arn(f"{GROUP}/{name}")
         with self.store.transaction():
-            if self.store.get(GROUP, group_arn):
-                raise validation_error(f"Model Package Group already exists: {group_arn}")
+            # Names that differ in case only would give their packages the same ARNs.
+            for earlier in self.store.all(GROUP):
+                if earlier["ModelPackageGroupArn"].lower() == group_arn.lower():
+                    raise validation_error(f"Model Package Group already exists: {earlier['ModelPackageGroupArn']}")
             document = {key: value for key, value in request.items() if key != "Tags"}
             document |= {"ModelPackageGroupArn": group_arn, "ModelPackageGroupStatus": "Completed"}
             self.store.put(GROUP, group_arn, {**document, "CreationTime": now(), "LastVersion": 0})
@@ -98,7 +100,7 @@ class Registry:
             if earlier:
                 return earlier
             version = self.store.change(GROUP, group["ModelPackageGroupArn"], _next_version)["LastVersion"]
-            package_arn = arn(f"{PACKAGE}/{group_name}/{version}")
+            package_arn = arn(f"{PACKAGE}/{group_name.lower()}/{version}")
             document = {key: value for key, value in request.items() if key not in ("Tags", "ClientToken")}
             document |= {
                 "ModelPackageGroupName": group_name,
@@ -186,7 +188,7 @@ class Registry:
         return group
 
     def _versions(self, group_arn: str) -> list[Document]:
-        prefix = group_arn.replace(GROUP, PACKAGE, 1) + "/"
+        prefix = group_arn.replace(GROUP, PACKAGE, 1).lower() + "/"
         return [each for each in self.store.all(PACKAGE) if each["ModelPackageArn"].startswith(prefix)]
 
 
