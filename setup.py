@@ -44,6 +44,10 @@ setup(
             "pandas-stubs>=2.3,<3",
             "types-pyyaml",
             "types-requests",
+            # What the state machines' expressions are checked with; MiniStack evaluates them with the same.
+            "jsonata-python>=0.7",
+            # The local SageMaker is compared with it, answer by answer; what it does otherwise is this release's.
+            "moto==5.2.5",
             # The workflows: GitHub's schema, and what an attacker could do with them. Both work offline.
             "check-jsonschema>=0.39",
             "zizmor>=1.32",

@@ -42,6 +42,12 @@ class Job:
 
 PROCESSING = Job("Processing", containers.run_processing)
 TRAINING = Job("Training", containers.run_training)
+# Told as off when the request says nothing of them.
+TRAINING_SWITCHES = {
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+    "EnableNetworkIsolation": False,
+}
 
 
 class Jobs:
@@ -99,6 +105,7 @@ class Jobs:
         if job is TRAINING:
             home = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
             artifact = f"{home}/{request['TrainingJobName']}/output/model.tar.gz"
+            document = {**TRAINING_SWITCHES, **document}
             document |= {"ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
         self._enter(job, document, "Starting")
         crashpoint("job-recorded")
