@@ -18,8 +18,6 @@ from pipelines.states import States, chain, format_
 COMMENT = "New data -> decide -> snapshot -> pipeline run -> notification"
 # A member of the execution's input: {"force": true} trains whatever the table holds, unless a run is under way.
 FORCE = "force"
-# An older snapshot may be about to expire (SnapshotExpirationInDays).
-REUSED_MINUTES = 30 * 24 * 60
 
 
 def states() -> Any:
@@ -79,7 +77,12 @@ def data(s: States, then: Any) -> Any:
         {"uri.$": "States.Format('s3://${ArtifactBucket}/snapshots/{}/', $.token.snapshot)"},
         "$.data",
     )
+    taken = chain(taken, new, then)
     same = s.pass_("SameSnapshot", {"uri.$": "$.last.input[0]"}, "$.data")
+    # Snapshots expire (SnapshotExpirationInDays).
+    there = objects(s, "SnapshotObjects", "data.uri", taken)
+    found = (s.rule.NumericGreaterThan("$.found.objects", 0), then)
+    chain(same, there, s.choice("HasSnapshot", found, otherwise=taken))
     # In a table that is only added to, newest delivery and number of rows name the content.
     unchanged = s.rule.And(
         [
@@ -88,11 +91,9 @@ def data(s: States, then: Any) -> Any:
             s.present("$.last.rows[0]"),
             s.rule.StringEqualsPath("$.last.cut_off[0]", "$.table.cut_off"),
             s.rule.StringEqualsPath("$.last.rows[0]", "$.table.rows"),
-            s.rule.NumericLessThan("$.table.minutes", REUSED_MINUTES),
         ]
     )
-    chain(same, then)
-    return chain(token, s.choice("SameData", (unchanged, same), otherwise=chain(taken, new, then)))
+    return chain(token, s.choice("SameData", (unchanged, same), otherwise=taken))
 
 
 def champion(s: States, then: Any) -> Any:
@@ -121,20 +122,26 @@ def champion(s: States, then: Any) -> Any:
     # A job whose input is not there fails before it begins, and a champion that is gone must not block its successor.
     # One that may not be looked at is another matter: to leave it out would open the gate.
     lost = chain(s.pass_("LostChampion", {"uri": "${LostChampionUri}"}, "$.champion"), then)
-    there = s.jsonata(
-        "ChampionArtifact",
-        "aws-sdk:s3:listObjectsV2",
-        {
-            "Bucket": "{% $split($states.input.champion.uri, '/')[2] %}",
-            "Prefix": "{% $substringAfter($substringAfter($states.input.champion.uri, 's3://'), '/') %}",
-            "MaxKeys": 1,
-        },
-        "{% $merge([$states.input, {'artifact': {'objects': $states.result.KeyCount}}]) %}",
-        {"S3.NoSuchBucketException": lost},
-    )
-    found = (s.rule.NumericGreaterThan("$.artifact.objects", 0), then)
+    there = objects(s, "ChampionArtifact", "champion.uri", lost)
+    found = (s.rule.NumericGreaterThan("$.found.objects", 0), then)
     chain(describe, there, s.choice("HasArtifact", found, otherwise=lost))
     return chain(packages, s.choice("HasChampion", (s.present("$.approved.arns[0]"), describe), otherwise=none))
+
+
+def objects(s: States, name: str, uri: str, none: Any) -> Any:
+    """Whether anything lies at an S3 address, by its name in the state's input; none: where no bucket leads."""
+    address = f"$states.input.{uri}"
+    return s.jsonata(
+        name,
+        "aws-sdk:s3:listObjectsV2",
+        {
+            "Bucket": f"{{% $split({address}, '/')[2] %}}",
+            "Prefix": f"{{% $substringAfter($substringAfter({address}, 's3://'), '/') %}}",
+            "MaxKeys": 1,
+        },
+        "{% $merge([$states.input, {'found': {'objects': $states.result.KeyCount}}]) %}",
+        {"S3.NoSuchBucketException": none},
+    )
 
 
 def look(s: States, then: Any, skipped: Any) -> Any:

@@ -50,7 +50,7 @@ def data(clients: Clients, stacks: Stacks) -> Values:
         )
     values = {"CutOff": cut_off, "Rows": rows, "DistinctBeers": beers}
     last = latest(clients, name)
-    if last.items() >= {"CutOff": cut_off, "Rows": rows}.items():
+    if last.items() >= {"CutOff": cut_off, "Rows": rows}.items() and follow.exists(clients, last["InputData"]):
         return {"InputData": last["InputData"], **values}
     # As the state machine names it (retrain.py), so that both share a snapshot of the same hour.
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")

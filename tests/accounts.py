@@ -81,6 +81,13 @@ class Account:
         """Start the state machine and wait for its outcome."""
         return self.outcome(self.start(**given))
 
+    def history(self, execution: str) -> list[str]:
+        """The states that an execution of the state machine has entered, in order, when it has ended."""
+        self.outcome(execution)
+        pages = self.clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
+        entered = [event.get("stateEnteredEventDetails") for page in pages for event in page["events"]]
+        return [each["name"] for each in entered if each]
+
     def runs(self) -> list[Document]:
         """The pipeline's runs, oldest first."""
         pages = self.clients.sagemaker.get_paginator("list_pipeline_executions").paginate(

@@ -112,6 +112,21 @@ def test_a_forced_run_trains_on_the_same_snapshot_while_the_table_is_the_same(ac
     account.told()
 
 
+def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(85, 5)
+    assert account.run()[1]["decision"] == "trained"
+    given = account.parameters(account.runs()[-1])
+    bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
+    for each in account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        account.clients.s3.delete_object(Bucket=bucket, Key=each["Key"])
+    # Within the hour the token is the same, and Athena answers with the query of before. What counts: it is asked.
+    history = account.history(account.start(force=True))
+    found = history.index("SameSnapshot")
+    assert history[found : found + 4] == ["SameSnapshot", "SnapshotObjects", "HasSnapshot", "Snapshot"]
+    account.told()
+
+
 def test_a_run_by_hand_and_the_state_machine_share_a_snapshot(account: Account) -> None:
     account.upsert(GOOD)
     account.deliver(90, 5)
