@@ -1,4 +1,7 @@
-"""What every test has: no credentials, no way out of this machine, and one local endpoint for those that ask."""
+"""What every test has: no credentials and no way out of this machine.
+
+And what tests of several modules ask for: one local endpoint, an endpoint to kill, a stream, an evaluation.
+"""
 
 import ipaddress
 import os
@@ -7,11 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
+from ingestion import api, stream
 from pipelines.aws import Clients
 from pipelines.local import endpoint as endpoints
 from pipelines.local.workspace import Workspace
+from tests.crash import Victim
+from tests.definitions import Project
+from tests.faults import FakeKinesis
 
 # Set before any test's imports look for credentials; sub-processes inherit it.
 for name in [name for name in os.environ if name.startswith(("AWS_", "SAGEMAKER_"))]:
@@ -59,6 +67,12 @@ def clients(endpoint: endpoints.Endpoint) -> Clients:
 
 
 @pytest.fixture
+def project(clients: Clients) -> Project:
+    """A bucket and a pipeline of the test's own at the shared endpoint."""
+    return Project(clients)
+
+
+@pytest.fixture
 def failing(endpoint: endpoints.Endpoint) -> Iterator[Callable[..., None]]:
     """Let API calls of the shared endpoint fail: failing("sagemaker:StartPipelineExecution", times=2).
 
@@ -79,3 +93,41 @@ def failing(endpoint: endpoints.Endpoint) -> Iterator[Callable[..., None]]:
 def workspace(tmp_path: Path) -> Workspace:
     """An empty workspace of the test's own."""
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def victim(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
+    """An endpoint of the test's own, to be killed and started anew."""
+    # A dead endpoint shall be an error at once.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    victim = Victim(workspace)
+    yield victim
+    if victim.alive:
+        victim.down()
+
+
+@pytest.fixture(scope="session")
+def kinesis_session() -> boto3.Session:
+    """A session for the clients of `kinesis` alone; making one for each test would take most of the time."""
+    return boto3.Session("test", "test", region_name="eu-central-1")
+
+
+@pytest.fixture
+def kinesis(monkeypatch: pytest.MonkeyPatch, kinesis_session: boto3.Session) -> Iterator[FakeKinesis]:
+    """A stream to collect into, and waits that are over at once."""
+    for module in (api, stream):
+        monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.001)
+    with FakeKinesis() as server:
+        monkeypatch.setenv("STREAM_NAME", "beers")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", kinesis_session)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The evaluation of the workbench's model without a champion. Copy what you change."""
+    # Imported late, as it puts the steps' folders on the path.
+    from tests import beers
+
+    return beers.evaluate(beers.workbench(), Path("nowhere"), tmp_path_factory.mktemp("evaluation"))

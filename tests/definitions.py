@@ -17,6 +17,8 @@ IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9
 INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
 UNDER_WAY = ("Executing", "Stopping")
 PATIENCE_SECONDS = 30
+# A script that writes its argument to the output `out`.
+WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
 # Where no namespace is to be had, /opt/ml is somewhere else: a script takes its paths from its environment.
 PATHS = "import os, pathlib; INPUT, OUTPUT = (pathlib.Path(os.environ[name]) for name in ('INPUT', 'OUTPUT'))\n"
 

@@ -1,20 +1,15 @@
-"""The collector: an API that may answer anything, a stream that may refuse anything, and a sum that comes out."""
+"""The collector: an API that may answer anything, and a sum that comes out."""
 
 import dataclasses
 import gzip
 import json
 import tracemalloc
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ingestion import api, collect, stream
-from ingestion.api import Record, parse_answer
+from ingestion import api, collect
 from pipelines.local.api import CatalogueServer, load_catalogue
 from tests.faults import FakeKinesis, HostileServer, Reply, StreamFaults
 
@@ -24,24 +19,6 @@ LINE = b'{"id":1,"name":"Buzz","abv":4.5}\n'
 
 def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
-
-
-@pytest.fixture(scope="module")
-def session() -> boto3.Session:
-    """A session for this file's clients alone; making one for each test would take most of the time."""
-    return boto3.Session("test", "test", region_name="eu-central-1")
-
-
-@pytest.fixture
-def kinesis(monkeypatch: pytest.MonkeyPatch, session: boto3.Session) -> Iterator[FakeKinesis]:
-    """A stream to collect into, and waits that are over at once."""
-    for module in (api, stream):
-        monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.001)
-    with FakeKinesis() as server:
-        monkeypatch.setenv("STREAM_NAME", "beers")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
-        yield server
 
 
 @pytest.fixture
@@ -302,113 +279,6 @@ def test_a_report_is_also_metrics_with_one_line_for_each_reason(
     ]
 
 
-KEYS = [
-    ({"id": 7}, "7"),
-    ({"id": "seven"}, "seven"),
-    ({"id": "x" * 256}, "x" * 256),
-]
-
-
-@pytest.mark.parametrize(("beer", "key"), KEYS)
-def test_the_partition_key_is_the_id(beer: dict[str, Any], key: str) -> None:
-    assert [record.key for record in parse_answer(as_json(beer)).records] == [key]
-
-
-@pytest.mark.parametrize("beer_id", [None, True, 1.5, "", "x" * 257, "a\nb", "\ud800", [1], {"a": 1}])
-def test_without_an_id_that_kinesis_takes_the_key_is_a_hash_of_the_beer(beer_id: Any) -> None:
-    [record] = parse_answer(as_json({"id": beer_id})).records
-    [again] = parse_answer(as_json({"id": beer_id})).records
-    [other] = parse_answer(as_json({"id": beer_id, "name": "other"})).records
-    assert len(record.key) == 64
-    assert record.key == again.key != other.key
-
-
-def test_a_lone_surrogate_travels_escaped() -> None:
-    [record] = parse_answer(b'{"id": 1, "name": "\\ud800"}').records
-    assert record.data == b'{"id":1,"name":"\\ud800"}\n'
-
-
-# The stream
-
-
-RECORDS = [Record(str(number), b'{"id":%d}\n' % number) for number in range(1200)]
-
-
-def put(records: list[Record], faults: StreamFaults | None = None) -> stream.Stream:
-    client = stream.kinesis()
-    if faults:
-        faults.install(client.meta.events)
-    target = stream.Stream("beers", stream.Deadline(20), client)
-    target.put(records)
-    return target
-
-
-def test_what_the_stream_takes_at_once_is_sent_in_calls_of_500(kinesis: FakeKinesis) -> None:
-    assert put(RECORDS).sent == 1200
-    assert kinesis.taken == RECORDS
-    assert kinesis.calls == 3
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_records_that_are_refused_are_sent_again_and_no_other(kinesis: FakeKinesis, seed: int) -> None:
-    faults = StreamFaults(refused=0.25, throttled=0.25, seed=seed)
-    target = put(RECORDS, faults)
-    assert Counter(kinesis.taken) == Counter(RECORDS)
-    assert target.sent == 1200
-    assert faults.refusals > 0
-    assert faults.throttlings > 0
-    assert target.retries == faults.calls - 3
-
-
-def test_a_stream_that_takes_nothing_is_an_error_that_counts(kinesis: FakeKinesis) -> None:
-    with pytest.raises(stream.StreamError) as failure:
-        put(RECORDS, StreamFaults(refused=1.0))
-    assert str(failure.value) == ("stream beers: 0 records sent, 1200 not sent: ProvisionedThroughputExceededException")
-    assert kinesis.taken == []
-
-
-def test_a_stream_that_throttles_every_call_is_an_error_after_eight_tries(kinesis: FakeKinesis) -> None:
-    faults = StreamFaults(throttled=1.0)
-    with pytest.raises(stream.StreamError, match="0 records sent, 7 not sent: ProvisionedThroughputExceeded"):
-        put(RECORDS[:7], faults)
-    assert faults.throttlings == 8
-
-
-def test_what_was_sent_before_the_stream_gave_out_is_counted(kinesis: FakeKinesis, monkeypatch: Any) -> None:
-    faults = StreamFaults()
-    original = kinesis.answer
-
-    def answer_then_give_out(target: str, body: dict[str, Any]) -> Any:
-        faults.throttled = 1.0
-        return original(target, body)
-
-    monkeypatch.setattr(kinesis, "answer", answer_then_give_out)
-    with pytest.raises(stream.StreamError, match="500 records sent, 700 not sent"):
-        put(RECORDS, faults)
-    assert kinesis.taken == RECORDS[:500]
-
-
-@pytest.mark.parametrize(
-    ("reply", "calls", "why"),
-    [
-        (Reply(b'{"__type": "ResourceNotFoundException"}', status=400), 1, "ResourceNotFoundException"),
-        (Reply(b'{"__type": "AccessDeniedException"}', status=400), 1, "AccessDeniedException"),
-        (Reply(b'{"__type": "InternalFailure"}', status=500), 8, "InternalFailure"),
-        (Reply(b"<html>", status=503), 8, "503"),
-        (Reply(reset=True), 8, "ConnectionClosedError"),
-    ],
-)
-def test_only_what_may_pass_is_tried_again(
-    kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch, reply: Reply, calls: int, why: str
-) -> None:
-    with HostileServer(reply) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        with pytest.raises(stream.StreamError) as failure:
-            put(RECORDS[:3])
-    assert str(failure.value) == f"stream beers: 0 records sent, 3 not sent: {why}"
-    assert len(server.paths) == calls
-
-
 def test_an_error_of_the_stream_reaches_the_caller_with_the_beers_counted(
     kinesis: FakeKinesis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,40 +291,3 @@ def test_an_error_of_the_stream_reaches_the_caller_with_the_beers_counted(
         {"Fetched": 2, "Sent": 0, "Refused": 2, "Retries": 7},
         {"Reason": "not_sent", "Refused": 2},
     ]
-
-
-def test_calls_stay_within_records_and_bytes() -> None:
-    large, small = Record("k", b"x" * 1_000_000), Record("k", b"x")
-    assert [len(batch) for batch in stream.batches_of([small] * 1001)] == [500, 500, 1]
-    assert [len(batch) for batch in stream.batches_of([large] * 9)] == [4, 4, 1]
-    assert list(stream.batches_of([])) == []
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(0, 2**20 - 1).map(lambda size: Record("k", bytes(size))), max_size=30))
-def test_however_large_records_are_each_is_in_one_call_in_order(records: list[Record]) -> None:
-    batches = list(stream.batches_of(records))
-    assert [record for batch in batches for record in batch] == records
-    assert all(0 < len(batch) <= 500 and sum(len(r.data) + 1 for r in batch) <= 5_000_000 for batch in batches)
-
-
-# Whatever an answer is
-
-jsons = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "name", "message"]), inner),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary() | jsons.map(as_json) | jsons.map(lambda value: as_json(value)[:-1]))
-def test_any_answer_is_records_and_refusals_that_add_up(body: bytes) -> None:
-    answer = parse_answer(body)
-    assert set(answer.refused) <= set(api.REFUSED)
-    assert len(answer.records) + answer.refused.total() == (answer.entries or answer.refused["not_json"])
-    for record in answer.records:
-        assert record.data.count(b"\n") == 1 and record.data.endswith(b"\n")
-        assert isinstance(json.loads(record.data), dict)
-        assert 1 <= len(record.key) <= 256
-        assert len(record.data) + len(record.key.encode()) <= 2**20
