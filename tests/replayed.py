@@ -28,8 +28,18 @@ Task = tuple[str, Call]
 
 
 def go_on(strict: Strict) -> None:
-    """After the first run, the state machine's other ways: with a champion, a skip, and a run that fails."""
+    """After the first run, the state machine's other ways: with a champion, a skip, runs that fail, the same table."""
     clients, machine = strict.clients, strict.names["RetrainStateMachineArn"]
+
+    def begin() -> tuple[str, str]:
+        execution = clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+        (run,) = wait_for(lambda: [each for each in runs(strict) if each["PipelineExecutionStatus"] == "Executing"])
+        return execution, run["PipelineExecutionArn"]
+
+    def stop(execution: str, run: str) -> None:
+        clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken="0" * 32)
+        wait_for(lambda: status(strict, execution) == "FAILED")
+
     for package in packages(strict):
         clients.sagemaker.update_model_package(
             ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus="Approved"
@@ -37,14 +47,11 @@ def go_on(strict: Strict) -> None:
     # Without new rows the run would reuse the first one's jobs, and end too soon.
     clients["lambda"].invoke(FunctionName=strict.names["CollectorName"], Payload=b'{"mode": "catalogue"}')
     strict.endpoint.control("drain")
-    failing = clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
-    (run,) = wait_for(lambda: [each for each in runs(strict) if each["PipelineExecutionStatus"] == "Executing"])
+    failing, run = begin()
     skipped = clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
     wait_for(lambda: status(strict, skipped) == "SUCCEEDED")
-    clients.sagemaker.stop_pipeline_execution(
-        PipelineExecutionArn=run["PipelineExecutionArn"], ClientRequestToken="0" * 32
-    )
-    wait_for(lambda: status(strict, failing) == "FAILED")
+    stop(failing, run)
+    stop(*begin())
 
 
 def wait_for(look: Callable[[], Any]) -> Any:

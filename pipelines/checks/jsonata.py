@@ -10,7 +10,7 @@ INPUT = re.compile(r"\$states\.input((?:\.\w+)+)")
 
 def problems(value: Any, address: str) -> Iterator[str]:
     """What cannot be read in the expressions of a field, inside whatever it holds."""
-    from jsonata.jexception import JException  # type: ignore[import-untyped]
+    from jsonata.jexception import JException
 
     for where, text in texts(value, address):
         if text.startswith("{%") and text.endswith("%}"):
@@ -36,7 +36,7 @@ def texts(value: Any, address: str) -> Iterator[tuple[str, str]]:
 
 def compiled(text: str) -> Any:
     """The library's form of `{% ... %}`; raises its JException."""
-    from jsonata import Jsonata  # type: ignore[import-untyped]
+    from jsonata import Jsonata
 
     return Jsonata(text.removeprefix("{%").removesuffix("%}").strip())
 
