@@ -4,7 +4,7 @@
     python -m pipelines.run --dry-run              what that would change
     python -m pipelines.run --print                the pipeline definition, from the files alone
     python -m pipelines.run --print-workflow retrain
-    python -m pipelines.run --start --wait         start a run and follow it
+    python -m pipelines.run --start --wait         start a run on the table as it is now, and follow it
     python -m pipelines.run --local                the whole chain on this machine, without AWS and Docker
 
 AWS_ENDPOINT_URL points the account's commands at another endpoint, such as the local one.

@@ -21,6 +21,7 @@ import boto3
 import pytest
 
 from ingestion import collect
+from pipelines.checks import needs_of_workflow
 from pipelines.local import endpoint as endpoints
 from pipelines.local.api import BUNDLED
 from pipelines.local.workspace import Workspace
@@ -56,16 +57,7 @@ CONTAINER = {
     "logs:DescribeLogStreams",
 }
 # For a state machine that logs:
-LOG_DELIVERY = {
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-}
+LOG_DELIVERY = {f"logs:{each}" for each in needs_of_workflow.LOG_DELIVERY}
 # Asked by MiniStack on other resources than by AWS, or when an execution is stopped:
 QUERY = {"athena:GetDataCatalog", "athena:StopQueryExecution", "glue:GetDatabase"}
 NOT_SHOWN = {
