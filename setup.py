@@ -7,7 +7,7 @@ setup(
     version="0.1.0",
     description="Beers from an API to a registered, approved and served SageMaker model, on AWS or on one machine",
     python_requires=">=3.11",
-    packages=find_packages(include=["pipelines*", "ingestion"]),
+    packages=find_packages(include=["pipelines*", "localaws*", "ingestion"]),
     package_data={"pipelines.local": ["catalogue/*.json", "catalogue/*.md"]},
     install_requires=[
         # stepfunctions 2.3.0 (the last release) cannot import sagemaker 3; v2 is supported until 2027-07-06.

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import botocore.exceptions
 
-from pipelines.errors import ExpectedError
-from pipelines.local.workspace import Workspace
+from localaws.errors import ExpectedError
+from localaws.workspace import Workspace
 from tests.crash import POINTS, Victim, build, made, resume, wait_for_no_orphans
 from tests.definitions import Execution, Project
 

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.aws import Clients
-from pipelines.local import endpoint as endpoints
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 from tests.accounts import GOOD, Account
 
 WORTH = 20

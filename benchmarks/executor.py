@@ -11,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.aws import Clients
-from pipelines.local import endpoint as endpoints
-from pipelines.local.sagemaker import isolation
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.sagemaker import isolation
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 from tests.definitions import Project
 
 LIMIT_SECONDS = 0.3

@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 from ingestion import record
 from ingestion.api import Record
-from ingestion.patience import Deadline
+from ingestion.retry import Deadline
 from ingestion.stream import Stream
-from pipelines.ledger import ledger, render
-from pipelines.local import endpoint as endpoints
-from pipelines.local.workspace import Workspace
-from pipelines.replay import replay
+from localaws import endpoint as endpoints
+from localaws.workspace import Workspace
+from pipelines.records.ledger import ledger, render
+from pipelines.records.replay import replay
 from tests.faults import StreamFaults
 from tests.streams import Streams, transformed_by
 

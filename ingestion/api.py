@@ -23,7 +23,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from ingestion.patience import Deadline, full_jitter
+from ingestion.retry import Deadline, full_jitter
 
 CONNECT_SECONDS, READ_SECONDS, TRY_SECONDS = 3.0, 5.0, 15.0
 TRIES, REDIRECTS = 3, 3

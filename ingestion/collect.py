@@ -15,7 +15,7 @@ from typing import Any
 
 from ingestion import api, metrics
 from ingestion.api import Answer, Api, ApiError, Record
-from ingestion.patience import Deadline, remaining_seconds
+from ingestion.retry import Deadline, remaining_seconds
 from ingestion.stream import Stream, StreamError
 
 PER_PAGE, MOST_PAGES, MOST_RANDOM = 80, 100, 1000

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ingestion.api import Record
-from ingestion.patience import Deadline, full_jitter
+from ingestion.retry import Deadline, full_jitter
 
 # PutRecords takes 500 records and 5 MB with their keys in one call.
 MOST_RECORDS, MOST_BYTES = 500, 5_000_000

@@ -16,11 +16,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipelines.aws import Clients, explained
-from pipelines.errors import CONFLICT, ExpectedError, exit_code
-from pipelines.follow import UNDER_WAY
+from localaws.errors import CONFLICT, ExpectedError, exit_code
+from pipelines.account.clients import Clients, explained
+from pipelines.account.executions import UNDER_WAY
+from pipelines.account.stacks import STACKS, Stacks, environment, pauses
 from pipelines.run import Arguments
-from pipelines.stacks import STACKS, Stacks, environment, pauses
 
 Say = Callable[[str, str], None]
 
@@ -41,12 +41,13 @@ def arguments() -> Arguments:
 
 def deploy(stacks: Stacks, say: Say) -> dict[str, str]:
     """Create or update everything; returns part -> "created", "updated" or "unchanged"."""
-    from pipelines import authored, upsert
+    from pipelines.account import upsert
+    from pipelines.authoring import cached_definition
 
     refuse_orphaned_group(stacks)
     outcomes = stacks.deploy(say)
     settings = upsert.settings(stacks.clients, stacks)
-    text = authored.definition(settings)
+    text = cached_definition.definition(settings)
     outcomes["pipeline"] = upsert.upsert(stacks.clients, settings, text, stacks.environment.tags)
     say("pipeline", outcomes["pipeline"])
     return outcomes

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines import follow
-from pipelines.aws import Clients, explained
-from pipelines.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
-from pipelines.facts import facts, flat
+from localaws.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
+from pipelines.account import executions
+from pipelines.account.clients import Clients, explained
+from pipelines.account.model_packages import facts, flat
+from pipelines.account.stacks import Stacks, environment
 from pipelines.run import Arguments
-from pipelines.stacks import Stacks, environment
 
 Document = dict[str, Any]
 # Two versions never have these in common, so they tell nothing.
@@ -94,7 +94,7 @@ class Registry:
 
     def evaluation(self, package: Document) -> Document:
         """A package's evaluation.json."""
-        return follow.read_json(self.clients, follow.evaluation_uri(package))
+        return executions.read_json(self.clients, executions.evaluation_uri(package))
 
 
 def list_(registry: Registry, given: argparse.Namespace) -> Document:
@@ -102,13 +102,13 @@ def list_(registry: Registry, given: argparse.Namespace) -> Document:
     versions = []
     for summary in registry.packages():
         package = registry.package(summary["ModelPackageVersion"])
-        metrics = follow.metrics(registry.evaluation(package)) if follow.evaluated(package) else {}
+        metrics = executions.metrics(registry.evaluation(package)) if executions.evaluated(package) else {}
         versions.append(
             {
                 "version": package["ModelPackageVersion"],
                 "approval_status": package["ModelApprovalStatus"],
                 "created": package["CreationTime"].strftime("%Y-%m-%d %H:%M:%S"),
-                **{name: round(metrics[name], 4) if metrics else None for name in follow.METRICS},
+                **{name: round(metrics[name], 4) if metrics else None for name in executions.METRICS},
             }
         )
     return {"group": registry.group, "versions": versions}
@@ -135,7 +135,7 @@ def compare(registry: Registry, given: argparse.Namespace) -> Document:
 def report(registry: Registry, given: argparse.Namespace) -> Document:
     """Write a version's evaluation report, an HTML file that needs nothing else."""
     package = registry.package(given.version)
-    uri = follow.evaluation_uri(package).rpartition("/")[0] + "/report.html"
+    uri = executions.evaluation_uri(package).rpartition("/")[0] + "/report.html"
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     with explained(f"reading {uri}"):
         content = registry.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -241,8 +241,8 @@ def clients_of(given: argparse.Namespace) -> Iterator[Clients]:
     if not given.local:
         yield Clients(region=given.region)
         return
-    from pipelines.local import endpoint
-    from pipelines.local.workspace import Workspace
+    from localaws import endpoint
+    from localaws.workspace import Workspace
 
     workspace = Workspace(given.workspace)
     if endpoint.find(workspace) or not workspace.marker.exists():

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import WRONG_USAGE, ExpectedError, exit_code
-from pipelines.parameters import PARAMETERS
+from localaws.errors import WRONG_USAGE, ExpectedError, exit_code
+from pipelines.authoring.parameters import PARAMETERS
 
 
 class Arguments(argparse.ArgumentParser):
@@ -71,10 +71,10 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments().parse_args(argv)
     check(given)
     if given.print_definition:
-        from pipelines import authored
-        from pipelines.settings import Settings
+        from pipelines.authoring import cached_definition
+        from pipelines.authoring.settings import Settings
 
-        sys.stdout.write(authored.definition(Settings()))
+        sys.stdout.write(cached_definition.definition(Settings()))
         return 0
     if given.print_workflow:
         return print_workflow(given.print_workflow)
@@ -105,24 +105,24 @@ def check(given: argparse.Namespace) -> None:
 
 def print_workflow(name: str) -> int:
     """Print a state machine's definition."""
-    from pipelines import workflow
+    from pipelines.authoring import workflows
 
-    if name not in workflow.WORKFLOWS:
+    if name not in workflows.WORKFLOWS:
         raise ExpectedError(
-            f"no state machine {name!r} (have: {', '.join(workflow.WORKFLOWS)})",
+            f"no state machine {name!r} (have: {', '.join(workflows.WORKFLOWS)})",
             where="--print-workflow",
-            hint=f"python -m pipelines.run --print-workflow {workflow.WORKFLOWS[0]}",
+            hint=f"python -m pipelines.run --print-workflow {workflows.WORKFLOWS[0]}",
             code=WRONG_USAGE,
         )
-    sys.stdout.write(workflow.definition(name))
+    sys.stdout.write(workflows.definition(name))
     return 0
 
 
 def run_local(given: argparse.Namespace) -> int:
     """The chain on this machine."""
     try:
-        from pipelines import chain
-        from pipelines.local.workspace import Workspace
+        from localaws.workspace import Workspace
+        from pipelines.local import chain
     except ImportError as error:
         raise ExpectedError(
             f"the local endpoint is not installed: {error}",
@@ -130,7 +130,7 @@ def run_local(given: argparse.Namespace) -> int:
             hint="pip install -e '.[local]'",
             code=5,
         ) from error
-    from pipelines.stages import Stages
+    from pipelines.cli.progress import Stages
 
     stages = Stages()
     workspace = Workspace(given.workspace)
@@ -153,11 +153,11 @@ def shown_python() -> str:
 
 def start(given: argparse.Namespace) -> int:
     """Start a run of the deployed pipeline, with the parameters given, and follow it when asked."""
-    from pipelines import follow
-    from pipelines import start as starting
-    from pipelines.aws import Clients
-    from pipelines.stacks import Stacks, environment
-    from pipelines.stages import Stages
+    from pipelines.account import executions
+    from pipelines.account import start as starting
+    from pipelines.account.clients import Clients
+    from pipelines.account.stacks import Stacks, environment
+    from pipelines.cli.progress import Stages
 
     clients = Clients(region=given.region)
     values = {each.name: str(getattr(given, each.name)) for each in PARAMETERS if getattr(given, each.name) is not None}
@@ -168,27 +168,27 @@ def start(given: argparse.Namespace) -> int:
         report(given, {"execution": {"arn": arn, "status": "Executing", "steps": []}})
         return 0
     with stages.stage("train") as stage:
-        execution = follow.follow(clients, arn, stage.detail, every_seconds=1.0)
+        execution = executions.follow(clients, arn, stage.detail, every_seconds=1.0)
     if execution["status"] != "Succeeded":
-        raise follow.failure(clients, arn)
-    package = follow.registered(clients, arn)
+        raise executions.failure(clients, arn)
+    package = executions.registered(clients, arn)
     report(given, {"execution": execution, "model_package": package and package["ModelPackageArn"]})
     return 0
 
 
 def upsert(given: argparse.Namespace) -> int:
     """Create or update the pipeline and the state machine; with --dry-run only say what would change."""
-    from pipelines import authored
-    from pipelines import upsert as upserting
-    from pipelines.aws import Clients
-    from pipelines.stacks import Stacks, environment
-    from pipelines.stages import Stages
+    from pipelines.account import upsert as upserting
+    from pipelines.account.clients import Clients
+    from pipelines.account.stacks import Stacks, environment
+    from pipelines.authoring import cached_definition
+    from pipelines.cli.progress import Stages
 
     stages = Stages()
     clients = Clients(region=given.region)
     stacks = Stacks(clients, environment(given.env))
     settings = upserting.settings(clients, stacks)
-    text = authored.definition(settings)
+    text = cached_definition.definition(settings)
     if given.dry_run:
         found = list(upserting.changes(upserting.deployed(clients, settings.pipeline_name), json.loads(text)))
         for kind, name, what in found:

@@ -6,9 +6,9 @@ import uuid
 from typing import Any
 
 from pipelines import deploy
-from pipelines.aws import Clients
-from pipelines.parameters import PARAMETERS
-from pipelines.stacks import Environment, Stacks, environment
+from pipelines.account.clients import Clients
+from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.authoring.parameters import PARAMETERS
 from tests.definitions import parameter
 
 Document = dict[str, Any]

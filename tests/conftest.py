@@ -14,9 +14,9 @@ import boto3
 import pytest
 
 from ingestion import api, stream
-from pipelines.aws import Clients
-from pipelines.local import endpoint as endpoints
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 from tests.crash import Victim
 from tests.definitions import Project
 from tests.faults import FakeKinesis
@@ -76,7 +76,7 @@ def project(clients: Clients) -> Project:
 def failing(endpoint: endpoints.Endpoint) -> Iterator[Callable[..., None]]:
     """Let API calls of the shared endpoint fail: failing("sagemaker:StartPipelineExecution", times=2).
 
-    times: None for every call until the test's end. More arguments as pipelines.local.faults has them.
+    times: None for every call until the test's end. More arguments as localaws.ministack.faults has them.
     """
     ordered: list[str] = []
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import botocore.exceptions
 
-from pipelines.aws import Clients
-from pipelines.local import endpoint as endpoints
-from pipelines.local.sagemaker.isolation import MARK
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.sagemaker.isolation import MARK
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 from tests.definitions import Execution, Project, compare, condition, json_get, output, until
 
 PREPARE = """

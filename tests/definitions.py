@@ -9,7 +9,7 @@ import time
 import uuid
 from typing import Any
 
-from pipelines.aws import Clients
+from pipelines.account.clients import Clients
 
 Document = dict[str, Any]
 ROLE = "arn:aws:iam::000000000000:role/tests"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from pipelines.local.workspace import Workspace
+from localaws.workspace import Workspace
 from tests.crash import Victim
 from tests.definitions import Project
 

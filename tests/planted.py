@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from pipelines import graph
+from localaws.sagemaker import graph
 from tests import cfn
 
 Fault = dict[str, Any]

@@ -16,10 +16,10 @@ import boto3
 from botocore import xform_name
 from botocore.config import Config
 
-from pipelines import follow
+from localaws import shapes
+from localaws.sagemaker.s3 import split
+from pipelines.account import executions as follow
 from pipelines.checks.integrations import RESOURCE
-from pipelines.local import shapes
-from pipelines.local.sagemaker.files import split
 from tests.strict import Call, Document, Strict
 
 PATIENCE_SECONDS = 60

@@ -9,11 +9,11 @@ import boto3
 import botocore.exceptions
 from botocore import xform_name
 
-from pipelines.aws import Clients
-from pipelines.local import shapes
-from pipelines.local.endpoint import Endpoint
-from pipelines.local.server import REGION
-from pipelines.stacks import STACKS, Stacks, environment
+from localaws import shapes
+from localaws.endpoint import Endpoint
+from localaws.server import REGION
+from pipelines.account.clients import Clients
+from pipelines.account.stacks import STACKS, Stacks, environment
 
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "403"}
 # Service, operation as boto3 names it, arguments.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.aws import Clients
-from pipelines.local.sagemaker import cache
-from pipelines.local.store import Store
+from localaws.sagemaker import cache
+from localaws.store import Store
+from pipelines.account.clients import Clients
 from tests.definitions import WRITE, Execution, Project, compare, condition, json_get, output, parameter
 
 

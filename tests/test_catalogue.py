@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from ingestion.record import Clean, Failed, to_row
-from pipelines.local.api import BUNDLED, CatalogueError, CatalogueServer, load_catalogue
 from pipelines.local.catalogue import make_catalogue
+from pipelines.local.punk_api import BUNDLED, CatalogueError, CatalogueServer, load_catalogue
 
 BEERS = [{"id": number, "name": f"Beer {number}"} for number in range(1, 101)]
 

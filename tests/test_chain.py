@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from pipelines import agreed, follow
-from pipelines.aws import Clients
-from pipelines.local import endpoint as endpoints
-from pipelines.local.api import BUNDLED
-from pipelines.local.workspace import Workspace
-from pipelines.package import ROOT
+from localaws import endpoint as endpoints
+from localaws.workspace import Workspace
+from pipelines.account import executions as follow
+from pipelines.account.clients import Clients
+from pipelines.authoring import step_outputs
+from pipelines.authoring.archives import ROOT
+from pipelines.local.punk_api import BUNDLED
 
 AUDIT = Path(__file__).parent / "audit"
 
@@ -156,14 +157,14 @@ def test_the_package_itself_says_why_it_passed_the_gate_and_what_it_is_worth(twi
     clients = Clients(endpoints.require(twice.workspace).url)
     result = json.loads(twice.second.stdout)
     package = clients.sagemaker.describe_model_package(ModelPackageName=result["model_package"]["arn"])
-    assert json.loads(package["ModelCard"]["ModelCardContent"]) == agreed.MODEL_CARD
+    assert json.loads(package["ModelCard"]["ModelCardContent"]) == step_outputs.MODEL_CARD
     told = package["CustomerMetadataProperties"]
     evaluation = follow.read_json(clients, told["Evaluation"])
-    assert package["ModelPackageDescription"] == f"{agreed.PURPOSE} {evaluation['gate']['reason']}"
+    assert package["ModelPackageDescription"] == f"{step_outputs.PURPOSE} {evaluation['gate']['reason']}"
     assert told["MAE"] == f"{result['metrics']['mae']:.2f}"
     assert (told["Rows"], told["DistinctBeers"], told["KeptBeers"], told["Seed"]) == ("323", "323", "318", "0")
-    assert {name: told[name] for name in agreed.SUMMARY} == {
-        name: evaluation["summary"][member] for name, member in agreed.SUMMARY.items()
+    assert {name: told[name] for name in step_outputs.SUMMARY} == {
+        name: evaluation["summary"][member] for name, member in step_outputs.SUMMARY.items()
     }
 
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from pipelines import workflow
+from pipelines.authoring import workflows
+from pipelines.authoring.parameters import PARAMETERS
 from pipelines.checks import asl, dataflow, integrations
 from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse
-from pipelines.checks.machine import CHECKS, check
-from pipelines.parameters import PARAMETERS
+from pipelines.checks.state_machine import CHECKS, check
 from tests import planted
 from tests.planted import FAULTS
 
-MACHINES: dict[str, asl.Machine] = {name: json.loads(workflow.definition(name)) for name in workflow.WORKFLOWS}
+MACHINES: dict[str, asl.Machine] = {name: json.loads(workflows.definition(name)) for name in workflows.WORKFLOWS}
 
 
 @pytest.mark.parametrize("name", MACHINES)

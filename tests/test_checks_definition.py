@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import agreed, workflow
-from pipelines import definition as authoring
+from localaws.errors import NOT_FOUND, exit_code
+from pipelines.authoring import definition as authoring
+from pipelines.authoring import step_outputs, workflows
+from pipelines.authoring.settings import Settings
 from pipelines.checks import __main__ as command
 from pipelines.checks import artefacts, values
 from pipelines.checks import definition as checks
-from pipelines.errors import NOT_FOUND, exit_code
-from pipelines.settings import Settings
 from tests import beers, planted
 from tests.planted import FAULTS, plant
 
 # The part of evaluation.json that conditions read; a test holds it beside a real one.
 EVALUATION = {
     "gate": {"relative_gain": 0.2, "champion_loss": 0.0, "reason": "better"},
-    "summary": dict.fromkeys(agreed.SUMMARY.values(), "1"),
+    "summary": dict.fromkeys(step_outputs.SUMMARY.values(), "1"),
 }
 REAL = json.loads(authoring.definition(Settings()))
 
@@ -129,7 +129,7 @@ def test_the_command_tells_how_much_it_looked_at_and_ends_well(capsys: pytest.Ca
     printed = capsys.readouterr().out.splitlines()
     assert all(re.fullmatch(r"\w+: \w+ +[1-9]\d* looked at", line) for line in printed), printed
     names = {line.split(": ")[0] for line in printed}
-    assert names == {"definition", *workflow.WORKFLOWS, *artefacts.templates()}
+    assert names == {"definition", *workflows.WORKFLOWS, *artefacts.templates()}
 
 
 def test_the_command_prints_its_findings_and_fails(

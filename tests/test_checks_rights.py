@@ -6,10 +6,17 @@ from pathlib import Path
 import cfnlint
 import pytest
 
-from pipelines.checks import Looked, artefacts, findings, needs_of_stacks, needs_of_workflow, rights
-from pipelines.checks.needs import Need
+from localaws.sagemaker.expressions import UnknownReference
+from pipelines.checks import (
+    Looked,
+    artefacts,
+    findings,
+    least_privilege,
+    permissions_of_stacks,
+    permissions_of_state_machines,
+)
+from pipelines.checks.permissions import Need
 from pipelines.checks.templates import Grant
-from pipelines.local.expressions import UnknownReference
 from tests import cfn, planted
 from tests.planted import FAULTS, plant
 
@@ -20,7 +27,7 @@ def check(found: artefacts.Artefacts) -> list[str]:
     return [
         finding
         for template in found.templates.values()
-        for looked in rights.compare(template, artefacts.needs(found, template))
+        for looked in least_privilege.compare(template, artefacts.needs(found, template))
         for finding in looked
     ]
 
@@ -41,10 +48,10 @@ def test_the_checked_templates_are_those_that_the_other_rules_see() -> None:
 
 
 def test_every_right_that_is_kept_without_need_is_held_and_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rights, "KEPT", {})
+    monkeypatch.setattr(least_privilege, "KEPT", {})
     found = {tuple(each.split(" on ")[0].split(": nothing needs ")) for each in check(REAL)}
     monkeypatch.undo()
-    assert found == set(rights.KEPT)
+    assert found == set(least_privilege.KEPT)
 
 
 # --- A change of the code is a change of the rights -----------------------------------------------
@@ -65,7 +72,7 @@ def test_another_call_of_the_state_machine_needs_another_right() -> None:
     changed = REAL._replace(machines=REAL.machines | {"retrain": machine})
     arn = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:pipeline/${PipelineName}/execution/*"
     assert check(changed) == [
-        f"RetrainRole: needs sagemaker:StopPipelineExecution on {needs_of_workflow.NOT_KNOWN} (States.RunStatus)",
+        f"RetrainRole: needs sagemaker:StopPipelineExecution on {permissions_of_state_machines.NOT_KNOWN} (States.RunStatus)",
         f"RetrainRole: nothing needs sagemaker:DescribePipelineExecution on {arn}",
     ]
 
@@ -90,10 +97,10 @@ def test_an_output_in_another_bucket_needs_the_right_to_write_there() -> None:
 
 
 def test_the_calls_of_a_lambda_are_found_in_what_it_imports() -> None:
-    assert list(needs_of_stacks.calls("ingestion.collect", REAL.sources)) == [
+    assert list(permissions_of_stacks.calls("ingestion.collect", REAL.sources)) == [
         ("ingestion.stream", "kinesis", "PutRecords")
     ]
-    assert list(needs_of_stacks.calls("ingestion.clean", REAL.sources)) == []
+    assert list(permissions_of_stacks.calls("ingestion.clean", REAL.sources)) == []
 
 
 # --- The comparison -------------------------------------------------------------------------------
@@ -112,7 +119,7 @@ COVERED = {
 @pytest.mark.parametrize("case", COVERED)
 def test_a_grant_covers_a_need(case: str) -> None:
     grant, need, covers = COVERED[case]
-    assert list(rights.missing([need], [grant], "Role")) == [
+    assert list(least_privilege.missing([need], [grant], "Role")) == [
         [] if covers else [f"Role: needs {need.action} on {need.resource} ()"]
     ]
 
@@ -121,14 +128,14 @@ def test_what_calls_are_asked_on_is_what_the_service_authorization_reference_say
     path = Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json"
     reference = json.loads(path.read_text())
     kinds = {
-        needs_of_workflow.PIPELINE: "pipeline",
-        needs_of_workflow.EXECUTION: "pipeline-execution",
-        needs_of_workflow.PACKAGES: "model-package",
-        needs_of_workflow.WORKGROUP: "workgroup",
-        needs_of_workflow.ARTIFACTS: "bucket",
+        permissions_of_state_machines.PIPELINE: "pipeline",
+        permissions_of_state_machines.EXECUTION: "pipeline-execution",
+        permissions_of_state_machines.PACKAGES: "model-package",
+        permissions_of_state_machines.WORKGROUP: "workgroup",
+        permissions_of_state_machines.ARTIFACTS: "bucket",
         "${TopicArn}": "topic",
     }
-    for action, asked_on in needs_of_workflow.ASKED_ON.items():
+    for action, asked_on in permissions_of_state_machines.ASKED_ON.items():
         service, _, name = action.partition(":")
         assert kinds[asked_on[0]] in reference[service]["Actions"][name.lower()]["Resources"], action
 

@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from ingestion import api, collect
-from pipelines.local.api import CatalogueServer, load_catalogue
+from pipelines.local.punk_api import CatalogueServer, load_catalogue
 from tests.faults import FakeKinesis, HostileServer, Reply, StreamFaults
 
 BUZZ = {"id": 1, "name": "Buzz", "abv": 4.5}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from pipelines.local import durable
-from pipelines.local import endpoint as endpoints
-from pipelines.local.crashpoints import NAMES, crashpoint
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.crashpoints import NAMES, crashpoint
+from localaws.ministack import persistence
+from localaws.workspace import Workspace
 from tests.crash import POINTS, Victim, build, environment, made, orphans, resume, wait_for_no_orphans
 from tests.definitions import Execution, Project, until
 
@@ -166,7 +166,7 @@ def test_an_object_half_overwritten_is_mended(tmp_path: Path) -> None:
     (tmp_path / "b" / "next.tmp").write_text("hal")
     content.write_text("hops")
     os.utime(beside, ns=(content.stat().st_mtime_ns - 10**9,) * 2)
-    assert durable.mend_objects(tmp_path) == 1
+    assert persistence.mend_objects(tmp_path) == 1
     assert json.loads(beside.read_text()) == {
         "size": 4,
         "etag": f'"{hashlib.md5(b"hops").hexdigest()}"',
@@ -180,7 +180,7 @@ def test_an_object_half_overwritten_is_mended(tmp_path: Path) -> None:
         "whole",
         "whole.meta.json",
     ]
-    assert durable.mend_objects(tmp_path) == 0
+    assert persistence.mend_objects(tmp_path) == 0
 
 
 def test_only_listed_crash_points_exist() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import FlexibleChecksumError
 
-from pipelines.errors import ExpectedError
-from pipelines.local import durable
-from pipelines.local.sagemaker import isolation
-from pipelines.local.store import Store
-from pipelines.local.workspace import Workspace
+from localaws.errors import ExpectedError
+from localaws.ministack import persistence
+from localaws.sagemaker import isolation
+from localaws.store import Store
+from localaws.workspace import Workspace
 from tests.crash import Victim
 
 MAY_MOUNT = bool(shutil.which("unshare")) and isolation.works("mounted")
@@ -123,12 +123,12 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_saved_state_that_has_changed_on_the_disk_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state" / "sqs.json"
     path.parent.mkdir()
-    content = durable.sealed("sqs", {"queues": {"naïve": 1}})
+    content = persistence.sealed("sqs", {"queues": {"naïve": 1}})
     path.write_bytes(content)
-    durable.refuse_damaged(path.parent)
+    persistence.refuse_damaged(path.parent)
     path.write_bytes(DAMAGES[damage](content))
     with pytest.raises(ExpectedError) as caught:
-        durable.refuse_damaged(path.parent)
+        persistence.refuse_damaged(path.parent)
     assert str(caught.value).splitlines() == [
         "Error: the saved state of sqs is damaged",
         f"Where: {path}",

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from pipelines import authored, definition, graph, package, sdk
-from pipelines.checks import running
+from localaws.sagemaker import graph
+from pipelines.authoring import archives, cached_definition, definition, sdk
+from pipelines.authoring.parameters import PARAMETERS
+from pipelines.authoring.settings import Settings, assets
+from pipelines.checks import retry_and_caching
 from pipelines.checks.values import scope
-from pipelines.parameters import PARAMETERS
-from pipelines.settings import Settings, assets
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = Settings()
@@ -88,7 +89,7 @@ def test_the_guard_of_that_test_refuses_connections(tmp_path: Path) -> None:
 )
 def test_what_is_generated_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str) -> None:
     before = definition.definition(SETTINGS)
-    monkeypatch.setattr(package, "ROOT", copy_of_the_repository(tmp_path))
+    monkeypatch.setattr(archives, "ROOT", copy_of_the_repository(tmp_path))
     path = tmp_path / planted
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"generated")
@@ -105,7 +106,7 @@ def test_a_changed_byte_changes_the_address_of_that_step_s_code_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     before = code(real())
-    monkeypatch.setattr(package, "ROOT", copy_of_the_repository(tmp_path))
+    monkeypatch.setattr(archives, "ROOT", copy_of_the_repository(tmp_path))
     changed = next((tmp_path / folder).glob("*.py"))
     changed.write_bytes(changed.read_bytes() + b"\n")
 
@@ -186,7 +187,7 @@ def test_all_outputs_lie_under_the_execution_so_no_run_overwrites_another() -> N
 def test_every_job_is_cached_and_none_reads_an_address_that_may_grow() -> None:
     cached = {step["Name"]: step["CacheConfig"] for step in graph.steps(real()) if "CacheConfig" in step}
     assert cached == {name: {"Enabled": True, "ExpireAfter": "30d"} for name in ("Preprocess", "Train", "Evaluate")}
-    assert [finding for each in running.caching(real(), scope(real(), {})) for finding in each] == []
+    assert [finding for each in retry_and_caching.caching(real(), scope(real(), {})) for finding in each] == []
 
 
 def test_every_region_that_has_the_image_gets_its_own_account_s() -> None:
@@ -212,14 +213,14 @@ def test_the_kept_definition_is_what_the_sdk_writes(tmp_path: Path, monkeypatch:
         model_package_group_name="models-of-mine",
         git_commit="0123abc",
     )
-    monkeypatch.setattr(authored, "CACHE", tmp_path)
+    monkeypatch.setattr(cached_definition, "CACHE", tmp_path)
     written = definition.definition(settings)
-    assert authored.definition(settings) == written
+    assert cached_definition.definition(settings) == written
     # Now from the file; one that holds something else shows that it is read.
-    assert authored.definition(settings) == written
+    assert cached_definition.definition(settings) == written
     [kept] = tmp_path.iterdir()
     kept.write_text(kept.read_text().replace('"Version": "2020-12-01"', '"Version": "kept"'))
-    assert '"Version": "kept"' in authored.definition(settings)
-    assert authored.definition(dataclasses.replace(settings, region="eu-west-1")) == definition.definition(
+    assert '"Version": "kept"' in cached_definition.definition(settings)
+    assert cached_definition.definition(dataclasses.replace(settings, region="eu-west-1")) == definition.definition(
         dataclasses.replace(settings, region="eu-west-1")
     )

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from pipelines.local import endpoint as endpoints
-from pipelines.local.delivery_journal import Entry, Hints, Journal, Queue
-from pipelines.local.delivery_objects import object_key
-from pipelines.local.endpoint import Endpoint
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.endpoint import Endpoint
+from localaws.firehose.journal import Entry, Hints, Journal, Queue
+from localaws.firehose.objects import object_key
+from localaws.workspace import Workspace
 from tests.streams import ACCOUNT, REGION, Streams, transformed_by, wait_until
 
 DAY = r"dt=\d{4}-\d\d-\d\d/"

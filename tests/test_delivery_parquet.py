@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from pipelines.local.endpoint import Endpoint
+from localaws.endpoint import Endpoint
 from tests.streams import REGION, ROLE, Streams, without_times
 
 

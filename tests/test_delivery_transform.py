@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipelines.local.endpoint import Endpoint
+from localaws.endpoint import Endpoint
 from tests.streams import ACCOUNT, REGION, Streams, transformed_by, without_times
 
 

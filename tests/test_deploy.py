@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from localaws.endpoint import Endpoint
+from localaws.errors import ExpectedError
 from pipelines import deploy
-from pipelines.aws import Clients
-from pipelines.errors import ExpectedError
-from pipelines.local.endpoint import Endpoint
-from pipelines.package import ROOT
-from pipelines.stacks import Environment, Stacks, environment
+from pipelines.account.clients import Clients
+from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.authoring.archives import ROOT
 
 
 def quiet(part: str, outcome: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 from botocore import xform_name
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from pipelines import deploy, stacks, upsert
+from pipelines import deploy
+from pipelines.account import stacks, upsert
 from tests import cfn
 
 GITHUB = cfn.load("github")

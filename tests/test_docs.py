@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from pipelines.parameters import PARAMETERS
+from pipelines.authoring.parameters import PARAMETERS
 from tests import cfn, template_operation
 
 ROOT = Path(__file__).parent.parent

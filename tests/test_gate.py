@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from ingestion import record
-from pipelines import definition, deploy, follow, package, registry, upsert
-from pipelines.aws import Clients
-from pipelines.errors import ExpectedError
-from pipelines.local.api import BUNDLED
-from pipelines.stacks import Environment, Stacks, environment
+from localaws.errors import ExpectedError
+from pipelines import deploy, registry
+from pipelines.account import executions, upsert
+from pipelines.account.clients import Clients
+from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.authoring import archives, definition
+from pipelines.local.punk_api import BUNDLED
 
 Document = dict[str, Any]
 # A forest that can hardly tell one beer from another, and so is hardly better than the median.
@@ -68,15 +70,15 @@ class Gate:
             ],
         )
         arn = str(started["PipelineExecutionArn"])
-        execution = follow.follow(self.clients, arn, lambda steps: None, every_seconds=0.1)
+        execution = executions.follow(self.clients, arn, lambda steps: None, every_seconds=0.1)
         uri = f"{self.settings.home}/executions/{arn.rpartition('/')[2]}/evaluate/evaluation/evaluation.json"
         return {
             **execution,
-            "package": follow.registered(self.clients, arn),
-            "evaluation": follow.read_json(self.clients, uri) if follow.exists(self.clients, uri) else None,
+            "package": executions.registered(self.clients, arn),
+            "evaluation": executions.read_json(self.clients, uri) if executions.exists(self.clients, uri) else None,
             "reasons": {
                 each["StepName"]: each["FailureReason"]
-                for each in follow.steps(self.clients, arn)
+                for each in executions.steps(self.clients, arn)
                 if each["StepStatus"] == "Failed"
             },
         }
@@ -171,7 +173,7 @@ def test_a_champion_that_answers_nan_is_left_out(gate: Gate, blunt: Document) ->
 
 
 def test_a_model_that_answers_nan_is_not_registered(gate: Gate) -> None:
-    code = f"{gate.name}/{package.source_archive('training').key}"
+    code = f"{gate.name}/{archives.source_archive('training').key}"
     sound = gate.get(f"s3://{gate.settings.artifact_bucket}/{code}")
     gate.put(code, changed(sound, "inference.py", ANSWERING_NAN))
     try:
@@ -191,7 +193,7 @@ def test_a_broken_champion_is_reported_and_does_not_block(gate: Gate) -> None:
 
 
 def test_a_champion_whose_artifact_is_gone_is_reported_and_does_not_block(gate: Gate) -> None:
-    lost = f"s3://{gate.settings.artifact_bucket}/{package.LOST_CHAMPION.folder}"
+    lost = f"s3://{gate.settings.artifact_bucket}/{archives.LOST_CHAMPION.folder}"
     ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=lost)
     assert reason(ended).endswith("There is no champion: the approved model's artifact is no longer in S3.")
     assert (ended["evaluation"]["champion"], ended["evaluation"]["gate"]["passed"]) == (None, 1)

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from ingestion import record
-from pipelines import agreed, definition, graph, ledger, package, snapshot, workflow
-from pipelines.parameters import PARAMETERS
-from pipelines.settings import Settings, assets
+from localaws.sagemaker import graph
+from pipelines.authoring import archives, definition, snapshot, step_outputs, workflows
+from pipelines.authoring.parameters import PARAMETERS
+from pipelines.authoring.settings import Settings, assets
+from pipelines.records import ledger
 from tests import beers, cfn
 
 ROOT = Path(__file__).parent.parent
@@ -55,37 +57,41 @@ MAY_IMPORT = {
     "ingestion": {"ingestion"},
     "ingestion.record": set(),
     "ingestion.clean": {"ingestion.metrics", "ingestion.record"},
-    "pipelines.errors": set(),
-    "pipelines.graph": set(),
-    "pipelines.package": set(),
-    "pipelines.parameters": {"pipelines.package"},
-    "pipelines.sdk": set(),
-    "pipelines.snapshot": set(),
-    "pipelines.agreed": set(),
-    "pipelines.settings": {"pipelines.package"},
-    "pipelines.definition": {
-        "pipelines.agreed",
-        "pipelines.package",
-        "pipelines.parameters",
-        "pipelines.sdk",
-        "pipelines.settings",
+    "localaws.errors": set(),
+    "localaws.sagemaker.graph": set(),
+    "pipelines.authoring.archives": set(),
+    "pipelines.authoring.parameters": {"pipelines.authoring.archives"},
+    "pipelines.authoring.sdk": set(),
+    "pipelines.authoring.snapshot": set(),
+    "pipelines.authoring.step_outputs": set(),
+    "pipelines.authoring.settings": {"pipelines.authoring.archives"},
+    "pipelines.authoring.definition": {
+        "pipelines.authoring.step_outputs",
+        "pipelines.authoring.archives",
+        "pipelines.authoring.parameters",
+        "pipelines.authoring.sdk",
+        "pipelines.authoring.settings",
     },
-    "pipelines.states": {"pipelines.sdk"},
-    "pipelines.outcome": {"pipelines.states"},
-    "pipelines.retrain": {"pipelines.outcome", "pipelines.snapshot", "pipelines.states"},
-    "pipelines.workflow": {"pipelines.retrain", "pipelines.states"},
-    "pipelines.local": {"pipelines.local", "pipelines.errors", "pipelines.graph"},
+    "pipelines.authoring.step_functions": {"pipelines.authoring.sdk"},
+    "pipelines.authoring.notifications": {"pipelines.authoring.step_functions"},
+    "pipelines.authoring.retrain": {
+        "pipelines.authoring.notifications",
+        "pipelines.authoring.snapshot",
+        "pipelines.authoring.step_functions",
+    },
+    "pipelines.authoring.workflows": {"pipelines.authoring.retrain", "pipelines.authoring.step_functions"},
+    "pipelines.local": {"pipelines.local", "localaws.errors", "localaws.sagemaker.graph"},
     "pipelines.checks": {
         "pipelines.checks",
-        "pipelines.definition",
-        "pipelines.errors",
-        "pipelines.graph",
-        "pipelines.local.expressions",
-        "pipelines.local.shapes",
-        "pipelines.package",
-        "pipelines.sdk",
-        "pipelines.settings",
-        "pipelines.workflow",
+        "pipelines.authoring.definition",
+        "localaws.errors",
+        "localaws.sagemaker.graph",
+        "localaws.sagemaker.expressions",
+        "localaws.shapes",
+        "pipelines.authoring.archives",
+        "pipelines.authoring.sdk",
+        "pipelines.authoring.settings",
+        "pipelines.authoring.workflows",
     },
 }
 COMMANDS = {"pipelines.local.__main__"}
@@ -128,7 +134,10 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 @pytest.mark.parametrize(
     ("sdk", "modules"),
-    [("sagemaker", ("pipelines.definition", "pipelines.sdk")), ("stepfunctions", ("pipelines.states",))],
+    [
+        ("sagemaker", ("pipelines.authoring.definition", "pipelines.authoring.sdk")),
+        ("stepfunctions", ("pipelines.authoring.step_functions",)),
+    ],
 )
 def test_few_modules_import_an_sdk_for_authoring_and_import_it_late(sdk: str, modules: tuple[str, ...]) -> None:
     found = {(name, top) for name in TREES for imported, top in imports(name) if within(imported, {sdk})}
@@ -136,7 +145,13 @@ def test_few_modules_import_an_sdk_for_authoring_and_import_it_late(sdk: str, mo
 
 
 def test_what_is_deployed_does_not_ask_whether_it_runs_on_this_machine() -> None:
-    deployed = {*STEPS, "ingestion", "pipelines.definition", "pipelines.retrain", "pipelines.snapshot"}
+    deployed = {
+        *STEPS,
+        "ingestion",
+        "pipelines.authoring.definition",
+        "pipelines.authoring.retrain",
+        "pipelines.authoring.snapshot",
+    }
     asked = [
         f"{name}: {ast.unparse(node.test)}"
         for name in TREES
@@ -213,12 +228,12 @@ def test_the_channels_are_where_the_training_script_looks(monkeypatch: pytest.Mo
 
 def test_the_metrics_that_studio_plots_are_those_that_the_training_script_prints() -> None:
     # That each of its lines is matched is told in test_train.py.
-    assert beers.module("train").METRICS == agreed.METRICS
+    assert beers.module("train").METRICS == step_outputs.METRICS
 
 
 def test_the_card_on_the_package_says_what_the_evaluation_says() -> None:
     card = beers.module("card").CARD
-    uses, more = agreed.MODEL_CARD["intended_uses"], agreed.MODEL_CARD["additional_information"]
+    uses, more = step_outputs.MODEL_CARD["intended_uses"], step_outputs.MODEL_CARD["additional_information"]
     assert {
         "purpose": uses["purpose_of_model"],
         "not_for": uses["intended_uses"].removeprefix("Not for: "),
@@ -258,23 +273,23 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
     settings = Settings()
     retrain = pipelines["Resources"]["Retrain"]["Properties"]["DefinitionSubstitutions"]
     home = "s3://${ArtifactBucket}/"
-    assert cfn.text(retrain["NoChampionUri"]) == home + package.NO_CHAMPION.folder
-    assert cfn.text(retrain["LostChampionUri"]) == home + package.LOST_CHAMPION.folder
-    assert assets(settings)[-2:] == [package.NO_CHAMPION, package.LOST_CHAMPION]
+    assert cfn.text(retrain["NoChampionUri"]) == home + archives.NO_CHAMPION.folder
+    assert cfn.text(retrain["LostChampionUri"]) == home + archives.LOST_CHAMPION.folder
+    assert assets(settings)[-2:] == [archives.NO_CHAMPION, archives.LOST_CHAMPION]
     (champion,) = [each["DefaultValue"] for each in REAL["Parameters"] if each["Name"] == "ChampionModel"]
-    assert champion == f"s3://{settings.artifact_bucket}/{package.NO_CHAMPION.folder}"
+    assert champion == f"s3://{settings.artifact_bucket}/{archives.NO_CHAMPION.folder}"
 
 
 def test_a_snapshot_is_read_where_it_was_put() -> None:
-    put = re.findall(r"TO \\*'(s3://[^']*?)\\*'", workflow.definition("retrain"))
-    read = re.findall(r"States\.Format\('(s3://[^']*)'", workflow.definition("retrain"))
+    put = re.findall(r"TO \\*'(s3://[^']*?)\\*'", workflows.definition("retrain"))
+    read = re.findall(r"States\.Format\('(s3://[^']*)'", workflows.definition("retrain"))
     assert put == read == ["s3://${ArtifactBucket}/snapshots/{}/"]
 
 
 def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> None:
     used = {path.removeprefix("Parameters.") for _, path in graph.references(REAL["Steps"])}
     asked = {
-        parameter.name for parameter in PARAMETERS if f"@.Name=='{parameter.name}'" in workflow.definition("retrain")
+        parameter.name for parameter in PARAMETERS if f"@.Name=='{parameter.name}'" in workflows.definition("retrain")
     }
     # The data are both: read by Preprocess, and looked up to see whether they are still the same.
     assert used & asked == {"InputData", "CutOff"}
@@ -283,5 +298,5 @@ def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> Non
 
 def test_the_state_machine_beside_the_templates_is_what_workflow_writes() -> None:
     # If not: python -m pipelines.run --print-workflow retrain > cloudformation/retrain.asl.json
-    for name in workflow.WORKFLOWS:
-        assert (ROOT / "cloudformation" / f"{name}.asl.json").read_text() == workflow.definition(name)
+    for name in workflows.WORKFLOWS:
+        assert (ROOT / "cloudformation" / f"{name}.asl.json").read_text() == workflows.definition(name)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import graph
-from pipelines.local.expressions import UnknownReference
-from pipelines.local.sagemaker.conditions import holds
+from localaws.sagemaker import graph
+from localaws.sagemaker.conditions import holds
+from localaws.sagemaker.expressions import UnknownReference
 from tests.definitions import WRITE, Project, compare, condition, fail, json_get
 
 REPORT = """

@@ -21,11 +21,11 @@ import boto3
 import pytest
 
 from ingestion import collect
-from pipelines.checks import needs_of_workflow
-from pipelines.local import endpoint as endpoints
-from pipelines.local.api import BUNDLED
-from pipelines.local.workspace import Workspace
-from pipelines.package import ROOT
+from localaws import endpoint as endpoints
+from localaws.workspace import Workspace
+from pipelines.authoring.archives import ROOT
+from pipelines.checks import permissions_of_state_machines
+from pipelines.local.punk_api import BUNDLED
 from tests import replayed
 from tests.strict import Call, Strict, right
 
@@ -57,7 +57,7 @@ CONTAINER = {
     "logs:DescribeLogStreams",
 }
 # For a state machine that logs:
-LOG_DELIVERY = {f"logs:{each}" for each in needs_of_workflow.LOG_DELIVERY}
+LOG_DELIVERY = {f"logs:{each}" for each in permissions_of_state_machines.LOG_DELIVERY}
 # Asked by MiniStack on other resources than by AWS, or when an execution is stopped:
 QUERY = {"athena:GetDataCatalog", "athena:StopQueryExecution", "glue:GetDatabase"}
 NOT_SHOWN = {

@@ -11,8 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from ingestion import record
-from pipelines.aws import Clients
-from pipelines.ledger import ledger, render
+from pipelines.account.clients import Clients
+from pipelines.records.ledger import ledger, render
 
 _numbers = itertools.count(1)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.local.endpoint import Endpoint
-from pipelines.local.metrics import Datum, extract
+from localaws.endpoint import Endpoint
+from localaws.ministack.metrics import Datum, extract
 from tests.streams import Streams
 
 WHEN = 1_795_132_800_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.record import NAMES
-from pipelines import package
+from pipelines.authoring import archives
 
 FOLDERS = {
     "processing": {"preprocess.py": b"import rows\n", "rows.py": b"COLUMNS = ()\n"},
@@ -30,12 +30,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir()
         for name, content in files.items():
             (tmp_path / folder / name).write_bytes(content)
-    monkeypatch.setattr(package, "ROOT", tmp_path)
+    monkeypatch.setattr(archives, "ROOT", tmp_path)
     return tmp_path
 
 
-def shipped() -> list[package.Asset]:
-    return [*package.step_folder("processing"), package.source_archive("training"), package.lambda_archive()]
+def shipped() -> list[archives.Asset]:
+    return [*archives.step_folder("processing"), archives.source_archive("training"), archives.lambda_archive()]
 
 
 # --- The same bytes -------------------------------------------------------------------------------
@@ -65,35 +65,35 @@ def test_generated_files_are_not_shipped(checkout: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_changed_name_or_a_changed_byte_changes_the_key(checkout: Path, folder: str) -> None:
-    keys = {package.digest(package.folder_files(folder))}
+    keys = {archives.digest(archives.folder_files(folder))}
     path = next((checkout / folder).glob("*.py"))
     path.write_bytes(path.read_bytes() + b"#")
-    keys.add(package.digest(package.folder_files(folder)))
+    keys.add(archives.digest(archives.folder_files(folder)))
     path.rename(path.with_name("other.py"))
-    keys.add(package.digest(package.folder_files(folder)))
+    keys.add(archives.digest(archives.folder_files(folder)))
     assert len(keys) == 3
 
 
 def test_the_digest_tells_apart_what_only_looks_the_same_when_joined() -> None:
     one = {"a": b"b\0", "c": b""}
     other = {"a": b"b", "\0c": b""}
-    assert package.digest(one) != package.digest(other)
+    assert archives.digest(one) != archives.digest(other)
 
 
 # --- Step code ------------------------------------------------------------------------------------
 
 
 def test_a_step_s_files_lie_beside_each_other_under_one_key(checkout: Path) -> None:
-    digest = package.digest(FOLDERS["processing"])
-    assert package.step_folder("processing") == [
-        package.Asset(f"code/processing/{digest}/preprocess.py", b"import rows\n"),
-        package.Asset(f"code/processing/{digest}/rows.py", b"COLUMNS = ()\n"),
+    digest = archives.digest(FOLDERS["processing"])
+    assert archives.step_folder("processing") == [
+        archives.Asset(f"code/processing/{digest}/preprocess.py", b"import rows\n"),
+        archives.Asset(f"code/processing/{digest}/rows.py", b"COLUMNS = ()\n"),
     ]
 
 
 def test_the_source_archive_holds_the_files_with_no_trace_of_who_packed_them(checkout: Path) -> None:
-    asset = package.source_archive("training")
-    assert asset.key == f"code/training/{package.digest(FOLDERS['training'])}/sourcedir.tar.gz"
+    asset = archives.source_archive("training")
+    assert asset.key == f"code/training/{archives.digest(FOLDERS['training'])}/sourcedir.tar.gz"
     with tarfile.open(fileobj=io.BytesIO(asset.content)) as archive:
         entries = [(e.name, e.mode, e.uid, e.gid, e.uname, e.mtime, e.isfile()) for e in archive]
     assert entries == [("train.py", 0o644, 0, 0, "", 0, True)]
@@ -103,7 +103,7 @@ def test_the_source_archive_holds_the_files_with_no_trace_of_who_packed_them(che
 
 
 def test_a_document_is_named_by_its_content() -> None:
-    one, same, other = (package.document("workflow", text) for text in ("{}", "{}", "[]"))
+    one, same, other = (archives.document("workflow", text) for text in ("{}", "{}", "[]"))
     assert one == same
     assert one.key != other.key
     assert one.content == b"{}"
@@ -115,7 +115,7 @@ def test_a_document_is_named_by_its_content() -> None:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lambda") / "lambda.zip"
-    path.write_bytes(package.lambda_archive().content)
+    path.write_bytes(archives.lambda_archive().content)
     return path
 
 
@@ -135,10 +135,10 @@ def test_the_archive_holds_what_runs_on_any_processor_and_nothing_else(archive: 
     assert {Path(name).suffix for name in names} == {".py", ".pem", ".typed"}
     assert {name.split("/")[0] for name in names} == {
         "ingestion",
-        *(library.replace("-", "_") for library in package.LAMBDA_LIBRARIES),
+        *(library.replace("-", "_") for library in archives.LAMBDA_LIBRARIES),
     }
     assert names == sorted(names)
-    assert {(entry.date_time, entry.external_attr >> 16) for entry in entries} == {(package.EPOCH, 0o644)}
+    assert {(entry.date_time, entry.external_attr >> 16) for entry in entries} == {(archives.EPOCH, 0o644)}
 
 
 def test_the_archive_is_small_enough_to_be_shown_in_the_console(archive: Path) -> None:

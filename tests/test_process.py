@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.local.sagemaker import isolation, process
+from localaws.sagemaker import isolation, process
 from tests.crash import orphans
 
 Run = Callable[..., process.Ended]

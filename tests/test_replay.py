@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from pipelines.ledger import failures_in, ledger
-from pipelines.local.endpoint import Endpoint
-from pipelines.replay import replay
+from localaws.endpoint import Endpoint
+from pipelines.records.ledger import failures_in, ledger
+from pipelines.records.replay import replay
 from tests.streams import Streams, transformed_by
 
 INGESTION = Path(__file__).parent.parent / "ingestion"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.aws import Clients
+from pipelines.account.clients import Clients
 from tests.accounts import GOOD, Account, Document
 from tests.definitions import Execution, Project
 

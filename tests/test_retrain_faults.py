@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipelines import package
-from pipelines.aws import Clients
-from pipelines.errors import ExpectedError
-from pipelines.local.endpoint import Endpoint
+from localaws.endpoint import Endpoint
+from localaws.errors import ExpectedError
+from pipelines.account.clients import Clients
+from pipelines.authoring import archives
 from tests.accounts import GOOD, Account
 
 START = "sagemaker:StartPipelineExecution"
@@ -143,4 +143,4 @@ def test_a_champion_that_may_not_be_looked_at_is_told_and_not_left_out(
     failing("s3:GET", times=0)
     assert account.run()[1]["decision"] == "trained"
     given = account.parameters(account.runs()[-1])
-    assert given["ChampionModel"] == f"s3://{bucket}/{package.LOST_CHAMPION.folder}"
+    assert given["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.local.endpoint import Endpoint
-from pipelines.local.sagemaker.part import SageMaker
-from pipelines.local.sagemaker.retry import Attempts
-from pipelines.local.workspace import Workspace
+from localaws.endpoint import Endpoint
+from localaws.sagemaker.component import SageMaker
+from localaws.sagemaker.retry import Attempts
+from localaws.workspace import Workspace
 from tests.definitions import ROLE, WRITE, Project, definition, fail, until
 
 # Long enough to be stopped while it runs.

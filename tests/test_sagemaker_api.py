@@ -10,10 +10,10 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from pipelines.aws import Clients
-from pipelines.local import shapes
-from pipelines.local.sagemaker.part import SageMaker
-from pipelines.local.workspace import Workspace
+from localaws import shapes
+from localaws.sagemaker.component import SageMaker
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 from tests.definitions import ROLE, Project, condition, definition, fail, parameter, until
 
 ROUNDS, STARTS = 50, 20

@@ -10,8 +10,8 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from pipelines.local.endpoint import Endpoint
-from pipelines.sdk import quiet
+from localaws.endpoint import Endpoint
+from pipelines.authoring.sdk import quiet
 from tests.definitions import IMAGE, ROLE, Execution, Project, definition
 
 

@@ -11,10 +11,10 @@ import botocore.exceptions
 import pytest
 from botocore import xform_name
 
-from pipelines.aws import Clients
-from pipelines.local import shapes
-from pipelines.local.sagemaker.part import SageMaker
-from pipelines.local.workspace import Workspace
+from localaws import shapes
+from localaws.sagemaker.component import SageMaker
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 from tests.definitions import Project
 from tests.oracles import ABSENT, EXECUTION, JOBS, MOTO_LACKS, NO_JOBS, PAGED, PIPELINES, Answer, Call
 from tests.oracles_registry import REGISTRY

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines import package, start, workflow
-from pipelines.aws import Clients
+from pipelines.account import start
+from pipelines.account.clients import Clients
+from pipelines.authoring import archives, workflows
 from tests.accounts import BAD, GOOD, PATIENCE_SECONDS, Account
 from tests.definitions import Execution, Project
 
@@ -35,7 +36,7 @@ def patient(clients: Clients) -> Iterator[Account]:
 
 
 def none(account: Account) -> str:
-    return f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/{package.NO_CHAMPION.folder}"
+    return f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/{archives.NO_CHAMPION.folder}"
 
 
 def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(account: Account) -> None:
@@ -256,9 +257,9 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
     clients.s3.delete_object(Bucket=bucket, Key=key)
     account.deliver(20, 3)
     assert account.run()[1]["decision"] == "trained"
-    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{package.LOST_CHAMPION.folder}"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
     Execution(clients, start.start(clients, account.stacks, {})).wait()
-    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{package.LOST_CHAMPION.folder}"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
     account.remove()
 
 
@@ -284,7 +285,7 @@ def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clien
     account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
     account.deliver(500, 5)
     definition = json.loads(clients.stepfunctions.describe_state_machine(stateMachineArn=account.machine)["definition"])
-    assert definition["TimeoutSeconds"] == workflow.TIMEOUT_SECONDS
+    assert definition["TimeoutSeconds"] == workflows.TIMEOUT_SECONDS
     machine = clients.stepfunctions.create_state_machine(
         name=f"hasty-{account.name}",
         definition=json.dumps({**definition, "TimeoutSeconds": 2}),

@@ -7,7 +7,7 @@ No check reaches a service or imports an SDK for authoring; the judge of request
 
 from collections.abc import Iterator
 
-from pipelines.local.expressions import UnknownReference
+from localaws.sagemaker.expressions import UnknownReference
 
 Looked = Iterator[list[str]]
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.checks import Looked, artefacts, asl, definition, guarded, integrations, rights
-from pipelines.checks import machine as all_of_machine
+from localaws.errors import NOT_FOUND, ExpectedError, exit_code
+from pipelines.checks import Looked, artefacts, asl, definition, guarded, integrations, least_privilege
+from pipelines.checks import state_machine as all_of_machine
 from pipelines.checks.artefacts import Artefacts
 from pipelines.checks.values import scope
-from pipelines.errors import NOT_FOUND, ExpectedError, exit_code
 
 
 def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Looked]]:
@@ -32,7 +32,7 @@ def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[st
         for machine_name, properties in artefacts.machines_of(template):
             filled_in = set(properties.get("DefinitionSubstitutions", {}))
             yield f"{machine_name}: placeholders", asl.placeholders(found.machines[machine_name], filled_in)
-        yield f"{template_name}: rights", rights.compare(template, artefacts.needs(found, template))
+        yield f"{template_name}: rights", least_privilege.compare(template, artefacts.needs(found, template))
 
 
 def main(argv: list[str] | None = None) -> int:

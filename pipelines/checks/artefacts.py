@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines import package
-from pipelines.checks import needs_of_pipeline, needs_of_stacks, needs_of_workflow
+from pipelines.authoring import archives
+from pipelines.checks import permissions_of_pipeline, permissions_of_stacks, permissions_of_state_machines
 from pipelines.checks.asl import Machine
-from pipelines.checks.needs import Need, key_use
+from pipelines.checks.permissions import Need, key_use
 from pipelines.checks.templates import Template, load, resources, text
 
 
@@ -28,12 +28,12 @@ class Artefacts(NamedTuple):
 
 def all_of_them() -> Artefacts:
     """From the code that writes them and the files in the checkout."""
-    from pipelines import definition, settings, workflow
+    from pipelines.authoring import definition, settings, workflows
 
     return Artefacts(
         definition=json.loads(definition.definition(settings.Settings())),
-        of_stack=json.loads(definition.definition(settings.Settings(**needs_of_pipeline.SETTINGS))),
-        machines={name: json.loads(workflow.definition(name)) for name in workflow.WORKFLOWS},
+        of_stack=json.loads(definition.definition(settings.Settings(**permissions_of_pipeline.SETTINGS))),
+        machines={name: json.loads(workflows.definition(name)) for name in workflows.WORKFLOWS},
         templates=templates(),
         sources=sources(),
     )
@@ -41,11 +41,11 @@ def all_of_them() -> Artefacts:
 
 def sources() -> dict[str, str]:
     """The Lambdas' modules: name -> Python text."""
-    files = package.folder_files("ingestion")
+    files = archives.folder_files("ingestion")
     return {f"ingestion.{name.removesuffix('.py')}": content.decode() for name, content in files.items()}
 
 
-def templates(folder: Path = package.ROOT / "cloudformation") -> dict[str, Template]:
+def templates(folder: Path = archives.ROOT / "cloudformation") -> dict[str, Template]:
     """The templates of an environment's stacks by name, intrinsics in their long form.
 
     The role that deploys them is none of theirs: it needs what CloudFormation calls (tests/test_deploy_role.py).
@@ -56,16 +56,16 @@ def templates(folder: Path = package.ROOT / "cloudformation") -> dict[str, Templ
 
 def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
     """Role -> needs, for the roles of a template."""
-    found = needs_of_stacks.needs(template, artefacts.sources)
+    found = permissions_of_stacks.needs(template, artefacts.sources)
     for name, properties in machines_of(template):
         role = text(properties["RoleArn"]).strip("${}").split(".")[0]
-        found.setdefault(role, []).extend(needs_of_workflow.needs(artefacts.machines[name]))
+        found.setdefault(role, []).extend(permissions_of_state_machines.needs(artefacts.machines[name]))
         if "LoggingConfiguration" in properties:
-            found[role] += needs_of_workflow.log_delivery()
+            found[role] += permissions_of_state_machines.log_delivery()
     if "PipelineRole" in template["Resources"]:
-        found["PipelineRole"] = list(needs_of_pipeline.pipeline_role(artefacts.of_stack))
+        found["PipelineRole"] = list(permissions_of_pipeline.pipeline_role(artefacts.of_stack))
         started_by = list(artefacts.machines.values())
-        found["JobRole"] = list(needs_of_pipeline.job_role(artefacts.of_stack, started_by))
+        found["JobRole"] = list(permissions_of_pipeline.job_role(artefacts.of_stack, started_by))
     for of_role in found.values():
         of_role += list(key_use(of_role))
     return found

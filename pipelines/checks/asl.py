@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from localaws.sagemaker.expressions import suggestion
 from pipelines.checks import Looked, jsonata
 from pipelines.checks.intrinsics import BadExpression, parse, path, reference
-from pipelines.local.expressions import suggestion
 
 State = dict[str, Any]
 Machine = dict[str, Any]

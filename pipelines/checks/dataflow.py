@@ -6,11 +6,11 @@ Along every way to a state the results are put where ResultPath says. What all w
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from localaws.sagemaker.expressions import suggestion
 from pipelines.checks import Looked, jsonata
 from pipelines.checks.asl import Machine, State, speaks_jsonata, targets, template_texts
 from pipelines.checks.integrations import answer_members, selection
 from pipelines.checks.intrinsics import BadExpression, Path, parse, paths
-from pipelines.local.expressions import suggestion
 
 # Top-level name -> its members (name -> botocore shape, or None) where they are known, else None.
 Known = dict[str, dict[str, Any] | None]

@@ -9,9 +9,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipelines import graph
+from localaws import shapes
+from localaws.sagemaker import graph
+from localaws.sagemaker.expressions import UnknownReference, path_parts, suggestion
 from pipelines.checks import Looked, findings
-from pipelines.checks.running import caching, retry_policies
+from pipelines.checks.retry_and_caching import caching, retry_policies
 from pipelines.checks.values import (
     EXECUTION,
     OPERATIONS,
@@ -23,8 +25,6 @@ from pipelines.checks.values import (
     member,
     scope,
 )
-from pipelines.local import shapes
-from pipelines.local.expressions import UnknownReference, path_parts, suggestion
 
 # The published schema of definitions has these lengths (aws-sagemaker-mlops pipeline-definition schema 2020-12-01).
 STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

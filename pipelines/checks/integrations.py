@@ -4,12 +4,12 @@ import re
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from localaws import shapes
+from localaws.sagemaker.expressions import suggestion
 from pipelines.checks import Looked
 from pipelines.checks.asl import Machine
 from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse, paths
 from pipelines.checks.values import sample
-from pipelines.local import shapes
-from pipelines.local.expressions import suggestion
 
 RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+?)(\.sync)?$")
 # The integrations that Step Functions has optimised and that are used here; what a .sync one answers in the end.

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipelines import graph
-from pipelines.local import expressions, shapes
+from localaws import shapes
+from localaws.sagemaker import expressions, graph
 
 # What a pipeline execution can be asked for (the SDK's ExecutionVariables), with samples of the form AWS gives them.
 EXECUTION = {

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines import records
-from pipelines.aws import Clients
-from pipelines.errors import exit_code
-from pipelines.local import endpoint as endpoints
-from pipelines.local.workspace import Workspace
+from localaws import endpoint as endpoints
+from localaws.errors import exit_code
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
+from pipelines.account.stacks import Stacks, environment
+from pipelines.records import __main__ as records
 from pipelines.run import Arguments
-from pipelines.stacks import Stacks, environment
 
 Document = dict[str, Any]
 
@@ -55,7 +55,7 @@ def arguments() -> Arguments:
 
 def up(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Start the endpoint and leave it up."""
-    from pipelines.local.api import load_catalogue
+    from pipelines.local.punk_api import load_catalogue
 
     if given.catalog:
         load_catalogue(given.catalog)
@@ -108,7 +108,7 @@ def _latest_run(clients: Clients, name: str) -> Document:
 
 def collect(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Invoke the collector Lambda at the local endpoint."""
-    from pipelines.errors import ExpectedError
+    from localaws.errors import ExpectedError
 
     clients, stacks = _account(workspace)
     event = {"mode": "random", "count": given.random} if given.random else {"mode": "catalogue"}

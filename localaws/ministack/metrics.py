@@ -1,0 +1,81 @@
+"""CloudWatch's embedded metric format: metrics that Lambdas print as JSON lines of their logs.
+
+CloudWatch extracts them as the lines arrive (AWS: "Embedded metric format specification"); MiniStack does
+not.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from localaws.ministack import patches
+
+
+class Datum(NamedTuple):
+    """One metric of one dimension set. timestamp: epoch seconds."""
+
+    namespace: str
+    name: str
+    dimensions: dict[str, str]
+    timestamp: float
+    unit: str
+    values: list[float]
+
+
+def install() -> None:
+    """Look at each line as CloudWatch Logs takes it, whoever wrote it."""
+    logs: Any = patches.module("services.cloudwatch_logs")
+    append = logs._append_log_events
+
+    def append_and_extract(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
+        append(stream, events)
+        found = [datum for event in events for datum in extract(event["message"])]
+        for datum in found:
+            _store(datum)
+        if found:
+            patches.module("services.cloudwatch")._evaluate_all_alarms()
+
+    logs._append_log_events = append_and_extract
+
+
+def extract(line: str) -> Iterator[Datum]:
+    """The metrics of a log line; none when it is not of the format. A malformed directive costs itself."""
+    if '"_aws"' not in line:
+        return
+    try:
+        document = json.loads(line)
+        metadata = document["_aws"]
+        timestamp = float(metadata.get("Timestamp", time.time() * 1000)) / 1000
+        directives = list(metadata["CloudWatchMetrics"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return
+    for directive in directives:
+        try:
+            yield from list(_of_directive(document, directive, timestamp))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+
+
+def _of_directive(document: dict[str, Any], directive: dict[str, Any], timestamp: float) -> Iterator[Datum]:
+    for names in directive.get("Dimensions") or [[]]:
+        dimensions = {name: str(document[name]) for name in names}
+        for metric in directive["Metrics"]:
+            value = document[metric["Name"]]
+            values = [float(item) for item in (value if isinstance(value, list) else [value])]
+            unit = metric.get("Unit", "None")
+            yield Datum(directive["Namespace"], metric["Name"], dimensions, timestamp, unit, values)
+
+
+def _store(datum: Datum) -> None:
+    patches.module("services.cloudwatch")._store_datum(
+        datum.namespace,
+        datum.name,
+        datum.dimensions,
+        datum.timestamp,
+        datum.unit,
+        None,
+        datum.values,
+        None,
+        None,
+    )

@@ -1,0 +1,257 @@
+"""What MiniStack lacks or does otherwise than AWS, mended in one place.
+
+MiniStack gives S3, Kinesis, Lambda, EventBridge, Glue, Athena, Step Functions, CloudFormation and IAM. Ours are
+SageMaker (`sagemaker`), Firehose's delivery (`delivery`) and Athena's SQL (`athena`). They replace private names of
+one pinned release, so `check` looks at each of them before anything is patched.
+"""
+
+import contextvars
+import importlib
+import importlib.metadata
+import json
+import re
+import threading
+from typing import Any
+
+from localaws import shapes
+from localaws.errors import ENVIRONMENT, ExpectedError
+
+RELEASE = "1.5.33"
+
+# Every private name that is replaced or relied upon, by module.
+PATCHED: dict[str, tuple[str, ...]] = {
+    "app": (
+        "SERVICE_REGISTRY",
+        "SERVICE_HANDLERS",
+        "_loaded_modules",
+        "_state_map",
+        "_build_persistence_save_dict",
+        "call_service_handler_sync",
+        "_MAIN_LOOP",
+        "app",
+    ),
+    "core.persistence": ("_state_format_version", "_json_default", "save_state", "save_all"),
+    "core.responses": ("request_scope", "get_account_id", "get_region"),
+    "core.router": ("SERVICE_PATTERNS",),
+    "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
+    "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
+    "services.stepfunctions": (
+        "_AWS_SDK_SERVICE_MAP",
+        "_AWS_SDK_ERROR_PREFIX",
+        "_SERVICE_DISPATCH",
+        "_ExecutionError",
+        "_dispatch_aws_sdk_json",
+        "_dispatch_aws_sdk_rest_xml",
+        "_resolve_path",
+        "_run_execution",
+        "_executions",
+        "_state_machines",
+        "_add_event",
+        "_emit_execution_status_event",
+    ),
+    "services.s3": (
+        "_resolve_sse_write_headers",
+        "_buckets",
+        "_get_object_data",
+        "_persist_object",
+        "_atomic_write",
+        "handle_request",
+    ),
+    "services.athena": (
+        "_run_duckdb",
+        "_start_query_execution",
+        "_save_query_results",
+        "_executions",
+        "_materialize_table_files",
+    ),
+    "services.glue": ("_tables",),
+    "services.firehose": (
+        "_streams",
+        "ingest_from_kinesis_source",
+        "_deliver_records_to_s3",
+        "_delete_delivery_stream",
+        "_HANDLERS",
+        "_evaluate_prefix",
+        "_s3_bucket_from_arn",
+        "_stream_arn",
+        "reset",
+    ),
+    "services.kinesis": ("_put_record", "_put_records", "_expire_records", "_resolve_stream"),
+    "services.lambda_svc": ("_get_func_record_for_ref", "_execute_function", "_emit_lambda_metrics"),
+    "services.cloudwatch": ("record_metric", "_store_datum", "_evaluate_all_alarms"),
+    "services.cloudwatch_logs": ("_append_log_events",),
+    "services.eventbridge": ("_put_events",),
+}
+
+
+def module(name: str) -> Any:
+    """MiniStack's module `name`, for example `services.s3`."""
+    return importlib.import_module(f"ministack.{name}")
+
+
+def check() -> None:
+    """Raise ExpectedError unless the installed MiniStack is the one whose private names we know."""
+    try:
+        installed = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        installed = "none"
+    if installed != RELEASE:
+        raise ExpectedError(
+            f"MiniStack {RELEASE} is needed, but {installed} is installed",
+            where="the Python environment",
+            hint="pip install -e '.[local]'",
+            code=ENVIRONMENT,
+        )
+    missing = [
+        f"{name}.{attribute}"
+        for name, attributes in PATCHED.items()
+        for attribute in attributes
+        if not hasattr(module(name), attribute)
+    ]
+    if missing:
+        raise ExpectedError(
+            f"MiniStack {installed} lacks {', '.join(missing)}",
+            where="localaws/ministack/patches.py",
+            hint="reinstall it: pip install --force-reinstall --no-deps ministack==" + RELEASE,
+            code=ENVIRONMENT,
+        )
+
+
+def add_service(name: str, service: Any, *, target: str, sdk_prefix: str) -> None:
+    """Route `X-Amz-Target: <target>.*` to `service.handle_request`, in HTTP, Step Functions and IAM alike."""
+    app = module("app")
+    app.SERVICE_REGISTRY[name] = {"module": name}
+    app.SERVICE_HANDLERS[name] = service.handle_request
+    app._loaded_modules[name] = service
+    app._state_map[name] = name
+    module("core.router").SERVICE_PATTERNS[name] = {
+        "target_prefixes": [f"{target}."],
+        "host_patterns": [rf"api\.{name}\."],
+    }
+    stepfunctions = module("services.stepfunctions")
+    stepfunctions._AWS_SDK_SERVICE_MAP[name] = {"target_prefix": target, "protocol": "json"}
+    stepfunctions._AWS_SDK_ERROR_PREFIX[name] = sdk_prefix
+    # Without a namespace MiniStack's AUTH mode lets every call of the service through.
+    module("core.iam_actions").SERVICE_TO_IAM_NAMESPACE[name] = name
+
+
+def accept_default_kms_key() -> None:
+    """S3's `aws:kms` without a key id means the account's aws/s3 key; MiniStack answers 400 instead."""
+    s3 = module("services.s3")
+    original = s3._resolve_sse_write_headers
+    key = "x-amz-server-side-encryption-aws-kms-key-id"
+
+    def resolve(headers: dict[str, str], bucket_name: str) -> Any:
+        if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key):
+            headers = {**headers, key: "alias/aws/s3"}
+        return original(headers, bucket_name)
+
+    s3._resolve_sse_write_headers = resolve
+
+
+def add_jsonpath_filters() -> None:
+    """Step Functions' paths may filter and slice (`$.a[?(@.b=='c')].d`); MiniStack's know fields and indexes only."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._resolve_path
+
+    def resolve(path: str, data: Any) -> Any:
+        if isinstance(path, str) and ("[?" in path or ".." in path or re.search(r"\[-?\d*:", path)):
+            import jsonpath
+
+            return jsonpath.findall(path, data)
+        return original(path, data)
+
+    stepfunctions._resolve_path = resolve
+
+
+def type_xml_answers() -> None:
+    """Numbers and truth values of S3's XML reach a state machine as such, not as texts."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._dispatch_aws_sdk_rest_xml
+
+    def dispatch(service_info: Any, service_name: str, action: str, input_data: Any) -> Any:
+        answer = original(service_info, service_name, action, input_data)
+        members = shapes.output_shape(service_name, action[0].upper() + action[1:]).members
+        return {
+            name: shapes.typed(members[name], value) if name in members else value for name, value in answer.items()
+        }
+
+    stepfunctions._dispatch_aws_sdk_rest_xml = dispatch
+
+
+def publish_attributes() -> None:
+    """A state machine's message keeps its attributes, by which subscriptions filter; MiniStack drops them."""
+    stepfunctions = module("services.stepfunctions")
+    resource = "arn:aws:states:::sns:publish"
+    original = stepfunctions._SERVICE_DISPATCH[resource]
+
+    def publish(resource: str, request: dict[str, Any]) -> Any:
+        flat = dict(request)
+        for number, (name, value) in enumerate(flat.pop("MessageAttributes", {}).items(), start=1):
+            entry = f"MessageAttributes.entry.{number}."
+            flat |= {f"{entry}Name": name} | {f"{entry}Value.{key}": text for key, text in value.items()}
+        return original(resource, flat)
+
+    stepfunctions._SERVICE_DISPATCH[resource] = publish
+
+
+def end_overdue_executions() -> None:
+    """A state machine's own TimeoutSeconds ends its execution as TIMED_OUT; MiniStack knows only that of tasks."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._run_execution
+
+    def time_out(execution: dict[str, Any]) -> None:
+        if execution["status"] != "RUNNING":
+            return
+        execution.update(status="TIMED_OUT", error="States.Timeout", stopDate=stepfunctions.now_iso())
+        stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+        stepfunctions._emit_execution_status_event(execution)
+
+    def run(arn: str) -> None:
+        execution = stepfunctions._executions.get(arn) or {}
+        machine = stepfunctions._state_machines.get(execution.get("stateMachineArn"))
+        seconds = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+        timer = threading.Timer(seconds, contextvars.copy_context().run, (time_out, execution)) if seconds else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            original(arn)
+        finally:
+            if timer:
+                timer.cancel()
+
+    stepfunctions._run_execution = run
+
+
+def name_sagemaker_resources() -> None:
+    """What a SageMaker request is about, for policies that name a resource; MiniStack would check against `*`."""
+    actions = module("core.iam_actions")
+    original = actions.extract_resource_arn
+
+    def extract(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
+        if service != "sagemaker":
+            return original(service, method, path, headers, body, *rest)
+        _, region, account = rest
+        return sagemaker_resource(json.loads(body or b"{}"), f"arn:aws:sagemaker:{region}:{account}:")
+
+    actions.extract_resource_arn = extract
+
+
+def sagemaker_resource(request: dict[str, Any], prefix: str) -> str:
+    """The ARN that a SageMaker request is authorised on; `*` where AWS offers no resource."""
+    for member in ("PipelineExecutionArn", "ModelPackageArn", "ResourceArn"):
+        if member in request:
+            return str(request[member])
+    kinds = {
+        "PipelineName": "pipeline",
+        "ModelPackageName": "model-package",
+        "ModelPackageGroupName": "model-package-group",
+        "ProcessingJobName": "processing-job",
+        "TrainingJobName": "training-job",
+    }
+    for member, kind in kinds.items():
+        if member in request:
+            name = str(request[member])
+            return name if name.startswith("arn:") else f"{prefix}{kind}/{name}"
+    return "*"

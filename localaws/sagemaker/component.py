@@ -1,0 +1,64 @@
+"""SageMaker as a part of the endpoint: put together, routed, and known to CloudFormation."""
+
+from typing import Any
+
+from localaws.ministack import patches
+from localaws.sagemaker.execution import Executions
+from localaws.sagemaker.executions_api import Starts
+from localaws.sagemaker.jobs import Jobs
+from localaws.sagemaker.pipelines import Definitions
+from localaws.sagemaker.registry import Registry
+from localaws.sagemaker.service import ApiError, Service
+from localaws.sagemaker.tags import Tags
+from localaws.store import Document, Store
+from localaws.workspace import Workspace
+
+
+class SageMaker:
+    """All of SageMaker's operations over the workspace's store."""
+
+    def __init__(self, workspace: Workspace, time_scale: float) -> None:
+        self.service = Service(Store(workspace.database))
+        registry = Registry(self.service)
+        jobs = Jobs(self.service, workspace.jobs)
+        self.executions = Executions(self.service, jobs, registry, time_scale)
+        Definitions(self.service)
+        Starts(self.service, self.executions)
+        Tags(self.service)
+
+    def install(self) -> None:
+        """Route SageMaker's requests here and let CloudFormation make its resources."""
+        patches.add_service("sagemaker", self.service, target="SageMaker", sdk_prefix="SageMaker")
+        handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+        handlers["AWS::SageMaker::ModelPackageGroup"] = {
+            "create": self._create_group,
+            "update": self._update_group,
+            "delete": self._delete_group,
+        }
+
+    def start(self) -> None:
+        """Settle what an earlier process left unfinished."""
+        self.executions.recover()
+
+    def close(self) -> None:
+        """End the executions under way."""
+        self.executions.close()
+
+    def _create_group(self, logical_id: str, properties: Document, stack_name: str) -> tuple[str, Document]:
+        # CloudFormation requires the name in the template, so there is none to make up.
+        answer = self._call("CreateModelPackageGroup", properties)
+        return answer["ModelPackageGroupArn"], {"ModelPackageGroupArn": answer["ModelPackageGroupArn"]}
+
+    def _update_group(self, physical_id: str, old: Document, new: Document, stack_name: str, *rest: Any) -> Any:
+        if old.get("ModelPackageGroupName") == new.get("ModelPackageGroupName"):
+            return physical_id, {"ModelPackageGroupArn": physical_id}
+        return self._create_group("", new, stack_name)
+
+    def _delete_group(self, physical_id: str, properties: Document) -> None:
+        self._call("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id})
+
+    def _call(self, operation: str, request: Document) -> Document:
+        try:
+            return self.service.call(operation, request)
+        except ApiError as error:
+            raise ValueError(f"{error.code}: {error.message}") from error

@@ -1,0 +1,170 @@
+"""Executions of pipelines: start, stop, retry, describe, list."""
+
+import json
+import random
+import string
+
+from localaws import shapes
+from localaws.sagemaker import events, tokens
+from localaws.sagemaker.execution import Executions
+from localaws.sagemaker.expressions import as_text
+from localaws.sagemaker.parameters import bind
+from localaws.sagemaker.pipelines import EXECUTION, executions_of, pipeline_of
+from localaws.sagemaker.service import (
+    ApiError,
+    Service,
+    cut,
+    in_window,
+    not_found,
+    now,
+    page,
+    summaries,
+    validation_error,
+)
+from localaws.store import Document
+
+
+class Starts:
+    """Handlers of the pipeline execution operations."""
+
+    def __init__(self, service: Service, executions: Executions) -> None:
+        self.store = service.store
+        self.executions = executions
+        service.add(
+            {
+                "StartPipelineExecution": self.start,
+                "StopPipelineExecution": self.stop,
+                "RetryPipelineExecution": self.retry,
+                "UpdatePipelineExecution": self.update,
+                "DescribePipelineExecution": self.describe,
+                "DescribePipelineDefinitionForExecution": self.describe_definition,
+                "ListPipelineExecutions": self.list_executions,
+                "ListPipelineExecutionSteps": self.list_steps,
+                "ListPipelineParametersForExecution": self.list_parameters,
+            }
+        )
+
+    def start(self, request: Document) -> Document:
+        """StartPipelineExecution; the same ClientRequestToken is the same start."""
+        for member in ("SelectiveExecutionConfig", "PipelineVersionId"):
+            if member in request:
+                raise validation_error(f"The local SageMaker does not offer {member}.")
+        token = request["ClientRequestToken"]
+        with self.store.transaction():
+            pipeline = pipeline_of(self.store, request["PipelineName"])
+            pipeline_arn = pipeline["PipelineArn"]
+            earlier = tokens.remembered(self.store, "StartPipelineExecution", pipeline_arn, token)
+            if earlier:
+                return earlier
+            execution = _new_execution(pipeline, request)
+            execution_arn = execution["PipelineExecutionArn"]
+            self.store.put(EXECUTION, execution_arn, execution)
+            answer = {"PipelineExecutionArn": execution_arn}
+            tokens.remember(self.store, "StartPipelineExecution", pipeline_arn, token, answer)
+            events.execution_changed(self.store, execution, None)
+        events.send(self.store)
+        self.executions.start(execution_arn)
+        return answer
+
+    def stop(self, request: Document) -> Document:
+        """StopPipelineExecution: steps under way are ended, the status goes through Stopping to Stopped."""
+        execution_arn = self._execution(request["PipelineExecutionArn"])["PipelineExecutionArn"]
+        self.executions.stop(execution_arn)
+        return {"PipelineExecutionArn": execution_arn}
+
+    def retry(self, request: Document) -> Document:
+        """RetryPipelineExecution: goes on from the failed or stopped steps; finished ones are kept."""
+        execution_arn, token = request["PipelineExecutionArn"], request["ClientRequestToken"]
+
+        def reopen(document: Document) -> None:
+            status = document["PipelineExecutionStatus"]
+            if status not in ("Failed", "Stopped"):
+                raise ApiError("ConflictException", f"Only a failed or stopped execution can be retried, not {status}.")
+            document.update(PipelineExecutionStatus="Executing", LastModifiedTime=now())
+            document.pop("FailureReason", None)
+            if "ParallelismConfiguration" in request:
+                document["ParallelismConfiguration"] = request["ParallelismConfiguration"]
+
+        with self.store.transaction():
+            previous = self._execution(execution_arn)["PipelineExecutionStatus"]
+            earlier = tokens.remembered(self.store, "RetryPipelineExecution", execution_arn, token)
+            if earlier:
+                return earlier
+            execution = self.store.change(EXECUTION, execution_arn, reopen)
+            answer = {"PipelineExecutionArn": execution_arn}
+            tokens.remember(self.store, "RetryPipelineExecution", execution_arn, token, answer)
+            events.execution_changed(self.store, execution, previous)
+        events.send(self.store)
+        self.executions.start(execution_arn)
+        return answer
+
+    def update(self, request: Document) -> Document:
+        """UpdatePipelineExecution: its display name, description and parallelism."""
+        execution = self._execution(request["PipelineExecutionArn"])
+        changes = {**request, "LastModifiedTime": now()}
+        self.store.change(EXECUTION, execution["PipelineExecutionArn"], lambda document: document.update(changes))
+        return {"PipelineExecutionArn": execution["PipelineExecutionArn"]}
+
+    def describe(self, request: Document) -> Document:
+        """DescribePipelineExecution."""
+        execution = self._execution(request["PipelineExecutionArn"])
+        return shapes.project(shapes.output_shape("sagemaker", "DescribePipelineExecution"), execution)
+
+    def describe_definition(self, request: Document) -> Document:
+        """DescribePipelineDefinitionForExecution: the definition as it was at the start."""
+        execution = self._execution(request["PipelineExecutionArn"])
+        return {"PipelineDefinition": execution["Definition"], "CreationTime": execution["CreationTime"]}
+
+    def list_executions(self, request: Document) -> Document:
+        """ListPipelineExecutions, newest first unless asked otherwise."""
+        pipeline = pipeline_of(self.store, request["PipelineName"])
+        found = [each for each in executions_of(self.store, pipeline["PipelineArn"]) if in_window(request, each)]
+        by = "PipelineExecutionArn" if request.get("SortBy") == "PipelineExecutionArn" else "CreationTime"
+        chosen, more = page(found, request, by=by)
+        name = "PipelineExecutionSummaries"
+        for each in chosen:
+            each["PipelineExecutionFailureReason"] = each.get("FailureReason")
+        return {name: summaries("ListPipelineExecutions", name, chosen), **more}
+
+    def list_steps(self, request: Document) -> Document:
+        """ListPipelineExecutionSteps: those that have begun, newest first unless asked otherwise."""
+        execution = self._execution(request["PipelineExecutionArn"])
+        begun = self.store.all(f"step {execution['PipelineExecutionArn']}")
+        chosen, more = page(begun, request, by="StartTime")
+        name = "PipelineExecutionSteps"
+        return {name: summaries("ListPipelineExecutionSteps", name, chosen), **more}
+
+    def list_parameters(self, request: Document) -> Document:
+        """ListPipelineParametersForExecution: every parameter with the value this execution has."""
+        execution = self._execution(request["PipelineExecutionArn"])
+        listed = [{"Name": name, "Value": as_text(value)} for name, value in execution["Parameters"].items()]
+        chosen, more = cut(listed, request)
+        return {"PipelineParameters": chosen, **more}
+
+    def _execution(self, execution_arn: str) -> Document:
+        execution = self.store.get(EXECUTION, execution_arn)
+        if execution is None:
+            raise not_found(f"Pipeline execution '{execution_arn}' does not exist.")
+        return execution
+
+
+def _new_execution(pipeline: Document, request: Document) -> Document:
+    """An execution's document: it keeps the definition and the role as they are now."""
+    definition = json.loads(pipeline["PipelineDefinition"])
+    identifier = "".join(random.choices(string.ascii_lowercase + string.digits, k=12))
+    time = now()
+    return {
+        "PipelineArn": pipeline["PipelineArn"],
+        "PipelineName": pipeline["PipelineName"],
+        "PipelineExecutionArn": f"{pipeline['PipelineArn']}/execution/{identifier}",
+        "PipelineExecutionDisplayName": request.get("PipelineExecutionDisplayName", f"execution-{int(time * 1000)}"),
+        "PipelineExecutionDescription": request.get("PipelineExecutionDescription"),
+        "PipelineExecutionStatus": "Executing",
+        "ParallelismConfiguration": request.get("ParallelismConfiguration") or pipeline.get("ParallelismConfiguration"),
+        "CreationTime": time,
+        "LastModifiedTime": time,
+        "StartTime": time,
+        "Definition": pipeline["PipelineDefinition"],
+        "Parameters": bind(definition, request.get("PipelineParameters", [])),
+        "RoleArn": pipeline["RoleArn"],
+    }

@@ -1,0 +1,170 @@
+"""Pipelines: create, update, describe, list, delete."""
+
+import json
+from collections.abc import Iterator
+
+from localaws import shapes
+from localaws.sagemaker import cache, failures, graph, retry, tokens
+from localaws.sagemaker.s3 import MissingInput, read_object
+from localaws.sagemaker.service import (
+    ApiError,
+    Service,
+    arn,
+    here,
+    in_window,
+    not_found,
+    now,
+    page,
+    summaries,
+    validation_error,
+)
+from localaws.sagemaker.steps import RUNNABLE
+from localaws.store import Document, Store
+
+PIPELINE, EXECUTION = "pipeline", "execution"
+SETTINGS = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
+
+
+class Definitions:
+    """Handlers of the pipeline operations."""
+
+    def __init__(self, service: Service) -> None:
+        self.store = service.store
+        service.add(
+            {
+                "CreatePipeline": self.create,
+                "UpdatePipeline": self.update,
+                "DeletePipeline": self.delete,
+                "DescribePipeline": self.describe,
+                "ListPipelines": self.list_pipelines,
+            }
+        )
+
+    def create(self, request: Document) -> Document:
+        """CreatePipeline."""
+        name, token = request["PipelineName"], request["ClientRequestToken"]
+        pipeline_arn = arn(f"pipeline/{name.lower()}")
+        definition = read_definition(request)
+        with self.store.transaction():
+            earlier = tokens.remembered(self.store, "CreatePipeline", pipeline_arn, token)
+            if earlier:
+                return earlier
+            if self.store.get(PIPELINE, pipeline_arn):
+                raise validation_error(
+                    "Pipeline names must be unique within an AWS account and region. "
+                    f"Pipeline with name ({name}) already exists."
+                )
+            time = now()
+            document = {member: request[member] for member in SETTINGS if member in request}
+            document |= {
+                "PipelineArn": pipeline_arn,
+                "PipelineName": name,
+                "PipelineDisplayName": request.get("PipelineDisplayName", name),
+                "PipelineDefinition": definition,
+                "PipelineStatus": "Active",
+                "CreationTime": time,
+                "LastModifiedTime": time,
+            }
+            self.store.put(PIPELINE, pipeline_arn, document)
+            if request.get("Tags"):
+                self.store.put("tags", pipeline_arn, {tag["Key"]: tag["Value"] for tag in request["Tags"]})
+            answer = {"PipelineArn": pipeline_arn}
+            return tokens.remember(self.store, "CreatePipeline", pipeline_arn, token, answer)
+
+    def update(self, request: Document) -> Document:
+        """UpdatePipeline; executions under way keep the definition they were started with."""
+        pipeline_arn = pipeline_of(self.store, request["PipelineName"])["PipelineArn"]
+        changes = {member: request[member] for member in SETTINGS if member in request}
+        if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
+            changes["PipelineDefinition"] = read_definition(request)
+        changes["LastModifiedTime"] = now()
+        self.store.change(PIPELINE, pipeline_arn, lambda document: document.update(changes))
+        return {"PipelineArn": pipeline_arn}
+
+    def delete(self, request: Document) -> Document:
+        """DeletePipeline, with its executions; refused while one runs."""
+        with self.store.transaction():
+            pipeline_arn = pipeline_of(self.store, request["PipelineName"])["PipelineArn"]
+            executions = executions_of(self.store, pipeline_arn)
+            if any(each["PipelineExecutionStatus"] in ("Executing", "Stopping") for each in executions):
+                raise ApiError("ConflictException", f"An execution of {request['PipelineName']} is under way.")
+            for each in executions:
+                self.store.delete_kind(f"step {each['PipelineExecutionArn']}")
+                self.store.delete(EXECUTION, each["PipelineExecutionArn"])
+                tokens.forget(self.store, each["PipelineExecutionArn"])
+            tokens.forget(self.store, pipeline_arn)
+            cache.forget(self.store, pipeline_arn)
+            self.store.delete("tags", pipeline_arn)
+            self.store.delete(PIPELINE, pipeline_arn)
+        return {"PipelineArn": pipeline_arn}
+
+    def describe(self, request: Document) -> Document:
+        """DescribePipeline."""
+        pipeline = pipeline_of(self.store, request["PipelineName"])
+        pipeline["LastRunTime"] = self._last_run(pipeline["PipelineArn"])
+        return shapes.project(shapes.output_shape("sagemaker", "DescribePipeline"), pipeline)
+
+    def list_pipelines(self, request: Document) -> Document:
+        """ListPipelines, newest first unless asked otherwise."""
+        found = here(self.store.all(PIPELINE), "PipelineArn")
+        prefix = request.get("PipelineNamePrefix", "")
+        found = [each for each in found if each["PipelineName"].startswith(prefix) and in_window(request, each)]
+        by = {"Name": "PipelineName"}.get(request.get("SortBy", ""), "CreationTime")
+        chosen, more = page(found, request, by=by)
+        for each in chosen:
+            each["LastExecutionTime"] = self._last_run(each["PipelineArn"])
+        return {"PipelineSummaries": summaries("ListPipelines", "PipelineSummaries", chosen), **more}
+
+    def _last_run(self, pipeline_arn: str) -> float | None:
+        executions = executions_of(self.store, pipeline_arn)
+        return executions[-1]["CreationTime"] if executions else None
+
+
+def pipeline_of(store: Store, name: str) -> Document:
+    """The stored pipeline of a name or ARN; ApiError when there is none."""
+    pipeline_arn = name if name.startswith("arn:") else arn(f"pipeline/{name.lower()}")
+    pipeline = store.get(PIPELINE, pipeline_arn)
+    if pipeline is None:
+        raise not_found(f"Pipeline '{pipeline_arn}' does not exist.")
+    return pipeline
+
+
+def executions_of(store: Store, pipeline_arn: str) -> list[Document]:
+    """A pipeline's executions, oldest first."""
+    return [each for each in store.all(EXECUTION) if each["PipelineArn"] == pipeline_arn]
+
+
+def read_definition(request: Document) -> str:
+    """The definition of a Create or Update request, from its text or from S3, checked."""
+    text, place = request.get("PipelineDefinition"), request.get("PipelineDefinitionS3Location")
+    if text is not None and place is not None:
+        raise validation_error("Both Pipeline Definition and Pipeline Definition S3 Location shouldn't be present")
+    if place is not None:
+        try:
+            text = read_object(place["Bucket"], place["ObjectKey"]).decode()
+        except MissingInput as error:
+            raise validation_error(f"Unable to read the pipeline definition. {error}") from error
+    if text is None:
+        raise validation_error("Either Pipeline Definition or Pipeline Definition S3 location should be provided")
+    try:
+        definition = json.loads(text)
+    except ValueError as error:
+        raise validation_error(f"Unable to parse pipeline definition. {error}") from error
+    wrong = list(graph.problems(definition, RUNNABLE)) or list(_policy_problems(definition))
+    if wrong:
+        raise validation_error("Unable to parse pipeline definition. " + "; ".join(wrong))
+    return str(text)
+
+
+def _policy_problems(definition: Document) -> Iterator[str]:
+    """What is wrong with the steps' CacheConfig and RetryPolicies, each with its JSON address."""
+    for step in graph.steps(definition):
+        try:
+            cache.seconds(step.get("CacheConfig", {}).get("ExpireAfter"))
+        except ValueError as error:
+            yield f"Steps.{step['Name']}.CacheConfig.ExpireAfter: {error}"
+        for index, policy in enumerate(step.get("RetryPolicies", [])):
+            for kind in retry.kinds(policy):
+                if kind not in failures.REASONS:
+                    have = ", ".join(failures.REASONS)
+                    yield f"Steps.{step['Name']}.RetryPolicies[{index}].ExceptionType: {kind!r} (have: {have})"

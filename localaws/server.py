@@ -1,0 +1,197 @@
+"""The endpoint's process: MiniStack with our parts, on 127.0.0.1, all state in one workspace.
+
+run as: python -m localaws.server --workspace DIR [--port N] [--follow-parent]
+
+It holds a lock on the workspace, writes `endpoint.json` when it answers, and removes it when it stops. With
+--follow-parent it stops when its standard input closes, so it never outlives the command that started it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
+from localaws.ministack import persistence
+from localaws.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
+
+REGION = "us-east-1"
+STOP_SECONDS = 10
+ACCOUNT = "000000000000"
+
+
+def environment(workspace: Workspace, port: int, time_scale: float) -> dict[str, str]:
+    """What MiniStack and the Lambdas it starts read: state in the workspace, loopback only, nothing sent anywhere."""
+    return {
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(workspace.state),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(workspace.objects),
+        "TMPDIR": str(workspace.scratch),
+        "SFN_WAIT_SCALE": str(time_scale),
+        "LOG_LEVEL": os.environ.get("TAPLINE_LOG_LEVEL", "WARNING"),
+        # Listeners and helpers of services that are not used here.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{workspace.scratch}/no-docker",
+    }
+
+
+def lock(workspace: Workspace) -> IO[str]:
+    """The workspace's lock: freed by the system when this process ends, however it ends."""
+    handle = take_lock(workspace)
+    # Says which process holds it: the number in endpoint.json may be another process's by now.
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on 127.0.0.1; port 0 takes a free one."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise ExpectedError(
+            f"port {port} on 127.0.0.1 cannot be used: {error}",
+            where="--port",
+            hint="leave --port away to take a free one",
+            code=ENVIRONMENT,
+        ) from error
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener
+
+
+def preferred_port(workspace: Workspace) -> int:
+    """The port of the last run when it is free, so that addresses kept in the state stay true."""
+    last = workspace.last_port("endpoint")
+    with contextlib.suppress(ExpectedError), listen(last) as probe:
+        return int(probe.getsockname()[1])
+    return 0
+
+
+def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: bool) -> None:
+    """Run the endpoint until SIGTERM, SIGINT or, with follow_parent, the end of standard input."""
+    workspace.create()
+    held = lock(workspace)
+    workspace.prepare()
+    persistence.finish_replacing(workspace.state)
+    persistence.refuse_damaged(workspace.state)
+    mended = persistence.mend_objects(workspace.objects)
+    if mended:
+        print(f"{mended} objects were being written when the endpoint was killed", file=sys.stderr)
+    listener = listen(port or preferred_port(workspace))
+    port = listener.getsockname()[1]
+    os.environ.update(environment(workspace, port, time_scale))
+
+    # MiniStack reads its environment when it is imported.
+    from localaws.components import Parts
+
+    parts = Parts(workspace, time_scale)
+    persistence.sync_objects()
+    persistence.refuse_unsaved()
+    persistence.seal_the_last_save(workspace.state)
+    try:
+        asyncio.run(_run(parts, listener, workspace, follow_parent))
+    finally:
+        parts.close()
+        workspace.endpoint.unlink(missing_ok=True)
+        held.close()
+
+
+async def _run(parts: Any, listener: socket.socket, workspace: Workspace, follow_parent: bool) -> None:
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if follow_parent:
+        # A thread, because standard input may be any kind of file; it ends with the process.
+        watch = threading.Thread(target=_wait_for_parent, args=(loop, stop), daemon=True)
+        watch.start()
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    config.graceful_timeout = 0.2
+    config.shutdown_timeout = 5
+    saver = persistence.Saver(parts.app, workspace.state)
+
+    async def stopped() -> None:
+        await stop.wait()
+        await asyncio.to_thread(saver.close)
+
+    server = asyncio.create_task(hypercorn_serve(saver, config, shutdown_trigger=stopped))
+    try:
+        port = listener.getsockname()[1]
+        await _answers(port, server)
+        parts.start()
+        saver.start()
+        endpoint = {
+            "format": FORMAT,
+            "pid": os.getpid(),
+            "url": f"http://127.0.0.1:{port}",
+            "port": port,
+            "beers": parts.beers_url,
+            "detached": not follow_parent,
+        }
+        workspace.write_endpoint(endpoint)
+        print(json.dumps(endpoint), flush=True)
+        await server
+    finally:
+        # When a part could not start, nothing else would end the server, and nobody would hear of it.
+        stop.set()
+        await asyncio.wait([server], timeout=STOP_SECONDS)
+
+
+async def _answers(port: int, server: "asyncio.Task[Any]") -> None:
+    """Wait until the port accepts a connection, or the server has failed."""
+    while not server.done():
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.01)
+    await server
+
+
+def _wait_for_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    sys.stdin.read()
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(stop.set)
+
+
+def main() -> int:
+    """Parse the arguments and serve."""
+    parser = argparse.ArgumentParser(prog="python -m localaws.server", description=__doc__)
+    parser.add_argument("--workspace", type=Path, default=Path(".local"))
+    parser.add_argument("--port", type=int, default=0, help="0 takes the workspace's last port, or a free one")
+    parser.add_argument("--time-scale", type=float, default=TIME_SCALE, help="local seconds per AWS second of waiting")
+    parser.add_argument("--follow-parent", action="store_true", help="stop when standard input closes")
+    arguments = parser.parse_args()
+    workspace = Workspace(arguments.workspace)
+    serve(workspace, arguments.port, arguments.time_scale, arguments.follow_parent)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

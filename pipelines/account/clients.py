@@ -1,0 +1,97 @@
+"""Clients of AWS, or of the local endpoint when AWS_ENDPOINT_URL names one, and their errors in three lines."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from localaws.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
+
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+MISSING = {"ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket", "NoSuchKey"}
+
+
+class Clients:
+    """boto3 clients of one account and region, made when first asked for.
+
+    url: the local endpoint; None takes what boto3 finds (credentials, AWS_ENDPOINT_URL, profile).
+    """
+
+    def __init__(self, url: str | None = None, region: str | None = None) -> None:
+        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+        self._made: dict[str, Any] = {}
+        self._url = url
+        # boto3 itself reads AWS_DEFAULT_REGION only; the other AWS tools take both.
+        self._region = region or os.environ.get("AWS_REGION")
+
+    def __getattr__(self, service: str) -> Any:
+        if service.startswith("_"):
+            raise AttributeError(service)
+        return self[service]
+
+    def __getitem__(self, service: str) -> Any:
+        if service not in self._made:
+            self._made[service] = self._session().client(service, endpoint_url=self._url)
+        return self._made[service]
+
+    def _session(self) -> Any:
+        import boto3
+
+        if self._url:
+            # The local endpoint takes any key; this one stands for its only account.
+            return boto3.session.Session(
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                region_name=self._region or "us-east-1",
+            )
+        return boto3.session.Session(region_name=self._region)
+
+    @property
+    def region(self) -> str:
+        """The region the clients talk to."""
+        return str(self.sts.meta.region_name)
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn botocore's errors into three lines. doing: what was being done, for the second line."""
+    import botocore.exceptions as errors
+
+    try:
+        yield
+    except errors.ClientError as error:
+        raise _client_error(error, doing) from error
+    except (errors.NoCredentialsError, errors.PartialCredentialsError, errors.ProfileNotFound) as error:
+        raise ExpectedError(
+            f"no AWS credentials: {error}",
+            where=doing,
+            hint="aws configure, or run everything here without an account: make local",
+            code=ENVIRONMENT,
+        ) from error
+    except errors.NoRegionError as error:
+        raise ExpectedError(
+            "no AWS region is set", where=doing, hint="export AWS_REGION=eu-west-1", code=ENVIRONMENT
+        ) from error
+    except (errors.EndpointConnectionError, errors.ConnectionError, errors.HTTPClientError) as error:
+        raise ExpectedError(
+            f"the service does not answer: {error}",
+            where=doing,
+            hint="check the network; for the local endpoint: python -m pipelines.local status",
+            code=ENVIRONMENT,
+        ) from error
+
+
+def _client_error(error: Any, doing: str) -> ExpectedError:
+    code = error.response["Error"].get("Code", "")
+    message = error.response["Error"].get("Message", str(error))
+    where = f"{error.operation_name} while {doing}"
+    if code in DENIED:
+        hint = "grant that action to your identity (cloudformation/ has the roles that are needed)"
+        return ExpectedError(f"access denied: {message}", where=where, hint=hint, code=ENVIRONMENT)
+    if code in EXPIRED:
+        hint = "aws sso login, or renew the credentials"
+        return ExpectedError(f"the credentials are not valid: {message}", where=where, hint=hint, code=ENVIRONMENT)
+    missing = code in MISSING or "does not exist" in message
+    hint = "check the name and the region" if missing else "see AWS's message above"
+    return ExpectedError(f"{code}: {message}", where=where, hint=hint, code=NOT_FOUND if missing else RUN_FAILED)

@@ -1,0 +1,305 @@
+"""The CloudFormation stacks of an environment: names, parameters, deployment by change sets, outputs.
+
+    tapline-dev-artifacts -> tapline-dev-ingestion -> tapline-dev-pipelines
+
+Each gets what it needs from those before it by name: an output and a parameter of the same name are one thing.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localaws.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
+from pipelines.account.clients import Clients, explained
+from pipelines.authoring import archives
+from pipelines.checks import templates
+
+TEMPLATES = archives.ROOT / "cloudformation"
+STACKS = ("artifacts", "ingestion", "pipelines")
+# A longer template has to be read from S3 (CloudFormation's quota for TemplateBody, in bytes).
+MAX_BODY = 51_200
+FAILED = ("FAILED", "ROLLBACK")
+# What an update may never replace or delete in a protected environment: a bucket's or a stream's data goes with it.
+HOLD_DATA = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::SageMaker::ModelPackageGroup")
+STACK_POLICY = {
+    "Statement": [
+        {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Action": ["Update:Replace", "Update:Delete"],
+            "Principal": "*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"ResourceType": list(HOLD_DATA)}},
+        },
+    ]
+}
+Values = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment's parameters, from cloudformation/parameters/<name>.json.
+
+    parameters: stack -> parameter -> value. tags: on every resource that can carry them. protected: whether its
+    stacks refuse to be deleted, and what holds data to be replaced.
+    """
+
+    name: str
+    parameters: dict[str, Values]
+    tags: Values
+    protected: bool = False
+
+    def stack(self, short: str) -> str:
+        """`artifacts` -> `tapline-dev-artifacts`."""
+        return f"tapline-{self.name}-{short}"
+
+
+def environment(name: str, overrides: dict[str, Values] | None = None) -> Environment:
+    """Read an environment's file; raises ExpectedError when there is none or it is not right."""
+    path = TEMPLATES / "parameters" / f"{name}.json"
+    known = sorted(each.stem for each in path.parent.glob("*.json"))
+    if not path.exists():
+        raise ExpectedError(
+            f"no environment {name!r} (have: {', '.join(known)})",
+            where=str(path),
+            hint="--env " + (known[0] if known else "dev"),
+            code=WRONG_USAGE,
+        )
+    try:
+        content = json.loads(path.read_text())
+        parameters = {short: dict(content.get(short, {})) for short in STACKS}
+        tags = dict(content.get("tags", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ExpectedError(
+            f"the parameter file is not right: {error}",
+            where=str(path),
+            hint='it is {"artifacts": {...}, "ingestion": {...}, "pipelines": {...}, "tags": {...}}',
+            code=WRONG_USAGE,
+        ) from error
+    for short, values in (overrides or {}).items():
+        parameters[short] |= values
+    return Environment(name, parameters, tags, content.get("protected") is True)
+
+
+class Stacks:
+    """Deploys and reads the stacks of one environment."""
+
+    def __init__(self, clients: Clients, environment: Environment) -> None:
+        self.clients = clients
+        self.environment = environment
+        self._outputs: dict[str, Values] = {}
+
+    def deploy(self, say: Callable[[str, str], None] = lambda stack, outcome: None) -> dict[str, str]:
+        """Create or update all stacks in order; returns stack -> "created", "updated" or "unchanged".
+
+        say(stack, outcome) is called as each one is done.
+        """
+        outcomes = {}
+        for short in STACKS:
+            outcomes[short] = self.deploy_one(short)
+            say(short, outcomes[short])
+        return outcomes
+
+    def deploy_one(self, short: str, overrides: Values | None = None) -> str:
+        """Create or update one stack: the environment's parameters, the code that is shipped, earlier outputs."""
+        name = self.environment.stack(short)
+        body = (TEMPLATES / f"{short}.yaml").read_text()
+        values = {**self.environment.parameters[short], **self._shipped(short), **(overrides or {})}
+        with explained(f"deploying {name}"):
+            existing = self._describe(name)
+            given = {**self._earlier_outputs(short), **values}
+            parameters = {key: given[key] for key in templates.parse(body)["Parameters"] if key in given}
+            change_set = f"change-{time.time_ns()}"
+            arguments = {
+                "StackName": name,
+                "ChangeSetName": change_set,
+                "ChangeSetType": "UPDATE" if existing else "CREATE",
+                "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+                "Tags": [{"Key": key, "Value": value} for key, value in self.environment.tags.items()],
+                "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+                **self._template(body),
+            }
+            self.clients.cloudformation.create_change_set(**arguments)
+            if not self._has_changes(name, change_set):
+                self.clients.cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
+                return "unchanged"
+            self.clients.cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
+            self._wait(name)
+            self._outputs.pop(short, None)
+            self._protect(short)
+            return "updated" if existing else "created"
+
+    def exists(self, short: str) -> bool:
+        """Whether a stack is there."""
+        name = self.environment.stack(short)
+        with explained(f"looking for {name}"):
+            return self._describe(name) is not None
+
+    def delete(self, short: str) -> str:
+        """Delete a stack; "deleted" or "not there". What its template retains stays."""
+        name = self.environment.stack(short)
+        with explained(f"deleting {name}"):
+            stack = self._describe(name)
+            if stack is None:
+                return "not there"
+            if stack.get("EnableTerminationProtection"):
+                self.clients.cloudformation.update_termination_protection(
+                    StackName=name, EnableTerminationProtection=False
+                )
+            self.clients.cloudformation.delete_stack(StackName=name)
+            self._wait(name, gone=True)
+        self._outputs.pop(short, None)
+        return "deleted"
+
+    def _protect(self, short: str) -> None:
+        """A protected environment's stacks cannot be deleted by a slip, nor what holds data be replaced."""
+        if not self.environment.protected:
+            return
+        name = self.environment.stack(short)
+        self.clients.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=True)
+        self.clients.cloudformation.set_stack_policy(StackName=name, StackPolicyBody=json.dumps(STACK_POLICY))
+
+    def outputs(self, short: str) -> Values:
+        """A stack's outputs by name; raises ExpectedError when the stack is not there."""
+        if short not in self._outputs:
+            name = self.environment.stack(short)
+            with explained(f"reading the outputs of {name}"):
+                stack = self._describe(name)
+            if stack is None:
+                raise ExpectedError(
+                    f"the stack {name} does not exist",
+                    where=f"CloudFormation in {self.clients.region}",
+                    hint=f"make deploy ENV={self.environment.name}",
+                    code=NOT_FOUND,
+                )
+            self._outputs[short] = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+        return self._outputs[short]
+
+    def output(self, short: str, key: str) -> str:
+        """One output; raises ExpectedError when the stack lacks it."""
+        found = self.outputs(short)
+        if key not in found:
+            raise ExpectedError(
+                f"the stack {self.environment.stack(short)} has no output {key} (have: {', '.join(found)})",
+                where=f"CloudFormation in {self.clients.region}",
+                hint=f"deploy it anew: make deploy ENV={self.environment.name}",
+                code=NOT_FOUND,
+            )
+        return found[key]
+
+    def upload(self, asset: archives.Asset) -> str:
+        """Put an asset into the artifact bucket unless it is there; returns its key."""
+        upload(self.clients, self.output("artifacts", "ArtifactBucket"), asset)
+        return asset.key
+
+    def _shipped(self, short: str) -> Values:
+        """Upload what a stack's template refers to by key; the parameters that name it.
+
+        The state machine's definition is taken as it stands beside the templates, written there by
+        `--print-workflow`: a deployment needs no SDK, and what it deploys can be read and reviewed.
+        """
+        if short == "ingestion":
+            return {"CodeKey": self.upload(archives.lambda_archive())}
+        if short == "pipelines":
+            machine = (TEMPLATES / "retrain.asl.json").read_text()
+            return {"RetrainDefinitionKey": self.upload(archives.document("retrain", machine))}
+        return {}
+
+    def _earlier_outputs(self, short: str) -> Values:
+        found: Values = {}
+        for earlier in STACKS[: STACKS.index(short)]:
+            found |= self.outputs(earlier)
+        return found
+
+    def _template(self, body: str) -> Values:
+        if len(body.encode()) <= MAX_BODY:
+            return {"TemplateBody": body}
+        asset = archives.document("templates", body)
+        bucket = self.output("artifacts", "ArtifactBucket")
+        upload(self.clients, bucket, asset)
+        return {"TemplateURL": f"https://{bucket}.s3.{self.clients.region}.amazonaws.com/{asset.key}"}
+
+    def _describe(self, name: str) -> dict[str, Any] | None:
+        import botocore.exceptions
+
+        try:
+            found: dict[str, Any] = self.clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        except botocore.exceptions.ClientError as error:
+            if "does not exist" in error.response["Error"]["Message"]:
+                return None
+            raise
+        # A change set that was never executed leaves a stack of that status, which counts as none.
+        return None if found["StackStatus"] == "REVIEW_IN_PROGRESS" else found
+
+    def _has_changes(self, name: str, change_set: str) -> bool:
+        for pause in pauses():
+            described = self.clients.cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
+            if described["Status"] == "CREATE_COMPLETE":
+                return True
+            if described["Status"] == "FAILED":
+                reason = described.get("StatusReason", "")
+                if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+                    return False
+                raise ExpectedError(
+                    f"CloudFormation refuses the change of {name}: {reason}",
+                    where=f"cloudformation/{name.rpartition('-')[2]}.yaml",
+                    hint="correct what it names and deploy again; nothing was changed",
+                )
+            time.sleep(pause)
+        raise AssertionError("unreachable: the pauses have no end")
+
+    def _wait(self, name: str, gone: bool = False) -> None:
+        for pause in pauses():
+            stack = self._describe(name)
+            status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
+            if not status.endswith("_IN_PROGRESS"):
+                break
+            time.sleep(pause)
+        if any(word in status for word in FAILED) or (stack is None) != gone:
+            raise ExpectedError(
+                f"the stack {name} ended as {status}: {self._first_failure(name)}",
+                where=f"CloudFormation in {self.clients.region}, stack {name}",
+                hint="correct the cause and deploy again; a stack in ROLLBACK_COMPLETE has to be deleted first",
+                code=RUN_FAILED,
+            )
+
+    def _first_failure(self, name: str) -> str:
+        events = self.clients.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        failures = [each for each in events if each["ResourceStatus"].endswith("FAILED")]
+        failures = [each for each in failures if "cancelled" not in each.get("ResourceStatusReason", "")]
+        if not failures:
+            return "no reason given"
+        # Events come newest first; the oldest failure is the root.
+        root = failures[-1]
+        return f"{root['LogicalResourceId']}: {root.get('ResourceStatusReason', '')}"
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between looks: quick at first, then as slow as suits AWS."""
+    pause = 0.02
+    while True:
+        yield pause
+        pause = min(pause * 1.5, 5.0)
+
+
+def upload(clients: Clients, bucket: str, asset: archives.Asset) -> bool:
+    """Put an asset into a bucket unless an object of its key is there; True when it was put."""
+    import botocore.exceptions
+
+    with explained(f"uploading {asset.key} to {bucket}"):
+        try:
+            clients.s3.head_object(Bucket=bucket, Key=asset.key)
+            return False
+        except botocore.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+        clients.s3.put_object(Bucket=bucket, Key=asset.key, Body=asset.content)
+        return True
+
+
+def template(short: str) -> Path:
+    """The file of a stack's template."""
+    return TEMPLATES / f"{short}.yaml"

@@ -1,0 +1,138 @@
+"""Create or update the SageMaker Pipeline in the account (or at AWS_ENDPOINT_URL), and say what that changes."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from localaws.sagemaker import graph
+from pipelines.account.clients import Clients, explained
+from pipelines.account.stacks import Stacks, upload
+from pipelines.authoring import archives
+from pipelines.authoring.settings import Settings, assets
+
+# The folders whose content is what a run executes.
+SHIPPED = ("processing", "training", "evaluation", "pipelines/authoring")
+
+
+def settings(clients: Clients, stacks: Stacks) -> Settings:
+    """Where the pipeline of an environment lives, from its stacks' outputs."""
+    return Settings(
+        region=clients.region,
+        pipeline_name=stacks.output("pipelines", "PipelineName"),
+        artifact_bucket=stacks.output("artifacts", "ArtifactBucket"),
+        pipeline_role_arn=stacks.output("pipelines", "PipelineRoleArn"),
+        job_role_arn=stacks.output("pipelines", "ExecutionRoleArn"),
+        model_package_group_name=stacks.output("pipelines", "ModelPackageGroupName"),
+        git_commit=git_commit(),
+    )
+
+
+def git_commit() -> str:
+    """The last commit of the shipped code, with `-dirty` when it was changed since; "unknown" outside a checkout."""
+    commands = (["log", "-1", "--format=%H", "--", *SHIPPED], ["status", "--porcelain", "--", *SHIPPED])
+    said = []
+    for command in commands:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(archives.ROOT), *command],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return "unknown"
+        said.append(done.stdout.strip())
+    commit, changes = said
+    return (commit or "unknown") + ("-dirty" if changes else "")
+
+
+def deployed(clients: Clients, name: str) -> dict[str, Any] | None:
+    """The definition that is deployed under a name, or None."""
+    import botocore.exceptions
+
+    with explained(f"reading the pipeline {name}"):
+        try:
+            described = clients.sagemaker.describe_pipeline(PipelineName=name)
+        except botocore.exceptions.ClientError as error:
+            if "does not exist" in error.response["Error"]["Message"]:
+                return None
+            raise
+    found: dict[str, Any] = json.loads(described["PipelineDefinition"])
+    return found
+
+
+def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]) -> str:
+    """Upload the code and create or update the pipeline; returns "created", "updated" or "unchanged".
+
+    text: the definition of exactly these settings.
+    """
+    before = deployed(clients, settings.pipeline_name)
+    if before == json.loads(text):
+        return "unchanged"
+    with ThreadPoolExecutor(8) as pool:
+        put = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in assets(settings)]
+    for each in put:
+        each.result()
+    request = {
+        "PipelineName": settings.pipeline_name,
+        "PipelineDescription": "From beers to a model of their bitterness (IBU) that waits for approval",
+        "RoleArn": settings.pipeline_role_arn,
+        # Compact: the API takes 1 MB, and the indented text is for people.
+        "PipelineDefinition": graph.canonical(json.loads(text)),
+    }
+    with explained(f"writing the pipeline {settings.pipeline_name}"):
+        if before is None:
+            clients.sagemaker.create_pipeline(
+                **request,
+                ClientRequestToken=archives.digest({"create": text.encode()}).ljust(32, "0"),
+                Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            )
+            return "created"
+        clients.sagemaker.update_pipeline(**request)
+        return "updated"
+
+
+def changes(before: dict[str, Any] | None, after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What an upsert would change: (kind, name, what), kind being "added", "removed" or "changed"."""
+    old = before or {"Parameters": [], "Steps": []}
+    for noun, old_parts, new_parts in (
+        ("parameter", _parameters(old), _parameters(after)),
+        ("step", _steps(old), _steps(after)),
+    ):
+        for name in [*old_parts, *(each for each in new_parts if each not in old_parts)]:
+            if name not in new_parts:
+                yield "removed", f"{noun} {name}", ""
+            elif name not in old_parts:
+                yield "added", f"{noun} {name}", ""
+            else:
+                for address, was, becomes in differences(old_parts[name], new_parts[name]):
+                    yield "changed", f"{noun} {name}", f"{address}: {was} -> {becomes}"
+
+
+def _parameters(definition: dict[str, Any]) -> dict[str, Any]:
+    return {each["Name"]: each for each in definition.get("Parameters", [])}
+
+
+def _steps(definition: dict[str, Any]) -> dict[str, Any]:
+    return {each["Name"]: graph.own_part(each) for each in graph.steps(definition)}
+
+
+def differences(old: Any, new: Any, address: str = "") -> Iterator[tuple[str, str, str]]:
+    """(address, old, new) of every difference between two JSON values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(each for each in new if each not in old)]:
+            yield from differences(old.get(key), new.get(key), f"{address}.{key}" if address else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from differences(one, other, f"{address}[{index}]")
+    elif old != new:
+        yield address, short(old), short(new)
+
+
+def short(value: Any) -> str:
+    """A JSON value on one line, cut to 80 characters."""
+    text = "nothing" if value is None else graph.canonical(value)
+    return text if len(text) <= 80 else text[:77] + "..."

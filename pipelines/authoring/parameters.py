@@ -1,0 +1,66 @@
+"""The pipeline's parameters, once: definition, command-line flags and documentation are made from this table.
+
+One name, three mechanical spellings: `MinRelativeGain`, `--min-relative-gain`, `min_relative_gain`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from pipelines.authoring.archives import NO_CHAMPION
+
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A pipeline parameter. default: its value when a run names none, `{...}` filled from the settings.
+
+    None: a text that every run has to name.
+    """
+
+    name: str
+    default: Value | None
+    description: str
+
+    @property
+    def flag(self) -> str:
+        """`--min-relative-gain`."""
+        return "--" + kebab(self.name)
+
+    @property
+    def python_type(self) -> type[Value]:
+        """str, int or float."""
+        return str if self.default is None else type(self.default)
+
+    @property
+    def type(self) -> str:
+        """The definition's word for the default's type: String, Integer or Float."""
+        return {str: "String", int: "Integer", float: "Float"}[self.python_type]
+
+
+def kebab(name: str) -> str:
+    """`MinRelativeGain` -> `min-relative-gain`, `NEstimators` -> `n-estimators`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+# Parameters of one name are one value everywhere: the steps' scripts spell them as flags.
+PARAMETERS = (
+    # Steps are cached by their inputs' addresses, so the data must lie where they never change: no default.
+    Parameter("InputData", None, "S3 address of a snapshot of the cleaned table (--start takes one)"),
+    Parameter("CutOff", "unknown", "Newest delivery in the data (UTC, YYYY-MM-DD-HH-MM-SS)"),
+    Parameter("Rows", 0, "Rows of the cleaned table when the snapshot was taken"),
+    Parameter("DistinctBeers", 0, "Distinct beers in the data"),
+    Parameter("MinBeers", 50, "Fewest beers with a bitterness to train from"),
+    Parameter(
+        "ChampionModel", f"s3://{{artifact_bucket}}/{NO_CHAMPION.folder}", "S3 address of the approved model, if any"
+    ),
+    Parameter("MinRelativeGain", 0.0, "Least gain over the labels' median, as a share of its error, beyond noise"),
+    Parameter("MaxChampionLoss", 0.05, "Largest loss to the champion on the same beers, as a share of its error"),
+    Parameter("NEstimators", 200, "Trees in the forest"),
+    Parameter("MaxFeatures", 0.6, "Share of the features looked at for a split"),
+    Parameter("MinSamplesLeaf", 1, "Fewest beers in a leaf"),
+    Parameter("Seed", 0, "Seed of everything random"),
+    Parameter("ProcessingInstanceType", "ml.m5.large", "Instance type of Preprocess and Evaluate"),
+    Parameter("TrainingInstanceType", "ml.m5.large", "Instance type of Train"),
+    Parameter("GitCommit", "unknown", "Commit of the shipped code; set by the upsert"),
+)

@@ -1,0 +1,34 @@
+"""Where a pipeline lives, and what must lie there before it is upserted."""
+
+from dataclasses import dataclass
+
+from pipelines.authoring import archives
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the pipeline lives. The defaults are examples that make `--print` work without an account."""
+
+    region: str = "us-east-1"
+    pipeline_name: str = "tapline-ibu"
+    artifact_bucket: str = "tapline-artifacts"
+    pipeline_role_arn: str = "arn:aws:iam::111122223333:role/tapline-pipeline"
+    job_role_arn: str = "arn:aws:iam::111122223333:role/tapline-job"
+    model_package_group_name: str = "tapline-ibu"
+    git_commit: str = "unknown"
+
+    @property
+    def home(self) -> str:
+        """S3 address under which everything of the pipeline lies."""
+        return f"s3://{self.artifact_bucket}/{self.pipeline_name}"
+
+
+def assets(settings: Settings) -> list[archives.Asset]:
+    """Everything the definition refers to and that must lie in the artifact bucket before it is upserted."""
+    shipped = [
+        *archives.step_folder("processing"),
+        archives.source_archive("training"),
+        *archives.step_folder("evaluation"),
+    ]
+    mine = [archives.Asset(f"{settings.pipeline_name}/{each.key}", each.content) for each in shipped]
+    return [*mine, archives.NO_CHAMPION, archives.LOST_CHAMPION]

@@ -1,0 +1,74 @@
+"""The rights that each role needs, computed from what it does, beside those that its template gives it.
+
+A missing right fails on AWS alone, and only when the call is made; a right that nothing needs is an attacker's. Needs
+are made in needs_of_stacks.py (what a template connects), needs_of_workflow.py (a state machine's tasks) and
+needs_of_pipeline.py (the pipeline's steps and their jobs).
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from pipelines.checks import Looked
+from pipelines.checks.permissions import Need
+from pipelines.checks.templates import Grant, Template, below, grants, resources
+
+# Rights that a role holds without need, and why they stay.
+KEPT = {
+    (
+        "TransformRole",
+        "kms:GenerateDataKey",
+    ): "one policy gives the key to all roles of a stack; this one only decrypts",
+}
+
+
+def missing(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Looked:
+    """Needs that no grant covers."""
+    held = list(held)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for need in needs:
+        reasons.setdefault((need.action, need.resource), []).append(need.why)
+    for (action, resource), why in reasons.items():
+        covered = any(_covers(grant, Need(action, resource, "")) for grant in held)
+        yield [] if covered else [f"{role}: needs {action} on {resource} ({', '.join(dict.fromkeys(why))})"]
+
+
+def needless(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Looked:
+    """Actions, and resources and prefixes of what is used otherwise, that no need asks for; KEPT is left out."""
+    needs = list(needs)
+    for grant in held:
+        on = ", ".join(grant.resources)
+        for action in grant.actions:
+            used = _is_used(grant._replace(actions=(action,)), needs) or (role, action) in KEPT
+            yield [] if used else [f"{role}: nothing needs {action} on {on}"]
+        if not _is_used(grant, needs):
+            continue
+        for resource in grant.resources:
+            used = _is_used(grant._replace(resources=(resource,)), needs)
+            yield [] if used else [f"{role}: nothing needs {resource} for {', '.join(grant.actions)}"]
+        for prefix in grant.prefixes:
+            used = _is_used(grant._replace(prefixes=(prefix,)), needs)
+            yield [] if used else [f"{role}: nothing needs the prefix {prefix} of {on}"]
+
+
+def _is_used(grant: Grant, needs: list[Need]) -> bool:
+    return any(_covers(grant, need) for need in needs)
+
+
+def _covers(grant: Grant, need: Need) -> bool:
+    if need.action not in grant.actions:
+        return False
+    patterns = list(grant.resources)
+    if need.action == "s3:ListBucket":
+        seen = [below(bucket, prefix) for bucket in patterns for prefix in grant.prefixes or ("*",)]
+        patterns = seen if grant.prefixes else patterns + seen
+    return any(fnmatchcase(need.resource, pattern) for pattern in patterns)
+
+
+def compare(template: Template, needs: Mapping[str, list[Need]]) -> Looked:
+    """Every role of a template beside its needs, both ways. needs: role -> what it needs; a role without is found."""
+    for role, _ in resources(template, "IAM::Role"):
+        held = list(grants(template, role))
+        yield from missing(needs.get(role, []), held, role)
+        yield from needless(needs.get(role, []), held, role)
+    roles = {name for name, _ in resources(template, "IAM::Role")}
+    yield [f"{role}: no such role, yet something acts as it" for role in needs if role not in roles]

@@ -1,0 +1,166 @@
+"""What the pipeline's role and its jobs' role need, from the definition: calls, addresses, images and logs.
+
+The definition is made with `${...}` for everything that a stack fills in, so that its texts are the template's.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from localaws.sagemaker import graph
+from localaws.sagemaker.expressions import path_parts
+from pipelines.checks.asl import Machine, template_texts
+from pipelines.checks.intrinsics import Call, parse
+from pipelines.checks.permissions import Need, arn, reading, writing
+from pipelines.checks.permissions_of_state_machines import GROUP, PACKAGES
+from pipelines.checks.values import is_expression
+
+SETTINGS = {
+    "region": "us-east-1",
+    "pipeline_name": "${PipelineName}",
+    "artifact_bucket": "${ArtifactBucket}",
+    "pipeline_role_arn": "${PipelineRole.Arn}",
+    "job_role_arn": "arn:aws:iam::111122223333:role/JobRole",
+    "model_package_group_name": "${ModelPackageGroupName}",
+}
+# A pipeline names its jobs so (the developer guide's page on step properties).
+JOBS = {
+    "Processing": ("ProcessingJob", arn("sagemaker", "processing-job/pipelines-*")),
+    "Training": ("TrainingJob", arn("sagemaker", "training-job/pipelines-*")),
+}
+
+
+def pipeline_role(definition: dict[str, Any]) -> Iterator[Need]:
+    """The role of the pipeline: starts jobs, registers models, reads what conditions ask for."""
+    for step in graph.steps(definition):
+        why = f"Steps.{step['Name']}"
+        if step["Type"] in JOBS:
+            job, resource = JOBS[step["Type"]]
+            for action in (f"Create{job}", f"Describe{job}", f"Stop{job}", "AddTags"):
+                yield Need(f"sagemaker:{action}", resource, why)
+            yield Need("iam:PassRole", "${JobRole.Arn}", f"{why}.Arguments.RoleArn")
+        if step["Type"] == "RegisterModel":
+            for action, resource in (
+                ("CreateModelPackage", GROUP),
+                ("CreateModelPackage", PACKAGES),
+                ("DescribeModelPackageGroup", GROUP),
+                ("DescribeModelPackage", PACKAGES),
+                ("AddTags", GROUP),
+                ("AddTags", PACKAGES),
+            ):
+                yield Need(f"sagemaker:{action}", resource, why)
+        for each in step.get("PropertyFiles", []):
+            found = Addresses(definition, []).of_output(step, each["OutputName"])
+            for need in (need for address in found for need in reading(address, f"{why}.PropertyFiles")):
+                if need.action != "s3:GetBucketLocation":
+                    yield need
+
+
+def job_role(definition: dict[str, Any], machines: list[Machine]) -> Iterator[Need]:
+    """The role of the jobs: reads and writes what the steps name. machines: what else may start the pipeline."""
+    addresses = Addresses(definition, machines)
+    for step in graph.steps(definition):
+        if step["Type"] not in JOBS:
+            continue
+        why = f"Steps.{step['Name']}"
+        for source in _sources(step["Arguments"]):
+            for address in addresses.of(source):
+                yield from reading(address, why)
+        for target in _targets(step["Arguments"]):
+            for address in addresses.of(target):
+                yield from writing(address, why)
+        yield from _container(step, why)
+
+
+def _sources(arguments: Mapping[str, Any]) -> Iterator[Any]:
+    yield from (each["S3Input"]["S3Uri"] for each in arguments.get("ProcessingInputs", []))
+    yield from (each["DataSource"]["S3DataSource"]["S3Uri"] for each in arguments.get("InputDataConfig", []))
+    if "sagemaker_submit_directory" in arguments.get("HyperParameters", {}):
+        yield arguments["HyperParameters"]["sagemaker_submit_directory"]
+
+
+def _targets(arguments: Mapping[str, Any]) -> Iterator[Any]:
+    yield from (each["S3Output"]["S3Uri"] for each in arguments.get("ProcessingOutputConfig", {}).get("Outputs", []))
+    if "OutputDataConfig" in arguments:
+        yield arguments["OutputDataConfig"]["S3OutputPath"]
+
+
+def _container(step: graph.Step, why: str) -> Iterator[Need]:
+    image = _image(step["Arguments"])
+    account, repository = image.split(".")[0], image.partition("/")[2].split(":")[0]
+    for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"):
+        resource = f"arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:{account}:repository/{repository}"
+        yield Need(f"ecr:{action}", resource, why)
+    yield Need("ecr:GetAuthorizationToken", "*", why)
+    yield Need("cloudwatch:PutMetricData", "*", why)
+    group = arn("logs", f"log-group:/aws/sagemaker/{step['Type']}Jobs")
+    for action in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
+        yield Need(f"logs:{action}", f"{group}:log-stream:*", why)
+
+
+def _image(arguments: Mapping[str, Any]) -> str:
+    processing, training = arguments.get("AppSpecification", {}), arguments.get("AlgorithmSpecification", {})
+    return str(processing.get("ImageUri") or training["TrainingImage"])
+
+
+class Addresses:
+    """S3 addresses (`bucket/prefix`, `*` for what only a run knows) that values of a definition may stand for."""
+
+    def __init__(self, definition: dict[str, Any], machines: list[Machine]) -> None:
+        self.steps = {step["Name"]: step for step in graph.steps(definition)}
+        self.parameters = {
+            each["Name"]: {str(each["DefaultValue"])} if "DefaultValue" in each else set()
+            for each in definition["Parameters"]
+        }
+        for machine in machines:
+            for name, address in _handed_over(machine):
+                self.parameters.setdefault(name, set()).add(address)
+
+    def of(self, value: Any) -> set[str]:
+        """Addresses without `s3://`; what is no S3 address is left out."""
+        return {text.removeprefix("s3://") for text in self._texts(value) if text.startswith("s3://")}
+
+    def of_output(self, step: graph.Step, output: str) -> set[str]:
+        """Where a step's output lies."""
+        listed = step["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        found = [each["S3Output"]["S3Uri"] for each in listed if each["OutputName"] == output]
+        return {address for value in found for address in self.of(value)}
+
+    def _texts(self, value: Any) -> set[str]:
+        if not is_expression(value):
+            return {str(value)}
+        if "Std:Join" in value:
+            found = {""}
+            for index, part in enumerate(value["Std:Join"]["Values"]):
+                between = value["Std:Join"].get("On", "") if index else ""
+                found = {f"{before}{between}{text}" for before in found for text in self._texts(part)}
+            return found
+        if "Get" not in value:
+            return set()
+        root, name, *rest = path_parts(value["Get"])
+        if root == "Parameters":
+            return self.parameters.get(str(name), set())
+        if root == "Execution":
+            return {"*"}
+        return self._made(self.steps[str(name)], rest)
+
+    def _made(self, step: graph.Step, rest: list[str | int]) -> set[str]:
+        if rest[0] == "ModelArtifacts":
+            return {f"{text}/*" for text in self._texts(step["Arguments"]["OutputDataConfig"]["S3OutputPath"])}
+        return {f"s3://{address}" for address in self.of_output(step, str(rest[2]))}
+
+
+def _handed_over(machine: Machine) -> Iterator[tuple[str, str]]:
+    """(parameter, address) of what a state machine starts the pipeline with, as far as it is written there."""
+    made: dict[str, list[str]] = {}
+    for state in machine["States"].values():
+        if state["Type"] == "Pass":
+            for where, text, _ in template_texts(state.get("Parameters"), state.get("ResultPath", "$")):
+                made.setdefault(where, []).append(text)
+    for state in machine["States"].values():
+        for each in state.get("Parameters", {}).get("PipelineParameters", []):
+            if "Value.$" not in each:
+                continue
+            for text in made.get(f"{each['Value.$']}.$", [each["Value.$"]]):
+                expression = parse(text)
+                if isinstance(expression, Call) and expression.name == "States.Format":
+                    yield each["Name"], str(expression.arguments[0]).strip("'").replace("{}", "*")

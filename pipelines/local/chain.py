@@ -1,0 +1,243 @@
+"""The whole chain on this machine: `python -m pipelines.run --local`.
+
+Endpoint -> stacks -> pipeline -> collector -> delivery -> retrain -> SageMaker Pipeline -> model package. Everything
+goes through AWS's APIs at the local endpoint; the same calls would do the same on AWS.
+"""
+
+import contextlib
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from localaws import endpoint as endpoints
+from localaws.errors import RUN_FAILED, ExpectedError
+from localaws.workspace import Workspace
+from pipelines.account import executions, upsert
+from pipelines.account.clients import Clients, explained
+from pipelines.account.stacks import Stacks, environment
+from pipelines.authoring import cached_definition
+from pipelines.authoring.settings import Settings
+from pipelines.cli.progress import Stages
+from pipelines.local.punk_api import load_catalogue
+from pipelines.records.ledger import ledger
+
+ENVIRONMENT = "dev"
+# How long to wait for an answer that AWS gives later: the delivery, its event, the state machine's end.
+PATIENCE_SECONDS = 300
+LOOK_SECONDS = 0.05
+# A training wants both cores, and each look takes a little of one.
+LOOK_AT_STEPS_SECONDS = 0.25
+Document = dict[str, Any]
+
+
+def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, stages: Stages) -> Document:
+    """Run the chain; returns the object that `--json` prints. Raises ExpectedError when it fails."""
+    if catalogue is not None:
+        # Said before anything is started.
+        load_catalogue(catalogue)
+    author = _InBackground()
+    with contextlib.ExitStack() as until_the_end:
+        with stages.stage("endpoint") as stage:
+            endpoint = until_the_end.enter_context(endpoints.running(workspace, keep=keep, port=port))
+            beers = endpoint.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
+            stage.detail(f"{endpoint.url}, {beers} beers to collect")
+        with explained("running the chain at the local endpoint"):
+            return _Chain(endpoint, stages, author).run(keep)
+
+
+class _InBackground:
+    """Imports the SDK while the endpoint starts and the stacks are made: it takes seconds, and they do not need it."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Thread(target=self._import, daemon=True)
+        self._thread.start()
+
+    def _import(self) -> None:
+        cached_definition.definition(Settings())
+
+    def wait(self) -> None:
+        self._thread.join()
+
+
+class _Chain:
+    """One run: each stage a method."""
+
+    def __init__(self, endpoint: endpoints.Endpoint, stages: Stages, author: _InBackground) -> None:
+        self.endpoint = endpoint
+        self.stages = stages
+        self.author = author
+        self.clients = Clients(endpoint.url)
+        # A run in a person's hands shall train each time, so no new beers are asked for.
+        overrides = {
+            "ingestion": {"ApiUrl": f"{endpoint.beers}/v2"},
+            "pipelines": {"MinNewBeers": "0", "MinMinutesBetweenRuns": "0"},
+        }
+        self.stacks = Stacks(self.clients, environment(ENVIRONMENT, overrides))
+        self.began = time.time()
+
+    def run(self, keep: bool) -> Document:
+        """All stages, then the verdict."""
+        self.deploy()
+        settings = self.upsert()
+        before = self.ledger()
+        earlier = self.machine_executions()
+        self.collect()
+        records = self.deliver(before)
+        execution = self.retrain(earlier, settings)
+        package = executions.registered(self.clients, execution["arn"])
+        if execution["status"] != "Succeeded" or package is None:
+            raise executions.failure(self.clients, execution["arn"])
+        metrics = executions.metrics(executions.read_json(self.clients, executions.evaluation_uri(package)))
+        return {
+            "records": records,
+            "execution": execution,
+            "model_package": {
+                "arn": package["ModelPackageArn"],
+                "version": package["ModelPackageVersion"],
+                "approval_status": package["ModelApprovalStatus"],
+            },
+            "metrics": metrics,
+            "endpoint_url": self.endpoint.url if keep or self.endpoint.detached else None,
+            "seconds": round(self.stages.elapsed, 3),
+        }
+
+    def deploy(self) -> None:
+        """The CloudFormation stacks."""
+        with self.stages.stage("stacks") as stage:
+            told: list[str] = []
+
+            def say(stack: str, outcome: str) -> None:
+                told.append(f"{stack} {outcome}")
+                stage.detail(", ".join(told))
+
+            self.stacks.deploy(say)
+
+    def upsert(self) -> Settings:
+        """The SageMaker Pipeline."""
+        with self.stages.stage("pipeline") as stage:
+            settings = upsert.settings(self.clients, self.stacks)
+            self.author.wait()
+            text = cached_definition.definition(settings)
+            outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
+            stage.detail(f"{settings.pipeline_name} {outcome}")
+            return settings
+
+    def collect(self) -> None:
+        """The collector Lambda, asked for the whole catalogue."""
+        with self.stages.stage("collect") as stage, explained("invoking the collector"):
+            answer = self.clients["lambda"].invoke(
+                FunctionName=self.stacks.output("ingestion", "CollectorName"),
+                Payload=json.dumps({"mode": "catalogue"}).encode(),
+            )
+            payload = json.loads(answer["Payload"].read() or b"{}")
+            if answer.get("FunctionError"):
+                raise ExpectedError(
+                    f"the collector failed: {payload.get('errorMessage', payload)}",
+                    where=self.stacks.output("ingestion", "CollectorName"),
+                    hint=f"see its log group, or {self.endpoint.workspace.log}",
+                )
+            refused = ", ".join(f"{count} {reason}" for reason, count in payload["refused"].items())
+            stage.detail(f"{payload['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
+
+    def deliver(self, before: Document) -> Document:
+        """Wait until Firehose has delivered everything; what became of the records."""
+        with self.stages.stage("deliver") as stage:
+            self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of the records")
+            after = self.ledger()
+            records = {name: after[name] - before[name] for name in ("accepted", "clean", "dropped", "failed")}
+            stage.detail("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
+            return records
+
+    def retrain(self, earlier: set[str], settings: Settings) -> Document:
+        """Wait for the state machine that the new objects start, and for the pipeline run that it starts."""
+        with self.stages.stage("retrain") as stage:
+            stage.detail("waiting for the event of the new objects")
+            machine = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
+            execution_arn = self.wait_for(lambda: self.pipeline_run(machine, settings), "the pipeline run's start")
+            stage.detail(execution_arn.rpartition(":")[2])
+        return self.follow(execution_arn, machine)
+
+    def follow(self, execution_arn: str, machines: set[str]) -> Document:
+        """The pipeline's steps as they go, until the state machine has told how they ended."""
+        with self.stages.stage("train") as stage:
+            execution = executions.follow(self.clients, execution_arn, stage.detail, LOOK_AT_STEPS_SECONDS)
+            self.wait_for(lambda: not any(map(self.machine_runs, machines)), "the state machine's end")
+            return execution
+
+    def machine_runs(self, arn: str) -> bool:
+        """Whether a state machine execution is still under way."""
+        return bool(self.clients.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING")
+
+    def pipeline_run(self, machines: set[str], settings: Settings) -> str | None:
+        """The pipeline run that one of these state machine executions has started; None while there is none."""
+        for arn in machines:
+            described = self.clients.stepfunctions.describe_execution(executionArn=arn)
+            if described["status"] not in ("RUNNING", "SUCCEEDED"):
+                raise ExpectedError(
+                    f"the state machine ended as {described['status']}: {described.get('cause', 'no cause given')}",
+                    where=arn,
+                    hint="see its history: aws stepfunctions get-execution-history --execution-arn " + arn,
+                    code=RUN_FAILED,
+                )
+            if described["status"] == "SUCCEEDED":
+                output = json.loads(described["output"])
+                if output["decision"] == "skipped" and len(machines) == 1:
+                    raise ExpectedError(
+                        f"the state machine did not train: {output['reason']}",
+                        where=arn,
+                        hint="collect more beers, or start the pipeline: python -m pipelines.run --start",
+                    )
+        with explained("listing the pipeline's runs"):
+            listed = self.clients.sagemaker.list_pipeline_executions(
+                PipelineName=settings.pipeline_name, CreatedAfter=self.began, SortOrder="Ascending"
+            )
+        runs = listed["PipelineExecutionSummaries"]
+        return runs[0]["PipelineExecutionArn"] if runs else None
+
+    def machine_executions(self) -> set[str]:
+        """ARNs of the state machine's executions."""
+        machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
+        with explained("listing the state machine's executions"):
+            pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+            return {each["executionArn"] for page in pages for each in page["executions"]}
+
+    def waiting(self) -> dict[str, dict[str, int]]:
+        """Records that Firehose still holds, by delivery stream and stage."""
+        waiting: dict[str, dict[str, int]] = self.endpoint.control("status")["waiting"]
+        return waiting
+
+    def ledger(self) -> Document:
+        """What became of every record in the data bucket, in totals."""
+        found = ledger(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
+        totals = {name: sum_of(found[name]) for name in ("dropped", "failed")}
+        return {"accepted": found["accepted"], "clean": found["clean"], **totals}
+
+    def wait_for(self, look: Any, what: str) -> Any:
+        """Look until there is something; ExpectedError after five minutes, or when the endpoint is gone."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(LOOK_SECONDS)
+        raise ExpectedError(
+            f"{what} did not come within {PATIENCE_SECONDS} s",
+            where=str(self.endpoint.workspace.log),
+            hint="read that file, then run the same command again",
+        )
+
+
+def sum_of(counts: Document) -> int:
+    """The sum of a dict's counts."""
+    return sum(counts.values())
+
+
+def verdict(result: Document) -> str:
+    """The run's outcome in a sentence."""
+    metrics, package = result["metrics"], result["model_package"]
+    return (
+        f"MAE {metrics['mae']:.1f} against {metrics['baseline_mae']:.1f} for the median: "
+        f"registered version {package['version']}, waiting for approval"
+    )
