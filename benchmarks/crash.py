@@ -21,10 +21,10 @@ from pathlib import Path
 
 import botocore.exceptions
 
+from benchmarks.support.crash import POINTS, Victim, build, made, resume, wait_for_no_orphans
+from benchmarks.support.definitions import Execution, Project
 from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
-from tests.crash import POINTS, Victim, build, made, resume, wait_for_no_orphans
-from tests.definitions import Execution, Project
 
 # A run takes about this long; random kills strike within it.
 RUN_SECONDS = 1.5

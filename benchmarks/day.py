@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.support.accounts import GOOD, Account
 from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
-from tests.accounts import GOOD, Account
 
 WORTH = 20
 

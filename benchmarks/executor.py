@@ -11,11 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.support.definitions import Project
 from localaws import endpoint as endpoints
 from localaws.sagemaker import isolation
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
-from tests.definitions import Project
 
 LIMIT_SECONDS = 0.3
 ROUNDS = 15

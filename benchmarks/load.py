@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.support.faults import StreamFaults
+from benchmarks.support.streams import Streams, transformed_by
 from ingestion import record
 from ingestion.api import Record
 from ingestion.retry import Deadline
@@ -30,8 +32,6 @@ from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.records.ledger import ledger, render
 from pipelines.records.replay import replay
-from tests.faults import StreamFaults
-from tests.streams import Streams, transformed_by
 
 ROOT = Path(__file__).parent.parent
 CLEAN = {f"ingestion/{name}.py": (ROOT / f"ingestion/{name}.py").read_text() for name in ("clean", "record", "metrics")}

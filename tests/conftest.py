@@ -13,13 +13,13 @@ from typing import Any
 import boto3
 import pytest
 
+from benchmarks.support.crash import Victim
+from benchmarks.support.definitions import Project
+from benchmarks.support.faults import FakeKinesis
 from ingestion import api, stream
 from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
-from tests.crash import Victim
-from tests.definitions import Project
-from tests.faults import FakeKinesis
 
 # Set before any test's imports look for credentials; sub-processes inherit it.
 for name in [name for name in os.environ if name.startswith(("AWS_", "SAGEMAKER_"))]:
@@ -128,6 +128,6 @@ def kinesis(monkeypatch: pytest.MonkeyPatch, kinesis_session: boto3.Session) -> 
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The evaluation of the workbench's model without a champion. Copy what you change."""
     # Imported late, as it puts the steps' folders on the path.
-    from tests import beers
+    from tests.support import beers
 
     return beers.evaluate(beers.workbench(), Path("nowhere"), tmp_path_factory.mktemp("evaluation"))

@@ -13,7 +13,7 @@ import pytest
 from botocore import xform_name
 
 from pipelines.authoring.parameters import PARAMETERS
-from tests import cfn, template_operation
+from tests.support import cfn, template_operation
 
 ROOT = Path(__file__).parent.parent
 README, DEPLOY = (ROOT / name for name in ("README.md", "DEPLOY.md"))

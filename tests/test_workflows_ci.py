@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import cfn
+from tests.support import cfn
 
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"

@@ -48,7 +48,7 @@ def sources() -> dict[str, str]:
 def templates(folder: Path = archives.ROOT / "cloudformation") -> dict[str, Template]:
     """The templates of an environment's stacks by name, intrinsics in their long form.
 
-    The role that deploys them is none of theirs: it needs what CloudFormation calls (tests/test_deploy_role.py).
+    The role that deploys them is not among them (tests/cloudformation/test_deploy_role.py checks it).
     """
     paths = sorted(path for path in folder.glob("*.yaml") if path.stem != "github")
     return {path.stem: load(path) for path in paths}

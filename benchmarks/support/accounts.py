@@ -1,0 +1,146 @@
+"""An environment's stacks around a small pipeline, and beers put into its table: what the workflow is tried on."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+from benchmarks.support.definitions import parameter
+from pipelines import deploy
+from pipelines.account.clients import Clients
+from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.authoring.parameters import PARAMETERS
+
+Document = dict[str, Any]
+PATIENCE_SECONDS = 60
+# An object's event starts its execution within milliseconds here.
+QUIET_SECONDS = 0.5
+
+
+class Account:
+    """One environment's stacks with a pipeline of the test's choice, and beers that are put into its table."""
+
+    def __init__(self, clients: Clients, **parameters: str) -> None:
+        self.clients = clients
+        self.name = f"flow{uuid.uuid4().hex[:8]}"
+        dev = environment("dev")
+        names = {"PipelineName": f"tapline-ibu-{self.name}", "ModelPackageGroupName": f"tapline-ibu-{self.name}"}
+        values = {"NewDataState": "DISABLED", **names, **parameters}
+        parts = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **values}}
+        self.stacks = Stacks(clients, Environment(self.name, parts, dev.tags))
+        self.stacks.deploy()
+        self.pipeline = names["PipelineName"]
+        self.machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
+        self.inbox = self.subscribe(self.name, self.stacks.output("ingestion", "TopicArn"))
+        self.skips = self.subscribe(f"{self.name}-skips", self.stacks.output("pipelines", "SkipsTopicArn"))
+
+    def subscribe(self, name: str, topic: str) -> str:
+        """A queue that hears what is published to a topic; returns its URL."""
+        queue = self.clients.sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self.clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        self.clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+        return str(queue)
+
+    def upsert(self, *steps: Document) -> None:
+        """Put a pipeline of these steps under the environment's name."""
+        definition = {
+            "Version": "2020-12-01",
+            "Parameters": [parameter(each.name, each.type, each.default) for each in PARAMETERS],
+            "Steps": list(steps),
+        }
+        request = {"PipelineName": self.pipeline, "PipelineDefinition": json.dumps(definition)}
+        if self.clients.sagemaker.list_pipelines(PipelineNamePrefix=self.pipeline)["PipelineSummaries"]:
+            self.clients.sagemaker.update_pipeline(**request)
+            return
+        role = self.stacks.output("pipelines", "PipelineRoleArn")
+        self.clients.sagemaker.create_pipeline(**request, RoleArn=role, ClientRequestToken=uuid.uuid4().hex)
+
+    def deliver(self, first: int, count: int, stamp: str = "2026-11-20-12-00-00") -> None:
+        """Put an object of `count` beers, ids from `first`, into the cleaned table, named as Firehose names it."""
+        rows = "".join(f"{id_},Beer {id_},5.2,40,1010,1050,20,10,4.4\n" for id_ in range(first, first + count))
+        key = f"cleaned/dt={stamp[:10]}/stream-1-{stamp}-{uuid.uuid4()}.csv"
+        self.clients.s3.put_object(Bucket=self.stacks.output("ingestion", "DataBucket"), Key=key, Body=rows.encode())
+
+    def start(self, **given: Any) -> str:
+        """Start the state machine, as the event of a new object does; given: its input."""
+        started = self.clients.stepfunctions.start_execution(stateMachineArn=self.machine, input=json.dumps(given))
+        return str(started["executionArn"])
+
+    def outcome(self, execution: str) -> tuple[str, Document]:
+        """(status, output or {"Error", "Cause"}) of an execution, when it has ended."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            described = self.clients.stepfunctions.describe_execution(executionArn=execution)
+            if described["status"] != "RUNNING":
+                failed = {"Error": described.get("error"), "Cause": described.get("cause")}
+                return described["status"], json.loads(described["output"]) if "output" in described else failed
+            time.sleep(0.05)
+        raise AssertionError(f"{execution} did not end within {PATIENCE_SECONDS} s")
+
+    def run(self, **given: Any) -> tuple[str, Document]:
+        """Start the state machine and wait for its outcome."""
+        return self.outcome(self.start(**given))
+
+    def history(self, execution: str) -> list[str]:
+        """The states that an execution of the state machine has entered, in order, when it has ended."""
+        self.outcome(execution)
+        pages = self.clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
+        entered = [event.get("stateEnteredEventDetails") for page in pages for event in page["events"]]
+        return [each["name"] for each in entered if each]
+
+    def runs(self) -> list[Document]:
+        """The pipeline's runs, oldest first."""
+        pages = self.clients.sagemaker.get_paginator("list_pipeline_executions").paginate(
+            PipelineName=self.pipeline, SortOrder="Ascending"
+        )
+        return [each for page in pages for each in page["PipelineExecutionSummaries"]]
+
+    def parameters(self, run: Document) -> dict[str, str]:
+        """The parameters of a run."""
+        listed = self.clients.sagemaker.list_pipeline_parameters_for_execution(
+            PipelineExecutionArn=run["PipelineExecutionArn"], MaxResults=100
+        )
+        return {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
+
+    def told(self) -> list[tuple[str, str]]:
+        """(subject, message) of what was published to the notifications topic since the last look."""
+        return [(body["Subject"], body["Message"]) for body in self.heard(self.inbox)]
+
+    def heard(self, queue: str) -> list[Document]:
+        """The messages that came to a queue since the last look, oldest first."""
+        found = []
+        while messages := self.clients.sqs.receive_message(
+            QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
+        ).get("Messages"):
+            for message in messages:
+                found.append(json.loads(message["Body"]))
+                self.clients.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def settle(self) -> None:
+        """Wait until no execution of the state machine is under way, and none begins for a moment."""
+        quiet_since = time.monotonic()
+        deadline = quiet_since + 10 * PATIENCE_SECONDS
+        while time.monotonic() - quiet_since < QUIET_SECONDS:
+            assert time.monotonic() < deadline, "the state machine does not come to rest"
+            if self.clients.stepfunctions.list_executions(
+                stateMachineArn=self.machine, statusFilter="RUNNING", maxResults=1
+            )["executions"]:
+                quiet_since = time.monotonic()
+            time.sleep(0.05)
+
+    def remove(self) -> None:
+        """Delete everything."""
+        deploy.delete(self.stacks, data=True, unprotect=False, say=lambda part, outcome: None)
+
+
+GOOD: Document = {
+    "Name": "CheckQuality",
+    "Type": "Condition",
+    "Arguments": {
+        "Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}],
+        "IfSteps": [],
+        "ElseSteps": [],
+    },
+}
+BAD: Document = {"Name": "Reject", "Type": "Fail", "Arguments": {"ErrorMessage": "not good enough"}}

@@ -1,0 +1,175 @@
+"""A small pipeline that is killed and resumed: at named points, at any moment, and compared with an undisturbed run.
+
+Used by tests/localaws/test_crash.py for some kills and by `python -m benchmarks.crash` for many.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+
+from benchmarks.support.definitions import Execution, Project, compare, condition, json_get, output, until
+from localaws import endpoint as endpoints
+from localaws.sagemaker.isolation import MARK
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
+
+PREPARE = """
+    import hashlib, json
+    rows = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2000)]
+    (OUTPUT / 'rows' / 'rows.txt').write_text('\\n'.join(rows))
+    (OUTPUT / 'rows' / 'report.json').write_text(json.dumps({'rows': len(rows)}))
+"""
+TRAIN = """
+    import hashlib, os, pathlib
+    rows = pathlib.Path(os.environ['SM_CHANNEL_ROWS'], 'rows.txt').read_bytes()
+    pathlib.Path(os.environ['SM_MODEL_DIR'], 'model.txt').write_text(hashlib.sha256(rows).hexdigest())
+"""
+# The points that a run of the pipeline passes; each of the order's kills leaves the next one still to come.
+POINTS = (
+    "execution-created",
+    "step-begun",
+    "job-recorded",
+    "job-inputs",
+    "job-ended",
+    "job-uploaded",
+    "job-finished",
+    "cache-kept",
+    "step-finished",
+    "package-stored",
+    "execution-finishing",
+    "event-sending",
+)
+
+
+class Victim:
+    """An endpoint in a workspace that is killed and started anew."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.clients: Clients
+        self._process: subprocess.Popen[str] | None = None
+
+    def up(self, crash_at: str = "") -> "Victim":
+        """Start the endpoint; it dies at the crash point, if one is named."""
+        with environment(TAPLINE_CRASH_AT=crash_at):
+            endpoint, self._process = endpoints.start(self.workspace, detached=False)
+        self.clients = Clients(endpoint.url)
+        return self
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL the endpoint's process, and nothing else."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self.wait_until_dead()
+
+    def wait_until_dead(self) -> None:
+        assert self._process is not None
+        self._process.wait(30)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def down(self) -> int:
+        """Stop the endpoint as a person does; returns how it ended, 0 or the negative number of a signal."""
+        assert self._process is not None and self._process.stdin is not None
+        if self.alive:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        return self._process.wait(30)
+
+
+def build(project: Project) -> None:
+    """The pipeline: Prepare (cached) -> Train -> Check -> Register."""
+    file = {"PropertyFileName": "Report", "OutputName": "rows", "FilePath": "report.json"}
+    cached = {"Enabled": True, "ExpireAfter": "P1D"}
+    prepare = project.processing("Prepare", PREPARE, outputs=("rows",), PropertyFiles=[file], CacheConfig=cached)
+    train = project.training("Train", TRAIN, channels={"rows": output("Prepare", "rows")})
+    register = project.register("Register", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
+    enough = compare("GreaterThan", json_get("Prepare", "Report", "rows"), 1000)
+    project.upsert([prepare, {**train, "DependsOn": ["Prepare"]}, condition("Check", enough, then=(register,))])
+
+
+def made(project: Project, run: Execution) -> dict[str, str]:
+    """SHA-256 of what a finished run has made, its names left out: they differ from run to run."""
+    steps = run.steps()
+    job = steps["Prepare"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    outputs = project.clients.sagemaker.describe_processing_job(ProcessingJobName=job)["ProcessingOutputConfig"]
+    prefix = outputs["Outputs"][0]["S3Output"]["S3Uri"].removeprefix(project.uri(""))
+    package = project.clients.sagemaker.describe_model_package(
+        ModelPackageName=steps["Register"]["Metadata"]["RegisterModel"]["Arn"]
+    )
+    model = package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"].removeprefix(project.uri(""))
+    keys = {"rows": f"{prefix}/rows.txt", "report": f"{prefix}/report.json", "model": model}
+    return {name: hashlib.sha256(project.get(key)).hexdigest() for name, key in keys.items()}
+
+
+def succeeded(run: Execution) -> dict[str, Any]:
+    """Step name -> when it ended, of the steps that have succeeded."""
+    return {name: step["EndTime"] for name, step in run.steps().items() if step["StepStatus"] == "Succeeded"}
+
+
+def resume(victim: Victim, run: Execution) -> None:
+    """Resume an execution that a kill has interrupted; it may be killed again meanwhile.
+
+    Raises AssertionError unless what is found after the restart is as it should be.
+    """
+    told = run.describe()
+    if told["PipelineExecutionStatus"] == "Succeeded":
+        return
+    assert told["PipelineExecutionStatus"] == "Failed", told
+    assert "RetryPipelineExecution resumes" in told["FailureReason"], told
+    assert set(run.statuses().values()) <= {"Succeeded", "Failed"}
+    kept = succeeded(run)
+    with contextlib.suppress(botocore.exceptions.BotoCoreError):
+        run.retry()
+        until(lambda: not victim.alive or run.status not in ("Executing", "Stopping"), run.arn)
+        now = succeeded(run)
+        assert {name: now.get(name) for name in kept} == kept, "a finished step was run again"
+
+
+def orphans(folder: Path) -> list[str]:
+    """The command lines of processes that jobs below a folder have left behind."""
+    mark = f"{MARK}={folder}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def wait_for_no_orphans(folder: Path) -> None:
+    """The system ends the steps of a killed endpoint; that takes it a moment."""
+    deadline = time.monotonic() + 5
+    while orphans(folder) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert orphans(folder) == []
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set variables for the processes that are started inside."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,339 @@
+"""The role that deploys from GitHub holds what `make deploy` calls and what CloudFormation then does, and no more.
+
+What CloudFormation does for a type of resource is AWS's own list: the handlers of the type's schema, which cfn-lint
+brings along. From it goes what our templates make no use of (UNUSED), each with the reason.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from pipelines import deploy
+from pipelines.account import stacks, upsert
+from tests.support import cfn
+
+GITHUB = cfn.load("github")
+RESOURCES = [
+    (stack, name, resource["Type"]) for stack in cfn.NAMES for name, resource in cfn.load(stack)["Resources"].items()
+]
+VALUES = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::AccountId": "123456789012",
+    "Environment": "dev",
+    "Repository": "owner@1/tapline@2",
+}
+
+# What the handlers may call and our templates do not make them call, by reason. A service alone stands for all of it.
+UNUSED = {
+    "no VPC, file system, layer, code signing, capacity provider or tuned runtime on the Lambdas": {
+        "ec2",
+        "elasticfilesystem",
+        "s3files",
+        "lambda:AssociateRuntimeAlias",
+        "lambda:DeleteFunctionCodeSigningConfig",
+        "lambda:GetCodeSigningConfig",
+        "lambda:GetLayerVersion",
+        "lambda:PassCapacityProvider",
+        "lambda:PublishVersion",
+        "lambda:PutFunctionCodeSigningConfig",
+        "lambda:PutFunctionRecursionConfig",
+        "lambda:PutFunctionScalingConfig",
+        "lambda:PutRuntimeManagementConfig",
+    },
+    "no Lake Formation, connection or schema registry behind the table": {
+        "lakeformation",
+        "glue:CreateConnection",
+        "glue:DeleteConnection",
+        "glue:GetConnection",
+        "glue:GetSchemaVersion",
+        "glue:PassConnection",
+        "glue:UpdateConnection",
+    },
+    "roles with policies of their own, without boundary; no users, no groups": {
+        "iam:AttachGroupPolicy",
+        "iam:AttachUserPolicy",
+        "iam:CreateServiceLinkedRole",
+        "iam:DeleteRolePermissionsBoundary",
+        "iam:DetachGroupPolicy",
+        "iam:DetachUserPolicy",
+        "iam:PutRolePermissionsBoundary",
+    },
+    "a stream with shards, retention and encryption, and nothing else set": {
+        "kinesis:DisableEnhancedMonitoring",
+        "kinesis:EnableEnhancedMonitoring",
+        "kinesis:UpdateMaxRecordSize",
+        "kinesis:UpdateStreamMode",
+        "kinesis:UpdateStreamRecordDistributionStrategy",
+        "kinesis:UpdateStreamWarmThroughput",
+    },
+    "Firehose reads an encrypted stream; it encrypts none of its own": {
+        "firehose:StartDeliveryStreamEncryption",
+        "firehose:StopDeliveryStreamEncryption",
+        "kms:RevokeGrant",
+    },
+    "log groups with retention and a key, and nothing else set": {
+        "logs:CreateLogDelivery",
+        "logs:DeleteDataProtectionPolicy",
+        "logs:DeleteIndexPolicy",
+        "logs:DeleteResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:PutBearerTokenAuthentication",
+        "logs:PutDataProtectionPolicy",
+        "logs:PutIndexPolicy",
+        "logs:PutLogGroupDeletionProtection",
+        "logs:PutResourcePolicy",
+        "s3:REST.PUT.OBJECT",
+    },
+    "buckets with encryption, life cycle, events, ownership, tags and versions, and nothing else set": {
+        "s3tables",
+        "s3:CreateBucketMetadataTableConfiguration",
+        "s3:DeleteBucketAnalyticsConfiguration",
+        "s3:DeleteBucketCors",
+        "s3:DeleteBucketEncryption",
+        "s3:DeleteBucketLifecycle",
+        "s3:DeleteBucketMetadataTableConfiguration",
+        "s3:DeleteBucketMetricsConfiguration",
+        "s3:DeleteBucketReplication",
+        "s3:DeleteBucketWebsite",
+        "s3:GetBucketAbac",
+        "s3:GetBucketMetadataTableConfiguration",
+        "s3:PutAccelerateConfiguration",
+        "s3:PutAnalyticsConfiguration",
+        "s3:PutBucketAbac",
+        "s3:PutBucketAcl",
+        "s3:PutBucketCORS",
+        "s3:PutBucketLogging",
+        "s3:PutBucketObjectLockConfiguration",
+        "s3:PutBucketReplication",
+        "s3:PutBucketWebsite",
+        "s3:PutIntelligentTieringConfiguration",
+        "s3:PutInventoryConfiguration",
+        "s3:PutMetricsConfiguration",
+        "s3:PutObjectAcl",
+        "s3:PutObjectLockConfiguration",
+        "s3:PutReplicationConfiguration",
+        "s3:UpdateBucketMetadataAnnotationTableConfiguration",
+        "s3:UpdateBucketMetadataInventoryTableConfiguration",
+        "s3:UpdateBucketMetadataJournalTableConfiguration",
+    },
+    "a bucket is emptied by a person; queries write results as whoever runs them": {
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:ListBucketMultipartUploads",
+        "s3:ListMultipartUploadParts",
+    },
+    "the topic's data is not masked; the group is shared with no account": {
+        "sns:PutDataProtectionPolicy",
+        "sagemaker:DeleteModelPackageGroupPolicy",
+        "sagemaker:PutModelPackageGroupPolicy",
+    },
+}
+
+# What the role does itself beside what the code calls by name, and why.
+BESIDE = {
+    "iam:PassRole": "a right without a call",
+    "cloudformation:TagResource": "a change set carries the environment's tags",
+    "cloudformation:UntagResource": "a change set carries the environment's tags",
+    "s3:GetObjectVersion": "CloudFormation and Lambda read the shipped code with the role's rights",
+    "sagemaker:AddTags": "the pipeline is made with tags",
+    "kms:Decrypt": "the artifact bucket may be under the environment's own key",
+    "kms:GenerateDataKey": "the artifact bucket may be under the environment's own key",
+}
+
+# Operations whose rights are called otherwise.
+RIGHTS = {"s3:HeadObject": {"s3:GetObject", "s3:ListBucket"}}
+
+# Types of which resources are made, the right to make one, and the ARN it is made under. {name} is CloudFormation's.
+MADE = {
+    "Athena::WorkGroup": ("athena:CreateWorkGroup", "athena:eu-west-1:123456789012:workgroup/{stack}"),
+    "CloudWatch::Alarm": ("cloudwatch:PutMetricAlarm", "cloudwatch:eu-west-1:123456789012:alarm:{name}"),
+    "CloudWatch::Dashboard": ("cloudwatch:PutDashboard", "cloudwatch::123456789012:dashboard/{id}-1A2B"),
+    "Events::Rule": ("events:PutRule", "events:eu-west-1:123456789012:rule/{name}"),
+    "Glue::Database": ("glue:CreateDatabase", "glue:eu-west-1:123456789012:database/database-1a2b"),
+    "Glue::Table": ("glue:CreateTable", "glue:eu-west-1:123456789012:table/database-1a2b/beers"),
+    "IAM::ManagedPolicy": ("iam:CreatePolicy", "iam::123456789012:policy/{name}"),
+    "IAM::Role": ("iam:CreateRole", "iam::123456789012:role/{name}"),
+    "KMS::Key": ("kms:EnableKeyRotation", "kms:eu-west-1:123456789012:key/1234abcd"),
+    "Kinesis::Stream": ("kinesis:CreateStream", "kinesis:eu-west-1:123456789012:stream/{name}"),
+    "KinesisFirehose::DeliveryStream": (
+        "firehose:CreateDeliveryStream",
+        "firehose:eu-west-1:123456789012:deliverystream/{name}",
+    ),
+    "Lambda::EventInvokeConfig": (
+        "lambda:PutFunctionEventInvokeConfig",
+        "lambda:eu-west-1:123456789012:function:{stack}-Collector-1A2B",
+    ),
+    "Lambda::Function": ("lambda:CreateFunction", "lambda:eu-west-1:123456789012:function:{name}"),
+    "Logs::LogGroup": ("logs:CreateLogGroup", "logs:eu-west-1:123456789012:log-group:{name}"),
+    "Logs::LogStream": (
+        "logs:CreateLogStream",
+        "logs:eu-west-1:123456789012:log-group:{stack}-DeliveryLogs-1A2B:log-stream:{name}",
+    ),
+    "S3::Bucket": ("s3:CreateBucket", "s3:::{bucket}"),
+    "S3::BucketPolicy": ("s3:PutBucketPolicy", "s3:::{bucket}"),
+    "SageMaker::ModelPackageGroup": (
+        "sagemaker:CreateModelPackageGroup",
+        "sagemaker:eu-west-1:123456789012:model-package-group/{group}",
+    ),
+    "Scheduler::Schedule": ("scheduler:CreateSchedule", "scheduler:eu-west-1:123456789012:schedule/default/{name}"),
+    "SNS::Subscription": ("sns:Subscribe", "sns:eu-west-1:123456789012:{stack}-Topic-1A2B"),
+    "SNS::Topic": ("sns:CreateTopic", "sns:eu-west-1:123456789012:{name}"),
+    "SNS::TopicPolicy": ("sns:SetTopicAttributes", "sns:eu-west-1:123456789012:{stack}-Topic-1A2B"),
+    "SQS::Queue": ("sqs:CreateQueue", "sqs:eu-west-1:123456789012:{name}"),
+    "SQS::QueuePolicy": ("sqs:SetQueueAttributes", "sqs:eu-west-1:123456789012:{stack}-StartDeadLetters-1A2B"),
+    "StepFunctions::StateMachine": (
+        "states:CreateStateMachine",
+        "states:eu-west-1:123456789012:stateMachine:{id}-1A2B",
+    ),
+}
+# Their names, or their keys' ids, do not say which environment they belong to; only CloudFormation may touch them.
+SHARED = {"CloudWatch::Dashboard", "Glue::Database", "Glue::Table", "KMS::Key", "StepFunctions::StateMachine"}
+
+
+def statements(*, itself: bool) -> Iterator[dict[str, Any]]:
+    """What the role may do itself, or what CloudFormation may do with its rights."""
+    for _, statement in cfn.grants(GITHUB):
+        through = cfn.conditions(statement).get("aws:CalledViaFirst") == ["cloudformation.amazonaws.com"]
+        if through != itself:
+            yield statement
+
+
+def granted(*, itself: bool) -> set[str]:
+    return {action for statement in statements(itself=itself) for action in cfn.actions(statement)}
+
+
+def handlers() -> set[str]:
+    """All that CloudFormation may call to create, read, update and delete our types of resources."""
+    found = set()
+    for kind in {kind for _, _, kind in RESOURCES}:
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+        for operation in ("create", "read", "update", "delete"):
+            found.update(schema["handlers"].get(operation, {}).get("permissions", []))
+    return found
+
+
+def called() -> set[str]:
+    """The rights of every AWS operation in the code that deploys."""
+    methods = [method for name, method in inspect.getmembers(stacks.Stacks, inspect.isfunction) if name != "delete"]
+    functions = [deploy.deploy, deploy.refuse_orphaned_group, stacks.upload, upsert.deployed, upsert.upsert, *methods]
+    found = set()
+    for function in functions:
+        for service, method in re.findall(r"clients\.(\w+)\.(\w+)\(", inspect.getsource(function)):
+            names = botocore.session.get_session().get_service_model(service).operation_names
+            operation = {xform_name(name): name for name in names}[method]
+            right = f"{service}:{operation}"
+            found |= RIGHTS.get(right, {right})
+    return found
+
+
+def unused(right: str) -> bool:
+    return any({right, right.split(":")[0]} & rights for rights in UNUSED.values())
+
+
+def covers(action: str, arn: str) -> bool:
+    """Whether a statement of the role, whoever acts with it, allows an action on a resource."""
+    return any(
+        action in cfn.actions(statement)
+        and any(
+            fnmatchcase(arn, re.sub(r"\$\{([^}]+)\}", lambda found: VALUES[found[1]], pattern))
+            for pattern in cfn.texts(statement["Resource"])
+        )
+        for _, statement in cfn.grants(GITHUB)
+    )
+
+
+def arn(pattern: str, environment: str, stack: str, name: str, kind: str) -> str:
+    full = f"tapline-{environment}-{stack}"
+    logs = f"/aws/vendedlogs/states/{full}-retrain" if name == "RetrainLogs" else f"{full}-{name}-1A2B"
+    bucket = f"{full}-{name.removesuffix('Policy')}-1A2B".lower()
+    group = f"tapline-ibu-{environment}"
+    return "arn:aws:" + pattern.format(name=logs, stack=full, id=name, bucket=bucket, group=group)
+
+
+def test_the_role_itself_may_do_what_the_code_calls_and_no_more() -> None:
+    assert granted(itself=True) == called() | set(BESIDE)
+
+
+def test_cloudformation_may_do_with_the_role_what_our_resources_need_and_no_more() -> None:
+    needed = {right for right in handlers() if not unused(right)}
+    # These it does without being asked by CloudFormation: passing a role is a right, and code is read as it is.
+    directly = {"iam:PassRole", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"}
+    assert granted(itself=False) == needed - directly
+    assert directly <= granted(itself=True)
+
+
+def test_everything_that_is_said_to_be_unused_is_something_a_handler_may_call() -> None:
+    known = handlers() | {right.split(":")[0] for right in handlers()}
+    assert set().union(*UNUSED.values()) - known == set()
+
+
+@pytest.mark.parametrize(("stack", "name", "kind"), RESOURCES)
+def test_a_resource_gets_a_name_that_the_role_may_touch(stack: str, name: str, kind: str) -> None:
+    action, pattern = MADE[kind.removeprefix("AWS::")]
+    assert covers(action, arn(pattern, "dev", stack, name, kind))
+    assert covers(action, arn(pattern, "prod", stack, name, kind)) is (kind.removeprefix("AWS::") in SHARED)
+
+
+@pytest.mark.parametrize("stack", ["tapline-dev-github", "tapline-prod-ingestion", "other"])
+def test_the_role_changes_no_stack_but_the_environments(stack: str) -> None:
+    assert (
+        covers("cloudformation:ExecuteChangeSet", f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{stack}/1")
+        is False
+    )
+
+
+@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:PassRole"])
+@pytest.mark.parametrize("role", ["tapline-dev-github-DeployRole-1A2B", "tapline-prod-pipelines-JobRole-1A2B", "Admin"])
+def test_the_role_can_neither_change_nor_pass_itself_or_roles_of_others(action: str, role: str) -> None:
+    assert covers(action, f"arn:aws:iam::123456789012:role/{role}") is False
+
+
+def test_the_role_deletes_no_stack_and_empties_no_bucket() -> None:
+    rights = granted(itself=True) | granted(itself=False)
+    assert rights & {"cloudformation:DeleteStack", "s3:DeleteObject", "s3:DeleteObjectVersion"} == set()
+
+
+def test_the_pipeline_and_its_group_are_named_as_the_role_expects() -> None:
+    for path in (cfn.FOLDER / "parameters").glob("*.json"):
+        given = json.loads(path.read_text())["pipelines"]
+        name = f"tapline-ibu-{path.stem}"
+        assert (given["PipelineName"], given["ModelPackageGroupName"]) == (name, name)
+
+
+def test_the_roles_are_passed_to_the_services_that_take_them_and_no_other() -> None:
+    takers = {
+        service
+        for stack in cfn.NAMES
+        for name, service, statement in cfn.services(cfn.load(stack))
+        if statement["Action"] == "sts:AssumeRole"
+    }
+    passed = [each for each in statements(itself=True) if cfn.actions(each) == ["iam:PassRole"]]
+    assert [set(cfn.conditions(each)["iam:PassedToService"]) for each in passed] == [takers]
+
+
+def test_every_policy_is_within_the_size_that_iam_takes() -> None:
+    sizes = {}
+    for name, policy in cfn.resources(GITHUB, "IAM::ManagedPolicy"):
+        sizes[name] = written(policy["PolicyDocument"])
+    inline = sum(
+        written(each["PolicyDocument"]) for each in GITHUB["Resources"]["DeployRole"]["Properties"]["Policies"]
+    )
+    assert [name for name, size in sizes.items() if size > 6_144] == []
+    assert inline <= 10_240
+
+
+def written(document: dict[str, Any]) -> int:
+    """Characters of a policy, without whitespace and with the longest names that may stand in it."""
+    text = json.dumps(document, separators=(",", ":"))
+    text = re.sub(r'\{"Fn::Sub":("[^"]*")\}', r"\1", text)
+    longest = {**VALUES, "AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-7", "Environment": "production"}
+    return len(re.sub(r"\$\{([^}]+)\}", lambda found: longest[found[1]], text))

@@ -1,0 +1,301 @@
+"""SageMaker's API at the local endpoint: shapes, errors, pages, tags, and requests made twice or at once."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from benchmarks.support.definitions import ROLE, Project, condition, definition, fail, parameter, until
+from localaws import shapes
+from localaws.sagemaker.component import SageMaker
+from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
+
+ROUNDS, STARTS = 50, 20
+# AWS's answer for a package of a group has no name either, whatever its model says.
+AWS_LEAVES_OUT = {"DescribeModelPackage": {"ModelPackageName: required, but missing"}}
+
+
+@pytest.fixture
+def answers(clients: Clients) -> Iterator[list[tuple[str, Any]]]:
+    """(operation, raw JSON) of every SageMaker answer while the test runs."""
+    seen: list[tuple[str, Any]] = []
+
+    def look(http_response: Any, model: Any, **_: Any) -> None:
+        if http_response.status_code == 200:
+            seen.append((model.name, json.loads(http_response.content)))
+
+    events = clients.sagemaker.meta.events
+    events.register("after-call.sagemaker", look)
+    yield seen
+    events.unregister("after-call.sagemaker", look)
+
+
+def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
+    """(code, message) of the error that a call gives."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(**request)
+    return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
+
+
+def test_every_answer_has_the_shape_that_aws_documents(
+    project: Project, answers: list[tuple[str, Any]], workspace: Workspace
+) -> None:
+    api = project.clients.sagemaker
+    train = project.training(
+        "Train", "import os; open(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('m')", RetryPolicies=[]
+    )
+    model = {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}
+    process = project.processing("Process", outputs=("out",), CacheConfig={"Enabled": True})
+    bad = project.processing("Bad", "raise SystemExit(1)")
+    steps = [train, process, bad, project.register("Register", model), condition("C", then=(fail("F", "no"),))]
+    run = project.run(*steps, parameters=(parameter("N", "Integer", 1),))
+    tags = [{"Key": "owner", "Value": "brewer"}]
+    arn = api.describe_pipeline(PipelineName=project.name)["PipelineArn"]
+    by_name, by_arn = {"PipelineName": project.name}, {"PipelineExecutionArn": run.arn}
+    package = project.packages()[0]["ModelPackageArn"]
+    by_hand = api.describe_model_package(ModelPackageName=package)["InferenceSpecification"]
+    second = api.create_model_package(ModelPackageGroupName=project.name, InferenceSpecification=by_hand)
+    api.delete_model_package(ModelPackageName=second["ModelPackageArn"])
+    group = {"ModelPackageGroupName": project.name}
+    made = run.steps()
+    api.add_tags(ResourceArn=arn, Tags=tags)
+    api.list_tags(ResourceArn=arn)
+    api.delete_tags(ResourceArn=arn, TagKeys=["owner"])
+    api.update_pipeline(**by_name, PipelineDescription="small")
+    api.update_pipeline_execution(**by_arn, PipelineExecutionDescription="first")
+    api.describe_pipeline_execution(**by_arn)
+    api.describe_pipeline_definition_for_execution(**by_arn)
+    api.list_pipelines(PipelineNamePrefix=project.name, SortBy="Name")
+    api.list_pipeline_executions(**by_name)
+    api.list_pipeline_parameters_for_execution(**by_arn)
+    api.describe_training_job(TrainingJobName=made["Train"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2])
+    for name in ("Process", "Bad"):
+        job = made[name]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+        api.describe_processing_job(ProcessingJobName=job)
+    api.list_training_jobs(NameContains=run.arn.rpartition("/")[2], StatusEquals="Completed")
+    api.list_processing_jobs(NameContains=run.arn.rpartition("/")[2], StatusEquals="Failed")
+    api.describe_model_package_group(**group)
+    api.list_model_package_groups(NameContains=project.name)
+    api.describe_model_package(ModelPackageName=package)
+    api.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription="good")
+    api.retry_pipeline_execution(**by_arn)
+    run.wait()
+    project.upsert([project.processing("Slow", "import time; time.sleep(20)")])
+    slow = project.start()
+    until(slow.steps, "the step's beginning")
+    slow.stop()
+    slow.wait()
+    api.delete_model_package(ModelPackageName=package)
+    api.delete_model_package_group(**group)
+    api.delete_pipeline(**by_name)
+
+    def wrong(operation: str, answer: Any) -> list[str]:
+        shape = shapes.output_shape("sagemaker", operation)
+        found = set(shapes.problems(shape, answer)) if shape else set()
+        return sorted(found - AWS_LEAVES_OUT.get(operation, set()))
+
+    assert [(operation, wrong(operation, answer)) for operation, answer in answers if wrong(operation, answer)] == []
+    # What the API of the models' serving part offers is its own tests' matter.
+    workspace.create()
+    offered = SageMaker(workspace, time_scale=1.0).service.operations()
+    asked = {each for each in offered if any(noun in each for noun in ("Pipeline", "ModelPackage", "Job", "Tags"))}
+    assert asked <= {operation for operation, _ in answers}
+
+
+def test_errors_have_the_codes_and_words_of_aws(project: Project) -> None:
+    api = project.clients.sagemaker
+    project.upsert([project.processing("Step")], (parameter("N", "Integer", 1, EnumValues=[1, 2]),))
+    home = "arn:aws:sagemaker:us-east-1:000000000000"
+    gone = f"{home}:pipeline/gone/execution/abcdefghijkl"
+    start = {"PipelineName": project.name}
+
+    def given(name: str, value: str) -> dict[str, Any]:
+        return {**start, "PipelineParameters": [{"Name": name, "Value": value}]}
+
+    missing = ("ResourceNotFound", f"Pipeline '{home}:pipeline/gone' does not exist.")
+    no_run = ("ResourceNotFound", f"Pipeline execution '{gone}' does not exist.")
+    assert refusal(api.describe_pipeline, PipelineName="gone") == missing
+    assert refusal(api.start_pipeline_execution, PipelineName="gone") == missing
+    for call in (
+        api.describe_pipeline_execution,
+        api.stop_pipeline_execution,
+        api.retry_pipeline_execution,
+        api.list_pipeline_execution_steps,
+    ):
+        assert refusal(call, PipelineExecutionArn=gone) == no_run
+    assert refusal(api.create_pipeline, PipelineName=project.name, PipelineDefinition=definition([]), RoleArn=ROLE) == (
+        "ValidationException",
+        "Pipeline names must be unique within an AWS account and region. "
+        f"Pipeline with name ({project.name}) already exists.",
+    )
+    assert refusal(api.start_pipeline_execution, **given("M", "1")) == (
+        "ValidationException",
+        "Parameter 'M' is not in the pipeline definition (have: N).",
+    )
+    assert refusal(api.start_pipeline_execution, **given("N", "one")) == (
+        "ValidationException",
+        "Parameter 'N' is of type Integer, but 'one' was given.",
+    )
+    assert refusal(api.start_pipeline_execution, **given("N", "3")) == (
+        "ValidationException",
+        "Parameter 'N' is one of 1, 2, but '3' was given.",
+    )
+    part = {"SourcePipelineExecutionArn": gone, "SelectedSteps": [{"StepName": "Step"}]}
+    assert refusal(api.start_pipeline_execution, **start, SelectiveExecutionConfig=part) == (
+        "ValidationException",
+        "The local SageMaker does not offer SelectiveExecutionConfig.",
+    )
+    assert refusal(api.list_pipelines, NextToken="?")[0] == "ValidationException"
+    assert refusal(api.describe_pipeline, PipelineName="no name") == (
+        "ValidationException",
+        "1 validation error detected: PipelineName: 'no name' does not match "
+        + shapes.input_shape("sagemaker", "DescribePipeline").members["PipelineName"].metadata["pattern"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        ([{"Get": "Steps.Trian.X"}], "no step 'Trian'"),
+        ([{"Get": "Parameters.Seed"}], "no parameter 'Seed'"),
+        ([{"Get": "Globals.Seed"}], "begins with neither Parameters, Execution nor Steps"),
+    ],
+)
+def test_a_reference_to_nothing_is_refused_with_its_address(project: Project, steps: list[Any], problem: str) -> None:
+    step = project.processing("Step", arguments=tuple(steps))
+    code, message = refusal(lambda: project.upsert([step]))
+    assert code == "ValidationException"
+    assert "Steps.Step.Arguments.AppSpecification.ContainerArguments[0]" in message
+    assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("member", "problem"),
+    [
+        ({"Type": "EMR"}, "Steps.Step.Type: 'EMR' cannot be run here"),
+        ({"DependsOn": ["Gone"]}, "Steps.Step.DependsOn: no step 'Gone'"),
+        ({"DependsOn": ["Step"]}, "a cycle"),
+        ({"CacheConfig": {"Enabled": True, "ExpireAfter": "a day"}}, "Steps.Step.CacheConfig.ExpireAfter: 'a day'"),
+        (
+            {"RetryPolicies": [{"ExceptionType": ["Step.TIREDNESS"]}]},
+            "Steps.Step.RetryPolicies[0].ExceptionType: 'Step.TIREDNESS'",
+        ),
+    ],
+)
+def test_a_definition_that_cannot_run_is_refused(project: Project, member: dict[str, Any], problem: str) -> None:
+    code, message = refusal(lambda: project.upsert([{**project.processing("Step"), **member}]))
+    assert (code, problem in message) == ("ValidationException", True), message
+
+
+def test_a_float_parameter_is_never_nan(project: Project) -> None:
+    project.upsert([project.processing("Step")], (parameter("Limit", "Float", 0.1),))
+    for text in ("nan", "inf", "1e999"):
+        assert refusal(project.start, given={"Limit": text})[0] == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("text", "description", "metadata"),
+    [
+        ("MAE 11.8 of 14.2 - a gain of 0.17", True, True),
+        ("naïve: größer als 苦 @ v1.2+3_4/5=6", True, True),
+        ("10 % better (±2), 95%-interval", True, False),
+        ("hops 🍺", True, False),
+        ("two\nlines", False, False),
+        ("a\ttab", False, False),
+        ("", True, False),
+        ("x" * 257, True, False),
+    ],
+)
+def test_texts_of_a_package_hold_the_characters_that_aws_allows(text: str, description: bool, metadata: bool) -> None:
+    members = shapes.input_shape("sagemaker", "CreateModelPackage").members
+    assert (list(shapes.problems(members["ModelPackageDescription"], text)) == []) is description
+    assert (list(shapes.problems(members["CustomerMetadataProperties"], {"why": text})) == []) is metadata
+
+
+def test_lists_come_in_pages_and_whole(project: Project) -> None:
+    api = project.clients.sagemaker
+    project.upsert([fail("Step", "no")])
+    arns = [project.start().arn for _ in range(25)]
+    first = api.list_pipeline_executions(PipelineName=project.name)
+    assert len(first["PipelineExecutionSummaries"]) == 10
+    pages = api.get_paginator("list_pipeline_executions").paginate(PipelineName=project.name, MaxResults=7)
+    listed = [each["PipelineExecutionArn"] for page in pages for each in page["PipelineExecutionSummaries"]]
+    assert listed == arns[::-1]
+    ascending = api.list_pipeline_executions(PipelineName=project.name, SortOrder="Ascending", MaxResults=2)
+    assert [each["PipelineExecutionArn"] for each in ascending["PipelineExecutionSummaries"]] == arns[:2]
+
+
+def test_tags_are_kept_until_their_pipeline_is_deleted(project: Project) -> None:
+    api = project.clients.sagemaker
+    project.upsert([fail("Step", "no")], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    arn = api.describe_pipeline(PipelineName=project.name)["PipelineArn"]
+    api.add_tags(ResourceArn=arn, Tags=[{"Key": "b", "Value": "3"}, {"Key": "c", "Value": "4"}])
+    api.delete_tags(ResourceArn=arn, TagKeys=["a"])
+    assert api.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "3"}, {"Key": "c", "Value": "4"}]
+    api.delete_pipeline(PipelineName=project.name)
+    assert api.list_tags(ResourceArn=arn)["Tags"] == []
+
+
+def test_the_same_token_is_the_same_request(project: Project) -> None:
+    api = project.clients.sagemaker
+    token = uuid.uuid4().hex
+    created = [
+        api.create_pipeline(
+            PipelineName=project.name,
+            PipelineDefinition=definition([fail("S", "no")]),
+            RoleArn=ROLE,
+            ClientRequestToken=token,
+        )["PipelineArn"]
+        for _ in range(2)
+    ]
+    assert created[0] == created[1]
+    runs = [project.start(ClientRequestToken=token) for _ in range(3)]
+    assert len({run.arn for run in runs}) == 1
+    runs[0].wait()
+    for _ in range(2):
+        api.retry_pipeline_execution(PipelineExecutionArn=runs[0].arn, ClientRequestToken=token)
+    assert runs[0].wait().status == "Failed"
+
+
+def test_simultaneous_starts_with_one_token_are_one_run(project: Project) -> None:
+    project.upsert([condition("C")])
+    rounds: list[set[str]] = []
+    with ThreadPoolExecutor(STARTS) as pool:
+        for _ in range(ROUNDS):
+            token = uuid.uuid4().hex
+            gate = threading.Barrier(STARTS)
+
+            def start(gate: threading.Barrier = gate, token: str = token) -> str:
+                gate.wait(10)
+                return project.start(ClientRequestToken=token).arn
+
+            rounds.append({each.result(30) for each in [pool.submit(start) for _ in range(STARTS)]})
+    assert [len(arns) for arns in rounds] == [1] * ROUNDS
+    assert len(set.union(*rounds)) == ROUNDS
+    pages = project.clients.sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=project.name)
+    statuses = [each["PipelineExecutionStatus"] for page in pages for each in page["PipelineExecutionSummaries"]]
+    assert len(statuses) == ROUNDS
+
+
+def test_upserts_and_runs_at_once_leave_one_pipeline_and_whole_runs(project: Project) -> None:
+    variants = [[fail(name, name), fail(name * 2, name)] for name in "ABCD"]
+    project.upsert(variants[0])
+
+    def work(index: int) -> set[str] | None:
+        if index % 2:
+            project.upsert(variants[index % 4])
+            return None
+        return set(project.start().wait().statuses())
+
+    with ThreadPoolExecutor(8) as pool:
+        done = [each.result(60) for each in [pool.submit(work, index) for index in range(24)]]
+    whole = [{step["Name"] for step in variant} for variant in variants]
+    assert [names for names in done if names is not None and names not in whole] == []
+    listed = project.clients.sagemaker.list_pipelines(PipelineNamePrefix=project.name)["PipelineSummaries"]
+    assert [each["PipelineName"] for each in listed] == [project.name]

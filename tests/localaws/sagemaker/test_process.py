@@ -1,0 +1,226 @@
+"""A step's process: what it can see and do, and that it always ends; at every level of isolation this machine has."""
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.support.crash import orphans
+from localaws.sagemaker import isolation, process
+
+Run = Callable[..., process.Ended]
+LIMIT = "import resource; resource.setrlimit(resource"
+
+
+@pytest.fixture(params=["sealed", "mounted", "rewritten"])
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each level in turn, those that this machine does not allow left out."""
+    wanted = str(request.param)
+    if not allowed(wanted):
+        pytest.skip(f"this machine does not allow the level {wanted!r}")
+    monkeypatch.setattr(isolation, "level", lambda: wanted)
+    yield wanted
+
+
+@functools.cache
+def allowed(level: str) -> bool:
+    """Whether this machine has a level of isolation."""
+    return level == "rewritten" or (isolation.level() in isolation.LEVELS and isolation.works(level))
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job's folder."""
+    for name in ("ml", "scratch"):
+        (tmp_path / "job" / name).mkdir(parents=True)
+    return tmp_path / "job"
+
+
+@pytest.fixture
+def run(job: Path, level: str) -> Run:
+    """Runs a script as a step; `log` in the job's folder is its output."""
+
+    def run(script: str, *arguments: str, seconds: float = 10, stop: threading.Event | None = None) -> process.Ended:
+        code = job / "ml" / "code" / "step.py"
+        code.parent.mkdir(exist_ok=True)
+        code.write_text(textwrap.dedent(script))
+        return process.run(
+            ["python3", "/opt/ml/code/step.py", *arguments],
+            {"STEP_HOME": "/opt/ml/model"},
+            job,
+            job / "log",
+            limit_seconds=seconds,
+            stop=stop or threading.Event(),
+        )
+
+    return run
+
+
+def test_a_step_works_in_its_own_opt_ml(run: Run, job: Path) -> None:
+    script = """
+        import os, sys, tempfile
+        assert sys.argv[1] == os.environ['STEP_HOME']
+        os.makedirs(sys.argv[1])
+        open(os.path.join(sys.argv[1], 'model'), 'w').write('m')
+        open(os.path.join(os.environ['HOME'], 'kept'), 'w').close()
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b'x')
+        print('done')
+    """
+    assert run(script, "/opt/ml/model") == process.Ended(0)
+    assert (job / "ml" / "model" / "model").read_text() == "m"
+    assert (job / "log").read_text() == "done\n"
+
+
+def test_a_step_has_a_clean_environment(run: Run, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("PYTHONPATH", "/canary")
+    assert run("import json, os; print(json.dumps(dict(os.environ)))") == process.Ended(0)
+    told = json.loads((job / "log").read_text())
+    assert "canary" not in json.dumps(told)
+    allowed = {"PATH", "HOME", "TMPDIR", "LANG", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "STEP_HOME"}
+    # The shell and the C library add the rest.
+    assert set(told) - {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"} == allowed | {isolation.MARK}
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("import sys; sys.exit(3)", 3),
+        ("import os; os._exit(137)", 137),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("import ctypes; ctypes.string_at(0)", 139),
+        ("import os; os.abort()", 134),
+        (f"{LIMIT}.RLIMIT_AS, (2**28,) * 2); bytearray(2**32)", 1),
+        (f"{LIMIT}.RLIMIT_FSIZE, (1024,) * 2); file = open('x', 'wb'); file.write(bytes(4096)); file.close()", 1),
+    ],
+)
+def test_however_a_step_dies_its_exit_code_is_a_containers(run: Run, script: str, code: int) -> None:
+    assert run(script) == process.Ended(code)
+
+
+def test_a_step_that_hangs_is_ended_with_its_children_and_daemons(run: Run, job: Path) -> None:
+    script = """
+        import signal, subprocess, sys, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        subprocess.Popen(['sleep', '60'])
+        subprocess.Popen(['sleep', '60'], start_new_session=True)
+        print('begun')
+        time.sleep(60)
+    """
+    assert run(script, seconds=0.5) == process.Ended(None, timed_out=True)
+    assert (job / "log").read_text() == "begun\n"
+    assert orphans(job) == []
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    assert run(script, stop=stop) == process.Ended(None, stopped=True)
+    assert orphans(job) == []
+
+
+def test_a_step_leaves_no_daemon_behind(run: Run, job: Path) -> None:
+    script = """
+        import os, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(60)
+            os._exit(0)
+    """
+    assert run(script) == process.Ended(0)
+    deadline = time.monotonic() + 5
+    while orphans(job) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert orphans(job) == []
+
+
+@pytest.mark.parametrize("level", ["sealed"], indirect=True)
+def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Path) -> None:
+    home = Path(sys.prefix).parent
+    outside = [home / "canary", tmp_path / "canary", Path("/canary"), Path("/etc/canary"), Path.home() / "canary"]
+    script = """
+        import subprocess, sys
+        for path in sys.argv[1:]:
+            try:
+                open(path, 'w').write('canary')
+            except OSError as error:
+                print(error.strerror)
+            else:
+                print('written')
+        import tempfile
+        # Its own temporary folder, wherever that is: /tmp itself, unless the interpreter lies there.
+        open(tempfile.gettempdir() + '/own', 'w').close()
+        # It may not lift what holds it either.
+        print(subprocess.run(['mount', '-o', 'remount,bind,rw', '/'], capture_output=True).returncode != 0)
+    """
+    assert run(script, *map(str, outside)) == process.Ended(0)
+    assert [path for path in outside if path.exists()] == []
+    said = (job / "log").read_text().splitlines()
+    # The temporary folder of the tests lies below /tmp, which a step has of its own.
+    assert set(said[:-1]) <= {"Read-only file system", "No such file or directory"}
+    assert said[-1] == "True"
+    assert (job / "scratch" / "own").exists()
+
+
+@pytest.mark.parametrize("level", ["sealed"], indirect=True)
+def test_a_sealed_step_has_no_network_and_sees_no_other_process(run: Run, job: Path) -> None:
+    script = """
+        import os, socket, sys
+        try:
+            socket.create_connection(('127.0.0.1', int(sys.argv[1])), 2)
+        except OSError as error:
+            print(type(error).__name__)
+        print(len([name for name in os.listdir('/proc') if name.isdigit()]) < 5)
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert run(script, str(server.getsockname()[1])) == process.Ended(0)
+    assert (job / "log").read_text().splitlines() == ["OSError", "True"]
+
+
+def test_a_step_may_use_several_processes(run: Run, job: Path) -> None:
+    script = """
+        from concurrent.futures import ProcessPoolExecutor
+        if __name__ == '__main__':
+            with ProcessPoolExecutor(2) as pool:
+                print(sum(pool.map(abs, range(-5, 0))))
+    """
+    assert run(script) == process.Ended(0)
+    assert (job / "log").read_text() == "15\n"
+
+
+def test_only_its_last_lines_say_why_a_step_failed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"first\n" + b"x" * 20_000 + b"\n\n one \ntwo\xff\n\n")
+    assert process.last_lines(log, count=2) == "one | two\N{REPLACEMENT CHARACTER}"
+    assert process.last_lines(tmp_path / "none") == ""
+
+
+def test_no_isolation_is_had_for_the_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPLINE_NAMESPACES", "0")
+    isolation.level.cache_clear()
+    assert isolation.level() == "rewritten"
+    isolation.level.cache_clear()
+
+
+def test_a_sweep_ends_the_jobs_of_its_folder_only(tmp_path: Path) -> None:
+    jobs = {name: tmp_path / name for name in ("ours", "others")}
+    steps = {
+        name: subprocess.Popen(["sleep", "60"], env={**os.environ, isolation.MARK: f"{folder}/job"})
+        for name, folder in jobs.items()
+    }
+    try:
+        assert isolation.sweep(jobs["ours"]) == 1
+        assert steps["ours"].wait(5) == -9
+        assert steps["others"].poll() is None
+    finally:
+        for step in steps.values():
+            step.kill()
+            step.wait()

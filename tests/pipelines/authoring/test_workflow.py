@@ -1,0 +1,308 @@
+"""The state machine retrain, deployed from the templates and run at the local endpoint through its branches.
+
+The SageMaker Pipeline behind it is a small one of the same name and parameters: what counts here is which runs are
+started, and what is told.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from benchmarks.support.accounts import BAD, GOOD, PATIENCE_SECONDS, Account
+from benchmarks.support.definitions import Execution, Project
+from pipelines.account import start
+from pipelines.account.clients import Clients
+from pipelines.authoring import archives, workflows
+
+
+@pytest.fixture(scope="module")
+def account(clients: Clients) -> Iterator[Account]:
+    """An environment in which every new beer is worth a run."""
+    made = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def patient(clients: Clients) -> Iterator[Account]:
+    """An environment that waits an hour between runs."""
+    made = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="60")
+    yield made
+    made.remove()
+
+
+def none(account: Account) -> str:
+    return f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/{archives.NO_CHAMPION.folder}"
+
+
+def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(1, 30)
+    # A beer that was brewed anew: the newest delivery counts, whichever object is read first.
+    account.deliver(30, 1, stamp="2026-11-20-13-00-00")
+    before = len(account.runs())
+    status, output = account.run()
+    assert (status, output["decision"], output["reason"]) == ("SUCCEEDED", "trained", "30 new beers")
+    assert output["run"] == account.runs()[-1]["PipelineExecutionArn"]
+    given = account.parameters(account.runs()[-1])
+    assert (given["CutOff"], given["DistinctBeers"]) == ("2026-11-20-13-00-00", "30")
+    bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
+    assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 1
+    told = f"The run {output['run']} has succeeded and registered no model."
+    assert account.told() == [("Tapline: a run has ended without a model", told)]
+    reason = "too few new beers: 0 since the last successful run, 1 are asked for"
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+    assert [body["Message"] for body in account.heard(account.skips)] == [reason]
+    assert account.told() == []
+    assert len(account.runs()) == before + 1
+
+
+def test_a_new_model_is_told_in_its_own_words_with_the_command_that_shows_it(account: Account) -> None:
+    project = Project(account.clients, account.pipeline)
+    register = project.register("Register-RegisterModel", project.put("model.tar.gz", "model"))
+    register["Arguments"]["ModelPackageDescription"] = "The error is 12.0 % below the median's."
+    account.upsert(register)
+    account.deliver(50, 5)
+    run = account.run()[1]["run"]
+    (package,) = project.packages()
+    assert account.told() == [
+        (
+            "Tapline: a new model waits for approval",
+            f"Version {package['ModelPackageVersion']}. The error is 12.0 % below the median's. "
+            f"See and approve it: python -m pipelines.registry show {package['ModelPackageVersion']} (run {run})",
+        )
+    ]
+
+
+def test_what_is_told_says_what_it_is_so_that_subscriptions_can_filter(account: Account) -> None:
+    def outcomes(queue: str) -> list[str]:
+        return [body["MessageAttributes"]["outcome"]["Value"] for body in account.heard(queue)]
+
+    outcomes(account.skips)
+    account.upsert(GOOD)
+    account.deliver(60, 5)
+    account.run()
+    account.run()
+    account.upsert(BAD)
+    account.deliver(70, 5)
+    account.run()
+    assert (outcomes(account.inbox), outcomes(account.skips)) == (["finished", "failed"], ["skipped"])
+    account.upsert(GOOD)
+    account.run()
+    account.told()
+
+
+def test_a_forced_run_trains_on_the_same_snapshot_while_the_table_is_the_same(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(80, 5)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.run(force=False)[1]["decision"] == "skipped"
+    status, output = account.run(force=True)
+    assert (status, output["decision"], output["reason"]) == ("SUCCEEDED", "trained", "0 new beers")
+    # More rows of the beers that are known: nothing new to count, and yet other data.
+    account.deliver(80, 5)
+    assert account.run()[1]["decision"] == "skipped"
+    assert account.run(force=True)[1]["decision"] == "trained"
+    data = [(given["InputData"], given["Rows"]) for given in map(account.parameters, account.runs()[-3:])]
+    assert data[0] == data[1]
+    assert (data[2][0] != data[0][0], int(data[2][1]) - int(data[0][1])) == (True, 5)
+    account.told()
+
+
+def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(85, 5)
+    assert account.run()[1]["decision"] == "trained"
+    given = account.parameters(account.runs()[-1])
+    bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
+    for each in account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        account.clients.s3.delete_object(Bucket=bucket, Key=each["Key"])
+    # Within the hour the token is the same, and Athena answers with the query of before. What counts: it is asked.
+    history = account.history(account.start(force=True))
+    found = history.index("SameSnapshot")
+    assert history[found : found + 4] == ["SameSnapshot", "SnapshotObjects", "HasSnapshot", "Snapshot"]
+    account.told()
+
+
+def test_a_run_by_hand_and_the_state_machine_share_a_snapshot(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(90, 5)
+    by_hand = start.start(account.clients, account.stacks, {"Seed": "7"})
+    given = account.parameters(account.runs()[-1])
+    assert account.runs()[-1]["PipelineExecutionArn"] == by_hand
+    assert (given["Seed"], given["CutOff"]) == ("7", "2026-11-20-13-00-00")
+    Execution(account.clients, by_hand).wait()
+    assert account.run(force=True)[1]["decision"] == "trained"
+    again = account.parameters(account.runs()[-1])
+    shared = ("InputData", "CutOff", "Rows", "DistinctBeers")
+    assert {name: again[name] for name in shared} == {name: given[name] for name in shared}
+    # And the other way round.
+    Execution(account.clients, start.start(account.clients, account.stacks, {})).wait()
+    assert account.parameters(account.runs()[-1])["InputData"] == given["InputData"]
+    account.told()
+
+
+def test_a_run_that_fails_is_told_with_its_first_failed_step_and_reason(account: Account) -> None:
+    account.upsert(BAD)
+    account.deliver(100, 5)
+    status, failed = account.run()
+    run = account.runs()[-1]["PipelineExecutionArn"]
+    assert (status, failed) == ("FAILED", {"Error": "RunFailed", "Cause": f"Reject: not good enough ({run})"})
+    assert account.told() == [("Tapline: retrain failed", f"RunFailed: Reject: not good enough ({run})")]
+    # A failed run knew nothing: its beers still count as new, so the next event tries again.
+    account.upsert(GOOD)
+    assert account.run()[1]["decision"] == "trained"
+    account.told()
+
+
+def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Account) -> None:
+    project = Project(account.clients)
+    account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
+    account.deliver(200, 5)
+    first = account.start()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    before = len(account.runs())
+    while len(account.runs()) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run = account.runs()[-1]["PipelineExecutionArn"]
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": f"a run is under way: {run}"})
+    assert account.run(force=True)[1]["decision"] == "skipped"
+    account.clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken=uuid.uuid4().hex)
+    assert account.outcome(first) == ("FAILED", {"Error": "RunStopped", "Cause": f"The run {run} ended as Stopped."})
+    assert account.told() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
+
+
+def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(300, 5)
+    before = len(account.runs())
+    with ThreadPoolExecutor(50) as pool:
+        executions = list(pool.map(lambda _: account.start(), range(50)))
+    outcomes = [account.outcome(each) for each in executions]
+    assert {status for status, _ in outcomes} == {"SUCCEEDED"}
+    assert {output["decision"] for _, output in outcomes} <= {"trained", "skipped"}
+    assert len(account.runs()) == before + 1
+    account.told()
+
+
+def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> None:
+    account.upsert(GOOD)
+    account.deliver(400, 5)
+    before = len(account.runs())
+    bucket = account.stacks.output("artifacts", "ArtifactBucket")
+    database = account.stacks.output("ingestion", "GlueDatabase")
+    table = account.clients.glue.get_table(DatabaseName=database, Name="beers")["Table"]
+    account.clients.glue.delete_table(DatabaseName=database, Name="beers")
+    try:
+        status, failed = account.run()
+        assert (status, failed["Error"]) == ("FAILED", "States.TaskFailed")
+        assert failed["Cause"].startswith("TABLE_NOT_FOUND")
+        assert len(account.runs()) == before
+        assert account.told()[0][0] == "Tapline: retrain failed"
+    finally:
+        kept = ("Name", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters")
+        account.clients.glue.create_table(DatabaseName=database, TableInput={key: table[key] for key in kept})
+    assert account.run()[1]["decision"] == "trained"
+    assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix="snapshots/")["KeyCount"] >= 1
+    account.told()
+
+
+def test_a_missing_pipeline_is_told_and_nothing_is_left_behind(account: Account) -> None:
+    account.upsert(GOOD)
+    account.clients.sagemaker.delete_pipeline(PipelineName=account.pipeline)
+    status, failed = account.run()
+    assert (status, failed["Error"]) == ("FAILED", "SageMaker.ResourceNotFound")
+    assert "does not exist" in failed["Cause"]
+    assert account.told()[0][0] == "Tapline: retrain failed"
+
+
+def test_a_run_too_soon_after_the_last_is_skipped(patient: Account) -> None:
+    patient.upsert(GOOD)
+    patient.deliver(1, 30)
+    assert patient.run()[1]["decision"] == "trained"
+    patient.deliver(31, 30)
+    assert patient.run() == (
+        "SUCCEEDED",
+        {"decision": "skipped", "reason": "too soon: 0 minutes since the last run, 60 are asked for"},
+    )
+
+
+def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
+    account.upsert(GOOD)
+    account.deliver(1, 3)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == none(account)
+    bucket, key = account.stacks.output("artifacts", "ArtifactBucket"), f"{account.pipeline}/model.tar.gz"
+    clients.s3.put_object(Bucket=bucket, Key=key, Body=b"model")
+    container = {"Image": "image", "ModelDataUrl": f"s3://{bucket}/{key}"}
+    for approval in ("Approved", "Rejected"):
+        clients.sagemaker.create_model_package(
+            ModelPackageGroupName=account.pipeline,
+            ModelApprovalStatus=approval,
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        )
+    account.deliver(10, 3)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{key}"
+    # Gone from S3, it does not block its successor; a run by hand looks as well.
+    clients.s3.delete_object(Bucket=bucket, Key=key)
+    account.deliver(20, 3)
+    assert account.run()[1]["decision"] == "trained"
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
+    Execution(clients, start.start(clients, account.stacks, {})).wait()
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
+    account.remove()
+
+
+def test_a_new_object_starts_it_and_objects_elsewhere_do_not(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0", NewDataState="ENABLED")
+    account.upsert(GOOD)
+    data = account.stacks.output("ingestion", "DataBucket")
+    for key in ("raw/dt=2026-11-20/x.json.gz", "errors/cleaned/processing-failed/dt=2026-11-20/x"):
+        clients.s3.put_object(Bucket=data, Key=key, Body=b"{}")
+    account.deliver(1, 3)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not account.runs() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    executions = clients.stepfunctions.list_executions(stateMachineArn=account.machine)["executions"]
+    assert len(executions) == 1
+    assert account.outcome(executions[0]["executionArn"])[1]["decision"] == "trained"
+    assert len(account.runs()) == 1
+    account.remove()
+
+
+def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clients: Clients) -> None:
+    project = Project(clients)
+    account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
+    account.deliver(500, 5)
+    definition = json.loads(clients.stepfunctions.describe_state_machine(stateMachineArn=account.machine)["definition"])
+    assert definition["TimeoutSeconds"] == workflows.TIMEOUT_SECONDS
+    machine = clients.stepfunctions.create_state_machine(
+        name=f"hasty-{account.name}",
+        definition=json.dumps({**definition, "TimeoutSeconds": 2}),
+        roleArn="arn:aws:iam::000000000000:role/x",
+    )["stateMachineArn"]
+    execution = clients.stepfunctions.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+    assert account.outcome(execution) == ("TIMED_OUT", {"Error": "States.Timeout", "Cause": None})
+
+
+def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beers(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="20", MinMinutesBetweenRuns="0", NewDataState="ENABLED")
+    account.upsert(GOOD)
+    for number in range(24):
+        account.deliver(10 * number, 10, stamp=f"2026-11-20-{number:02d}-00-00")
+    account.settle()
+    known = [int(account.parameters(run)["DistinctBeers"]) for run in account.runs()]
+    # Each run knew at least 20 beers more than the one before, and what is left is too little for another.
+    assert all(later - earlier >= 20 for earlier, later in zip([0, *known], known, strict=False))
+    assert account.run()[1]["decision"] == ("skipped" if 240 - known[-1] < 20 else "trained")
+    account.remove()

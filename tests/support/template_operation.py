@@ -1,0 +1,263 @@
+"""The project's rules on operation: logs, alarms, lost events, names, parameters, delivery and the table.
+
+No linter sees these. A rule is a function from a template to its findings, one line each, beginning with the
+logical id at fault; no finding means that the rule is kept. Exceptions are data, each with its reason.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ingestion import metrics, record
+from tests.support.cfn import Template, alarms, branches, references, resources, text, texts, walk
+
+CLEANED = "cleaned/"
+DAY = "dt=!{timestamp:yyyy-MM-dd}/"
+
+# Parameters without a default: only the outputs of other stacks and the keys of what was just uploaded.
+NO_DEFAULT = {
+    "ArtifactBucket": "output of the artifacts stack",
+    "DataBucket": "output of the ingestion stack",
+    "GlueDatabase": "output of the ingestion stack",
+    "Workgroup": "output of the ingestion stack",
+    "TopicArn": "output of the ingestion stack",
+    "CodeKey": "named by the content of the Lambda zip",
+    "RetrainDefinitionKey": "named by the content of the definition",
+    "Repository": "only its owner knows it",
+}
+
+# Physical names; everything else is named by CloudFormation, so that environments share an account.
+NAMED = {
+    "Workgroup.Name": "AWS requires one; it is the stack's",
+    "Table.TableInput.Name": "what people write in queries; the database around it is the stack's own",
+    "RetrainLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
+    "ModelPackageGroup.ModelPackageGroupName": "AWS requires one; it is a parameter",
+}
+# MetricName, DisplayName and the like name no resource.
+_NAME = re.compile("(?!Metric|Display)[A-Za-z]*Name")
+
+# What must log to a group of the stack, and where it says so; a service's own group is kept for ever.
+LOGS = {
+    "Lambda::Function": "LoggingConfig",
+    "KinesisFirehose::DeliveryStream": "ExtendedS3DestinationConfiguration.CloudWatchLoggingOptions",
+    "StepFunctions::StateMachine": "LoggingConfiguration",
+}
+
+# What must have an alarm, and on which metrics.
+WATCHED = {
+    "Kinesis::Stream": ("IncomingRecords", "GetRecords.IteratorAgeMilliseconds"),
+    "KinesisFirehose::DeliveryStream": ("DeliveryToS3.DataFreshness", "DeliveryToS3.Success"),
+    "Lambda::Function": ("Errors", "Throttles"),
+    "SQS::Queue": ("ApproximateNumberOfMessagesVisible",),
+    "StepFunctions::StateMachine": ("ExecutionsFailed", "ExecutionsTimedOut"),
+}
+
+# What the Lambdas count.
+COUNTED = ("Clean", "Dropped", "Failed", "Flagged", "Fetched", "Sent", "Refused", "Retries")
+
+SQL_TYPES = {"integer": "bigint", "text": "string", "number": "double"}
+
+
+def endless_logs(template: Template) -> list[str]:
+    groups = dict(resources(template, "Logs::LogGroup"))
+    found = [f"{name}: keeps its logs for ever" for name, group in groups.items() if "RetentionInDays" not in group]
+    for kind, path in LOGS.items():
+        for name, value in resources(template, kind):
+            for key in path.split("."):
+                value = value.get(key, {})
+            if not groups.keys() & references(value):
+                found.append(f"{name}: does not log to a group of the stack")
+    return found
+
+
+def lost_events(template: Template) -> list[str]:
+    """A target that cannot be reached loses the event unless it has a dead-letter queue."""
+    targets = [(name, schedule["Target"]) for name, schedule in resources(template, "Scheduler::Schedule")]
+    targets += [(name, each) for name, rule in resources(template, "Events::Rule") for each in rule["Targets"]]
+    found = [f"{name}: no dead-letter queue" for name, target in targets if "DeadLetterConfig" not in target]
+    found += [f"{name}: no limit to retries" for name, target in targets if "RetryPolicy" not in target]
+    invoked = {function for _, target in targets for function in references(target["Arn"])}
+    return found + [
+        f"{name}: no dead-letter queue for what is invoked asynchronously"
+        for name, function in resources(template, "Lambda::Function")
+        if name in invoked and "DeadLetterConfig" not in function
+    ]
+
+
+def unwatched(template: Template) -> list[str]:
+    watched = {(metric, name) for _, metric, names in alarms(template) for name in names}
+    return [
+        f"{name}: no alarm on {metric}"
+        for kind, wanted in WATCHED.items()
+        for name, _ in resources(template, kind)
+        for metric in wanted
+        if (metric, name) not in watched
+    ]
+
+
+def mute_alarms(template: Template) -> list[str]:
+    found = []
+    for name, alarm in resources(template, "CloudWatch::Alarm"):
+        for key in ("AlarmActions", "OKActions"):
+            if texts(alarm.get(key, [])) not in (["${Topic}"], ["${TopicArn}"]):
+                found.append(f"{name}: {key} do not go to the topic")
+        if "AlarmDescription" not in alarm or "TreatMissingData" not in alarm:
+            found.append(f"{name}: does not say what is wrong, or what silence means")
+    return found
+
+
+def unknown_metrics(template: Template) -> list[str]:
+    """An alarm or a graph on a metric that the Lambdas do not count stays silent for ever."""
+    shown = [(space, metric) for space, metric, _ in alarms(template)]
+    for _, dashboard in resources(template, "CloudWatch::Dashboard"):
+        for widget in json.loads(text(dashboard["DashboardBody"]))["widgets"]:
+            shown += [(space, metric) for space, metric, *_ in widget["properties"]["metrics"]]
+    return [
+        f"{space}/{metric}: no Lambda counts that"
+        for space, metric in shown
+        if not space.startswith("AWS/") and (space != metrics.NAMESPACE or metric not in COUNTED)
+    ]
+
+
+def unclear_parameters(template: Template) -> list[str]:
+    found = []
+    compared = {name for each in template.get("Conditions", {}).values() for name in _compared(each)}
+    for name, parameter in template["Parameters"].items():
+        if not parameter.get("Description"):
+            found.append(f"{name}: has no description")
+        if "Default" not in parameter and name not in NO_DEFAULT:
+            found.append(f"{name}: has no default")
+        if name in compared and "AllowedValues" not in parameter:
+            found.append(f"{name}: decides a condition, and any value is allowed")
+    return found
+
+
+def _compared(condition: Template) -> set[str]:
+    """Parameters compared with a word (a comparison with '' only asks whether a value was given)."""
+    return {
+        name
+        for node in walk(condition)
+        if isinstance(node, dict) and "Fn::Equals" in node and "" not in node["Fn::Equals"]
+        for name in references(node)
+    }
+
+
+def physical_names(template: Template) -> list[str]:
+    own = template["Resources"].keys()
+    return [
+        f"{path}: is a physical name"
+        for path, value in names(template)
+        if path not in NAMED and not own & references(value)
+    ]
+
+
+def names(template: Template) -> list[tuple[str, Any]]:
+    """Path and value of the properties that name something: `RetrainLogs.LogGroupName`."""
+    found = []
+    for name, resource in template["Resources"].items():
+        for key, value in resource.get("Properties", {}).items():
+            if _NAME.fullmatch(key):
+                found.append((f"{name}.{key}", value))
+            elif isinstance(value, dict) and "Name" in value:
+                found.append((f"{name}.{key}.Name", value["Name"]))
+    return found
+
+
+def deliveries(template: Template) -> list[str]:
+    """Firehose's own rules, which it states only when a stack is created, and the care of what fails."""
+    found = []
+    for name, stream in resources(template, "KinesisFirehose::DeliveryStream"):
+        target = stream["ExtendedS3DestinationConfiguration"]
+        folder = target["Prefix"].split("/")[0]
+        size = branches(target["BufferingHints"].get("SizeInMBs"))[0]
+        if target["BufferingHints"].keys() != {"SizeInMBs", "IntervalInSeconds"}:
+            found.append(f"{name}: gives one buffering hint without the other")
+        if "DataFormatConversionConfiguration" in target and size not in range(64, 129):
+            found.append(f"{name}: converts with a buffer that is not 64 to 128 MB")
+        if "DataFormatConversionConfiguration" in target and target["CompressionFormat"] != "UNCOMPRESSED":
+            found.append(f"{name}: compresses what Parquet has compressed")
+        if target["Prefix"] != f"{folder}/{DAY}":
+            found.append(f"{name}: is not partitioned by day")
+        if target.get("ErrorOutputPrefix") != f"errors/{folder}/!{{firehose:error-output-type}}/{DAY}":
+            found.append(f"{name}: what fails is not kept by kind and day")
+        for processor in target.get("ProcessingConfiguration", {}).get("Processors", []):
+            given = {each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]}
+            if (given.get("NumberOfRetries"), given.get("BufferSizeInMBs")) != ("3", "1"):
+                found.append(f"{name}: does not try three times with batches whose answer fits 6 MB")
+    return found
+
+
+def prefixes(template: Template) -> list[str]:
+    """Who writes the cleaned table, who reads it and who waits for it name the same prefix."""
+    found = []
+    for name, stream in resources(template, "KinesisFirehose::DeliveryStream"):
+        target = stream["ExtendedS3DestinationConfiguration"]
+        if "ProcessingConfiguration" in target and target["Prefix"] != CLEANED + DAY:
+            found.append(f"{name}: does not write to {CLEANED}")
+    for name, table in resources(template, "Glue::Table"):
+        places = [branch["Location"] for branch in branches(table["TableInput"]["StorageDescriptor"])]
+        projection = {key: text(value) for key, value in table["TableInput"]["Parameters"].items()}
+        wanted = {
+            "projection.enabled": "true",
+            "projection.dt.type": "date",
+            "projection.dt.format": "yyyy-MM-dd",
+            "storage.location.template": f"s3://${{DataBucket}}/{CLEANED}dt=${{!dt}}/",
+        }
+        if {text(place) for place in places} != {f"s3://${{DataBucket}}/{CLEANED}"}:
+            found.append(f"{name}: does not lie in {CLEANED}")
+        found += [f"{name}: {key} disagrees" for key in wanted if projection.get(key) != wanted[key]]
+        if not projection.get("projection.dt.range", "").endswith(",NOW"):
+            found.append(f"{name}: does not see new days")
+    for name, rule in resources(template, "Events::Rule"):
+        if rule["EventPattern"]["detail"]["object"]["key"] != [{"prefix": CLEANED}]:
+            found.append(f"{name}: does not wait for {CLEANED} alone")
+    return found
+
+
+def columns(template: Template) -> list[str]:
+    """The record's columns: typed as Parquet; as CSV all text, for its SerDe fails on an empty number."""
+    found = []
+    typed = [(column.name, SQL_TYPES[column.kind]) for column in record.COLUMNS]
+    units = [column.unit for column in record.COLUMNS]
+    for name, table in resources(template, "Glue::Table"):
+        parquet, csv = branches(table["TableInput"]["StorageDescriptor"])
+        if [(each["Name"], each["Type"]) for each in parquet["Columns"]] != typed:
+            found.append(f"{name}: as Parquet, its columns are not the record's")
+        if [(each["Name"], each["Type"]) for each in csv["Columns"]] != [(each, "string") for each, _ in typed]:
+            found.append(f"{name}: as CSV, its columns are not the record's, all strings")
+        if [each["Comment"].split(":")[0] for each in csv["Columns"]] != [kind for _, kind in typed]:
+            found.append(f"{name}: as CSV, a comment does not begin with the column's type")
+        for branch in (parquet, csv):
+            for each, unit in zip(branch["Columns"], units, strict=False):
+                if not each["Comment"].endswith(unit):
+                    found.append(f"{name}: the comment on {each['Name']} does not end with its unit")
+        if csv["SerdeInfo"]["Parameters"] != {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\t"}:
+            found.append(f"{name}: reads CSV otherwise than RFC 4180")
+    return found
+
+
+def runtimes(template: Template) -> list[str]:
+    """Python 3.13 has support until 2029-06-30; Firehose waits five minutes for an answer."""
+    found = []
+    for name, function in resources(template, "Lambda::Function"):
+        if (function["Runtime"], function.get("Architectures")) != ("python3.13", ["arm64"]):
+            found.append(f"{name}: does not run on python3.13 and arm64")
+        if not 3 < function.get("Timeout", 3) <= 300:
+            found.append(f"{name}: its timeout is the default of 3 s, or over 5 min")
+    return found
+
+
+RULES: tuple[Callable[[Template], list[str]], ...] = (
+    endless_logs,
+    lost_events,
+    unwatched,
+    mute_alarms,
+    unknown_metrics,
+    unclear_parameters,
+    physical_names,
+    deliveries,
+    prefixes,
+    columns,
+    runtimes,
+)

@@ -1,0 +1,302 @@
+"""The rules of the house: imports point one way, and what two folders must agree on, they agree on."""
+
+import argparse
+import ast
+import graphlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestion import record
+from localaws.sagemaker import graph
+from pipelines.authoring import archives, definition, snapshot, step_outputs, workflows
+from pipelines.authoring.parameters import PARAMETERS
+from pipelines.authoring.settings import Settings, assets
+from pipelines.records import ledger
+from tests.support import beers, cfn
+
+ROOT = Path(__file__).parent.parent
+STEPS = ("processing", "training", "evaluation")
+FOLDERS = ("ingestion", "pipelines", *STEPS)
+TREES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+REAL: dict[str, Any] = json.loads(definition.definition(Settings()))
+
+
+def imports(name: str) -> Iterator[tuple[str, bool]]:
+    """(module, whether at the top) of all that a module imports; `from a import b` counts as a.b where that exists."""
+    top = set(map(id, TREES[name].body))
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ((each if each in TREES else str(node.module), id(node) in top) for each in inner)
+
+
+def within(module: str, prefixes: set[str]) -> bool:
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+# --- Imports --------------------------------------------------------------------------------------
+
+# What a part of the project may import of the project. The commands, which bring all together, are not limited.
+MAY_IMPORT = {
+    "processing": set(),
+    "training": set(),
+    "evaluation": set(),
+    "ingestion": {"ingestion"},
+    "ingestion.record": set(),
+    "ingestion.clean": {"ingestion.metrics", "ingestion.record"},
+    "localaws.errors": set(),
+    "localaws.sagemaker.graph": set(),
+    "pipelines.authoring.archives": set(),
+    "pipelines.authoring.parameters": {"pipelines.authoring.archives"},
+    "pipelines.authoring.sdk": set(),
+    "pipelines.authoring.snapshot": set(),
+    "pipelines.authoring.step_outputs": set(),
+    "pipelines.authoring.settings": {"pipelines.authoring.archives"},
+    "pipelines.authoring.definition": {
+        "pipelines.authoring.step_outputs",
+        "pipelines.authoring.archives",
+        "pipelines.authoring.parameters",
+        "pipelines.authoring.sdk",
+        "pipelines.authoring.settings",
+    },
+    "pipelines.authoring.step_functions": {"pipelines.authoring.sdk"},
+    "pipelines.authoring.notifications": {"pipelines.authoring.step_functions"},
+    "pipelines.authoring.retrain": {
+        "pipelines.authoring.notifications",
+        "pipelines.authoring.snapshot",
+        "pipelines.authoring.step_functions",
+    },
+    "pipelines.authoring.workflows": {"pipelines.authoring.retrain", "pipelines.authoring.step_functions"},
+    "pipelines.local": {"pipelines.local", "localaws.errors", "localaws.sagemaker.graph"},
+    "pipelines.checks": {
+        "pipelines.checks",
+        "pipelines.authoring.definition",
+        "localaws.errors",
+        "localaws.sagemaker.graph",
+        "localaws.sagemaker.expressions",
+        "localaws.shapes",
+        "pipelines.authoring.archives",
+        "pipelines.authoring.sdk",
+        "pipelines.authoring.settings",
+        "pipelines.authoring.workflows",
+    },
+}
+COMMANDS = {"pipelines.local.__main__"}
+THIRD_PARTY = {
+    **{step: {"numpy", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl"} for step in STEPS},
+    "ingestion": {"boto3", "botocore", "requests", "urllib3"},
+}
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_imports_point_one_way(part: str) -> None:
+    wrong = [
+        f"{name} imports {module}"
+        for name in TREES
+        if within(name, {part}) and name not in COMMANDS
+        for module, _ in imports(name)
+        if module.split(".")[0] in FOLDERS and not within(module, MAY_IMPORT[part])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", THIRD_PARTY)
+def test_shipped_code_imports_what_is_there_when_it_runs(folder: str) -> None:
+    beside = {name.split(".")[1] for name in TREES if within(name, {folder}) and "." in name}
+    known = THIRD_PARTY[folder] | beside | set(sys.stdlib_module_names) | {folder}
+    wrong = [
+        f"{name} imports {module}"
+        for name in TREES
+        if within(name, {folder})
+        for module, _ in imports(name)
+        if module.split(".")[0] not in known
+    ]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    links = {name: {module for module, _ in imports(name) if module in TREES} for name in TREES}
+    assert len(list(graphlib.TopologicalSorter(links).static_order())) == len(TREES)
+
+
+@pytest.mark.parametrize(
+    ("sdk", "modules"),
+    [
+        ("sagemaker", ("pipelines.authoring.definition", "pipelines.authoring.sdk")),
+        ("stepfunctions", ("pipelines.authoring.step_functions",)),
+    ],
+)
+def test_few_modules_import_an_sdk_for_authoring_and_import_it_late(sdk: str, modules: tuple[str, ...]) -> None:
+    found = {(name, top) for name in TREES for imported, top in imports(name) if within(imported, {sdk})}
+    assert found == {(module, False) for module in modules}
+
+
+def test_what_is_deployed_does_not_ask_whether_it_runs_on_this_machine() -> None:
+    deployed = {
+        *STEPS,
+        "ingestion",
+        "pipelines.authoring.definition",
+        "pipelines.authoring.retrain",
+        "pipelines.authoring.snapshot",
+    }
+    asked = [
+        f"{name}: {ast.unparse(node.test)}"
+        for name in TREES
+        if within(name, deployed)
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.If | ast.IfExp | ast.While)
+        and re.search(r"\blocal|127\.0|ENDPOINT", ast.unparse(node.test))
+    ]
+    assert asked == []
+
+
+# --- One name, three spellings --------------------------------------------------------------------
+
+# Options that the pipeline leaves at their defaults.
+NOT_GIVEN = {
+    "preprocess": {"--message", "--test-share", "--validation-share"},
+    "train": {"--folds", "--model-dir", "--output-data-dir", "--train", "--validation"},
+    "evaluate": {"--message"},
+}
+
+
+def options(script: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Option -> default of a step's script."""
+    found: dict[str, Any] = {}
+
+    class Seen(Exception):
+        pass
+
+    def parse_args(parser: argparse.ArgumentParser, values: object = None) -> None:
+        found.update({each.option_strings[-1]: each.default for each in parser._actions if each.dest != "help"})
+        raise Seen
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+    with pytest.raises(Seen):
+        beers.module(script).parse_arguments([])
+    return found
+
+
+def given(script: str) -> dict[str, Any]:
+    """Option -> value that the pipeline gives to a step's script."""
+    steps = {step["Name"]: step["Arguments"] for step in graph.steps(REAL)}
+    if script == "train":
+        hyperparameters = steps["Train"]["HyperParameters"].items()
+        return {f"--{name}": value for name, value in hyperparameters if not name.startswith("sagemaker_")}
+    listed = steps[script.capitalize()]["AppSpecification"]["ContainerArguments"]
+    return dict(zip(listed[::2], listed[1::2], strict=True))
+
+
+@pytest.mark.parametrize("script", NOT_GIVEN)
+def test_the_pipeline_gives_a_script_the_options_that_it_has(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(given(script)) == set(options(script, monkeypatch)) - NOT_GIVEN[script]
+
+
+@pytest.mark.parametrize("script", NOT_GIVEN)
+def test_an_option_is_spelt_as_its_parameter_and_has_its_default(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {parameter.flag: parameter for parameter in PARAMETERS}
+    defaults = options(script, monkeypatch)
+    for flag, value in given(script).items():
+        for _, path in graph.references(value):
+            if flag != "--input-uri":
+                assert path == f"Parameters.{parameters[flag].name}"
+            if not isinstance(defaults[flag], str):
+                assert defaults[flag] == parameters[flag].default
+        if isinstance(value, str) and value.startswith("/"):
+            assert str(defaults[flag]) == value
+
+
+def test_the_channels_are_where_the_training_script_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = {step["Name"]: step["Arguments"] for step in graph.steps(REAL)}
+    channels = [channel["ChannelName"] for channel in steps["Train"]["InputDataConfig"]]
+    defaults = options("train", monkeypatch)
+    assert [str(defaults[f"--{name}"]) for name in channels] == [f"/opt/ml/input/data/{name}" for name in channels]
+
+
+def test_the_metrics_that_studio_plots_are_those_that_the_training_script_prints() -> None:
+    # That each of its lines is matched is told in test_train.py.
+    assert beers.module("train").METRICS == step_outputs.METRICS
+
+
+def test_the_card_on_the_package_says_what_the_evaluation_says() -> None:
+    card = beers.module("card").CARD
+    uses, more = step_outputs.MODEL_CARD["intended_uses"], step_outputs.MODEL_CARD["additional_information"]
+    assert {
+        "purpose": uses["purpose_of_model"],
+        "not_for": uses["intended_uses"].removeprefix("Not for: "),
+        "limits": uses["factors_affecting_model_efficiency"],
+        "figures": more["caveats_and_recommendations"],
+        "risk": f"{uses['risk_rating']}: {uses['explanations_for_risk_rating']}",
+    } == card
+
+
+# --- What folders agree on ------------------------------------------------------------------------
+
+
+def test_the_columns_are_the_same_everywhere() -> None:
+    columns = record.NAMES
+    tables = [table for name in cfn.NAMES for _, table in cfn.resources(cfn.load(name), "Glue::Table")]
+    described = [
+        tuple(column["Name"] for column in storage["Columns"])
+        for table in tables
+        for storage in cfn.branches(table["TableInput"]["StorageDescriptor"])
+    ]
+    assert described == [columns, columns]
+    assert {snapshot.COLUMNS, beers.module("rows").COLUMNS} == {columns}
+    assert {column.name for column in record.COLUMNS if column.kind == "text"} == set(snapshot.TEXT_COLUMNS)
+
+
+def test_the_prefixes_are_the_same_everywhere() -> None:
+    ingestion, pipelines = cfn.load("ingestion"), cfn.load("pipelines")
+    written = {
+        prefix: name
+        for name, delivery in cfn.resources(ingestion, "KinesisFirehose::DeliveryStream")
+        for prefix in [delivery["ExtendedS3DestinationConfiguration"]["Prefix"].split("dt=")[0]]
+    }
+    assert written == {ledger.RAW: "RawDelivery", ledger.CLEANED: "CleanedDelivery"}
+
+    (rule,) = [rule for name, rule in cfn.resources(pipelines, "Events::Rule") if name == "NewData"]
+    assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": ledger.CLEANED}]
+    settings = Settings()
+    retrain = pipelines["Resources"]["Retrain"]["Properties"]["DefinitionSubstitutions"]
+    home = "s3://${ArtifactBucket}/"
+    assert cfn.text(retrain["NoChampionUri"]) == home + archives.NO_CHAMPION.folder
+    assert cfn.text(retrain["LostChampionUri"]) == home + archives.LOST_CHAMPION.folder
+    assert assets(settings)[-2:] == [archives.NO_CHAMPION, archives.LOST_CHAMPION]
+    (champion,) = [each["DefaultValue"] for each in REAL["Parameters"] if each["Name"] == "ChampionModel"]
+    assert champion == f"s3://{settings.artifact_bucket}/{archives.NO_CHAMPION.folder}"
+
+
+def test_a_snapshot_is_read_where_it_was_put() -> None:
+    put = re.findall(r"TO \\*'(s3://[^']*?)\\*'", workflows.definition("retrain"))
+    read = re.findall(r"States\.Format\('(s3://[^']*)'", workflows.definition("retrain"))
+    assert put == read == ["s3://${ArtifactBucket}/snapshots/{}/"]
+
+
+def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> None:
+    used = {path.removeprefix("Parameters.") for _, path in graph.references(REAL["Steps"])}
+    asked = {
+        parameter.name for parameter in PARAMETERS if f"@.Name=='{parameter.name}'" in workflows.definition("retrain")
+    }
+    # The data are both: read by Preprocess, and looked up to see whether they are still the same.
+    assert used & asked == {"InputData", "CutOff"}
+    assert {parameter.name for parameter in PARAMETERS} <= used | asked
+
+
+def test_the_state_machine_beside_the_templates_is_what_workflow_writes() -> None:
+    # If not: python -m pipelines.run --print-workflow retrain > cloudformation/retrain.asl.json
+    for name in workflows.WORKFLOWS:
+        assert (ROOT / "cloudformation" / f"{name}.asl.json").read_text() == workflows.definition(name)

@@ -1,0 +1,340 @@
+"""The training step: the forest is scikit-learn's, the figures are honest, and the bytes are repeatable."""
+
+import ast
+import hashlib
+import io
+import json
+import math
+import pickle
+import random
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.beers import ROOT, SIDES, catalogue, module, preprocess, train, workbench
+
+crossval, features, forest, inference = (module(name) for name in ("crossval", "features", "forest", "inference"))
+rules, step = module("rules"), module("train")
+SETTINGS = crossval.Settings(n_estimators=20, max_features=0.6, min_samples_leaf=1, seed=7)
+
+
+def beers() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The workbench's training beers: features without NaN, label and families."""
+    table = step.read_beers(workbench() / "train")
+    matrix = features.feature_matrix(step.columns_of(table))
+    return (
+        features.fill(matrix, features.column_medians(matrix)),
+        table["ibu"].to_numpy(float),
+        table["family"].tolist(),
+    )
+
+
+def columns(**given: Any) -> dict[str, list[Any]]:
+    return {name: [given.get(name)] for name in features.INPUTS}
+
+
+def test_the_forest_is_tree_for_tree_that_of_scikit_learn() -> None:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    matrix, label, _ = beers()
+    theirs = ExtraTreesRegressor(20, max_features=0.6, min_samples_leaf=1, random_state=7).fit(matrix, np.log1p(label))
+    expected = np.stack([tree.predict(matrix.astype(np.float32)) for tree in theirs.estimators_], axis=1)
+    ours = forest.from_bytes(forest.to_bytes(crossval.fit_forest(matrix, label, SETTINGS)), matrix.shape[1])
+    unseen = matrix + np.random.default_rng(0).normal(size=matrix.shape)
+    assert np.array_equal(forest.predict_trees(ours, matrix), expected)
+    assert np.array_equal(
+        forest.predict_trees(ours, unseen),
+        np.stack([tree.predict(unseen.astype(np.float32)) for tree in theirs.estimators_], axis=1),
+    )
+
+
+def test_the_estimate_is_the_median_of_the_trees_on_the_logarithm() -> None:
+    matrix, label, _ = beers()
+    fitted = crossval.fit_forest(matrix, label, SETTINGS)
+    trees = forest.predict_trees(fitted, matrix)
+    assert np.array_equal(inference.quartiles(fitted, matrix)[:, 1], np.expm1(np.median(trees, axis=1)))
+
+
+def test_equal_input_makes_equal_bytes_in_any_order_and_number_of_files(tmp_path: Path) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(workbench() / "validation", folder / "validation")
+    header, *lines = (workbench() / "train/beers.csv").read_text(encoding="utf-8").splitlines()
+    random.Random(0).shuffle(lines)
+    (folder / "train").mkdir()
+    for name, part in (("a.csv", lines[:100]), ("b.csv", lines[100:])):
+        (folder / "train" / name).write_text("\n".join([header, *part]) + "\n", encoding="utf-8")
+    train(folder, "--n-estimators", "25")
+    for path in sorted((workbench() / "model").rglob("*.*")):
+        assert (folder / path.relative_to(workbench())).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_model_folder_holds_what_serves_it_and_vouches_for_its_arrays() -> None:
+    model = workbench() / "model"
+    found = sorted(path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file())
+    code = ["code/features.py", "code/forest.py", "code/inference.py"]
+    assert found == [*code, "model.json", "model.npz", "oof.csv"]
+    for name in code:
+        assert (model / name).read_bytes() == (ROOT / "training" / Path(name).name).read_bytes()
+    card = json.loads((model / "model.json").read_text())
+    assert card["sha256"] == hashlib.sha256((model / "model.npz").read_bytes()).hexdigest()
+    assert card["features"] == list(features.FEATURES)
+    settings = {"n_estimators": 25, "max_features": 0.6, "min_samples_leaf": 1, "seed": 0, "folds": 10}
+    assert card["hyperparameters"] == settings
+    assert card["beers"] == {"train": 221, "validation": 22, "families": 190}
+
+
+def test_each_metric_definition_finds_its_own_line_and_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in SIDES:
+        shutil.copytree(workbench() / side, tmp_path / side)
+    train(tmp_path, "--n-estimators", "5")
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "output/data/metrics.json").read_text())
+    for metric, regex in step.METRICS.items():
+        part, name = metric.split(":")
+        assert [float(value) for value in re.findall(regex, printed)] == [pytest.approx(metrics[part][name], abs=1e-4)]
+
+
+def test_another_seed_makes_another_forest_and_no_validation_side_is_needed(tmp_path: Path) -> None:
+    shutil.copytree(workbench() / "train", tmp_path / "train")
+    train(tmp_path, "--n-estimators", "25", "--seed", "1")
+    card = json.loads((tmp_path / "model/model.json").read_text())
+    assert "validation" not in card["metrics"]
+    assert card["sha256"] != json.loads((workbench() / "model/model.json").read_text())["sha256"]
+
+
+def test_a_family_is_in_one_fold_and_folds_are_of_equal_size() -> None:
+    families = [f"{number % 60:02}" for number in range(90)]
+    folds = crossval.assign_folds(families, 10)
+    assert all(
+        len({fold for fold, name in zip(folds, families, strict=True) if name == each}) == 1 for each in families
+    )
+    assert [len({families[row] for row in np.flatnonzero(folds == fold)}) for fold in range(10)] == [6] * 10
+    assert crossval.assign_folds(["b", "a", "b"], 10).tolist() == [1, 0, 1]
+
+
+def test_a_prediction_out_of_fold_does_not_depend_on_the_fold_s_own_labels() -> None:
+    matrix, label, families = beers()
+    before = crossval.out_of_fold(matrix, label, families, 10, SETTINGS)
+    inside = before.fold == 3
+    changed = np.where(inside, label[::-1] + 100, label)
+    after = crossval.out_of_fold(matrix, changed, families, 10, SETTINGS)
+    for name in ("predicted", "baseline"):
+        assert np.array_equal(getattr(before, name)[inside], getattr(after, name)[inside]), name
+    assert not np.array_equal(before.predicted, after.predicted)
+
+
+def test_the_offset_is_the_conformal_quantile() -> None:
+    assert crossval.conformal_offset(np.arange(1.0, 20.0)) == 18  # The 18th of 19: ceil(20 * 0.9).
+    assert crossval.conformal_offset(np.arange(1.0, 5.0)) == 4  # Too few for a promise: the largest.
+
+
+def test_intervals_out_of_fold_cover_what_they_promise_and_hold_their_estimate() -> None:
+    table = np.genfromtxt(workbench() / "model/oof.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert 0.87 <= np.mean((table["low"] <= table["ibu"]) & (table["ibu"] <= table["high"])) <= 0.94
+    assert np.all((table["low"] >= 0) & (table["low"] <= table["predicted"]) & (table["predicted"] <= table["high"]))
+    assert len(table) == 221
+
+
+def test_a_value_that_only_one_beer_has_is_no_trouble_in_the_fold_without_it() -> None:
+    matrix, label, families = beers()
+    lonely = matrix.copy()
+    lonely[1:, features.FEATURES.index("ph")] = np.nan
+    result = crossval.out_of_fold(lonely, label, families, 10, SETTINGS)
+    assert np.isfinite([result.predicted, result.low, result.high]).all()
+
+
+def test_dividing_families_between_folds_flatters() -> None:
+    metrics = json.loads((workbench() / "model/model.json").read_text())["metrics"]
+    assert metrics["cv_beers"]["mae"] < metrics["cv_families"]["mae"] < metrics["cv_families"]["baseline_mae"]
+
+
+@pytest.mark.parametrize(
+    "name, ibu",
+    [
+        ("Punk IPA 2010 - Current", 55),
+        ("Prototype Double IPA", 80),
+        ("Small Batch: Rye IPA", 62.5),
+        ("Old World Russian Imperial Stout", 70),
+        ("Sunmaid Stout", 35),
+        ("Small Batch: Imperial Pale Weizen", 11.5),
+        ("Russian Doll - India Pale Ale", 55),
+        ("77 LAGER", 21.5),
+        ("Hoptimist", 0),
+        ("Spilsby", 0),
+        ("", 0),
+        (None, 0),
+    ],
+)
+def test_a_style_named_in_the_name_gives_its_usual_bitterness(name: str | None, ibu: float) -> None:
+    assert features.style_ibu(name) == ibu
+
+
+def test_the_features_of_a_beer() -> None:
+    given = columns(name="Punk IPA", abv=5.6, target_fg=1010, target_og=1053, ebc=17, srm=8.5, ph=4.4)
+    row = dict(zip(features.FEATURES, features.feature_matrix(given)[0], strict=True))
+    assert row == pytest.approx(
+        {
+            "abv": 5.6,
+            "target_og": 1053,
+            "target_fg": 1010,
+            "attenuation": 43 / 53,
+            "abv_from_gravities": 0.13125 * 43,
+            "abv_gap": 5.6 - 0.13125 * 43,
+            "log_ebc": math.log(18),
+            "log_srm": math.log(9.5),
+            "colour_gap": math.log(18 / 9.5),
+            "log_abv": math.log(6.6),
+            "gravity_to_colour": 53 / (1 + math.log(18)),
+            "ph": 4.4,
+            "style_ibu": 55,
+        }
+    )
+
+
+def test_one_colour_is_told_by_the_other_and_what_is_missing_is_filled_with_medians() -> None:
+    matrix = features.feature_matrix(columns(ebc=19.7))
+    known = {features.FEATURES[column]: matrix[0, column] for column in np.flatnonzero(~np.isnan(matrix[0]))}
+    assert known == pytest.approx(
+        {"log_ebc": math.log(20.7), "log_srm": math.log(11), "colour_gap": math.log(20.7 / 11), "style_ibu": 0}
+    )
+    by_srm = dict(zip(features.FEATURES, features.feature_matrix(columns(srm=10))[0], strict=True))
+    assert by_srm["log_ebc"] == pytest.approx(math.log(20.7))
+    medians = np.arange(13.0)
+    assert np.array_equal(features.fill(matrix, medians), np.where(np.isnan(matrix), medians, matrix))
+
+
+def test_training_and_processing_agree_on_what_is_plausible() -> None:
+    assert {name: rules.RANGES[name] for name in rules.FEATURES} == features.RANGES
+
+
+def sound() -> dict[str, Any]:
+    """The arrays of a forest of one tree with one split."""
+    return {
+        "trees": np.array(1, "<i4"),
+        "feature": np.array([2, -1, -1], "<i2"),
+        "threshold": np.array([0.5, 1.0, 2.0], "<f8"),
+        "left": np.array([1, 0, 0], "<i4"),
+    }
+
+
+class Canary:
+    """An object that raises when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, ("raise SystemExit('unpickled')",)
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "no trees": {"trees": np.array(0, "<i4")},
+    "more trees than nodes": {"trees": np.array(4, "<i4")},
+    "a feature there is not": {"feature": np.array([13, -1, -1], "<i2")},
+    "a negative feature": {"feature": np.array([-2, -1, -1], "<i2")},
+    "a child beyond the end": {"left": np.array([2, 0, 0], "<i4")},
+    "a child before its parent": {"left": np.array([-1, 0, 0], "<i4")},
+    "a node that is its own child": {"left": np.array([0, 0, 0], "<i4")},
+    "a threshold that is no number": {"threshold": np.array([np.nan, 1, 2], "<f8")},
+    "an array too short": {"threshold": np.array([0.5], "<f8")},
+    "another type": {"left": np.array([1.0, 0.0, 0.0], "<f8")},
+    "another shape": {"left": np.array([[1, 0, 0]], "<i4")},
+    "a pickled object": {"left": np.array([Canary()], dtype=object)},
+}
+
+
+def test_a_sound_forest_is_read_back() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **sound())
+    read = forest.from_bytes(buffer.getvalue(), 13)
+    rows = np.zeros((4, 13))
+    rows[:, 2] = (0.4, 0.5, 0.6, 0.5 + 1e-12)  # The last is 0.5 in single precision, in which scikit-learn compares.
+    assert forest.predict_trees(read, rows).tolist() == [[1.0], [1.0], [2.0], [1.0]]
+
+
+@pytest.mark.parametrize("changed", BROKEN.values(), ids=BROKEN)
+def test_arrays_that_are_no_forest_are_refused(changed: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **sound() | changed)
+    with pytest.raises(forest.BrokenForest):
+        forest.from_bytes(buffer.getvalue(), 13)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", pickle.dumps(Canary()), b"\x93NUMPY\x01\x00"])
+def test_bytes_that_are_no_archive_are_refused(content: bytes) -> None:
+    with pytest.raises(forest.BrokenForest):
+        forest.from_bytes(content, 13)
+
+
+def test_no_step_can_unpickle_or_extract() -> None:
+    forbidden = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal", "extractall", "extract"}
+    for path in [path for folder in ("processing", "training", "evaluation") for path in (ROOT / folder).glob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {
+            alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
+        imported |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert not (imported | used) & forbidden, path.name
+
+
+def edited(column: str, value: str) -> str:
+    header, *lines = (workbench() / "train/beers.csv").read_text(encoding="utf-8").splitlines()
+    place = header.split(",").index(column) - len(header.split(","))  # From the end: a name may hold a comma.
+    rows = [line.rsplit(",", 9) for line in lines]
+    return "\n".join([header, *(",".join([*row[:place], value, *row[place:][1:]]) for row in rows)]) + "\n"
+
+
+UNUSABLE = {
+    "no beers": ("", "too few families (0 < 10 folds)"),
+    "a column missing": ("id,name\n1,Buzz\n", "no column ibu, family, abv, target_fg, target_og, ebc, srm, ph"),
+    "one family": (edited("family", "0123456789abcdef"), "too few families (1 < 10 folds)"),
+    "one label": (edited("ibu", "35"), "the label ibu is missing or constant"),
+    "no label": (edited("ibu", ""), "the label ibu is missing or constant"),
+    "an empty column": (edited("ph", ""), "no beer has a value for ph"),
+}
+
+
+@pytest.mark.parametrize("content, what", UNUSABLE.values(), ids=UNUSABLE)
+def test_data_that_cannot_make_a_model_fails_with_three_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, what: str
+) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "ml").mkdir()
+    if content:
+        (tmp_path / "train/beers.csv").write_text(content, encoding="utf-8")
+    folders = {"--train": "train", "--validation": "none", "--model-dir": "model", "--output-data-dir": "ml/data"}
+    code = step.main([part for flag, name in folders.items() for part in (flag, str(tmp_path / name))])
+    said = capsys.readouterr().err
+    assert (code, said, (tmp_path / "ml/failure").read_text() + "\n") == (1, said, said)
+    assert [line.partition(": ")[0] for line in said.splitlines()] == ["Error", "Where", "Try"]
+    assert said.startswith(f"Error: {what}\n")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("--n-estimators", "0"),
+        ("--n-estimators", "many"),
+        ("--max-features", "0"),
+        ("--max-features", "1.5"),
+        ("--min-samples-leaf", "0"),
+        ("--seed", "-1"),
+        ("--folds", "1"),
+    ],
+)
+def test_an_impossible_hyperparameter_is_wrong_usage(flag: str, value: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        step.parse_arguments([flag, value])
+    assert ended.value.code == 2
+
+
+def test_new_beers_do_not_move_the_folds_of_their_side_into_the_test(tmp_path: Path) -> None:
+    few = preprocess(tmp_path, catalogue()[:200])
+    seen = set(step.read_beers(few / "train")["family"])
+    tested = set(step.read_beers(workbench() / "test")["family"])
+    assert seen and not seen & tested
