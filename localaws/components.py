@@ -1,26 +1,25 @@
-"""What the endpoint is made of: MiniStack, and our SageMaker, delivery, Athena and beer API around it."""
+"""What runs in the endpoint's process: MiniStack, our SageMaker, Firehose delivery and Athena, and extensions."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from localaws.athena.engine import Athena
 from localaws.control import Command, Control
+from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
 from localaws.ministack import metrics, patches
 from localaws.ministack.faults import Faults
 from localaws.sagemaker.component import SageMaker
 from localaws.workspace import Workspace
-from pipelines.local.punk_api import CatalogueServer, load_catalogue
 
 # Lambda workers and queries at once; MiniStack's own default of 64 threads is more than two cores can use.
 os.environ.setdefault("MINISTACK_WORKER_THREADS", "16")
 
 
-class Parts:
-    """The parts, installed into MiniStack. app: the ASGI application."""
+class Components:
+    """The components, installed into MiniStack. app: the ASGI application. extensions: see localaws.extensions."""
 
-    def __init__(self, workspace: Workspace, time_scale: float) -> None:
+    def __init__(self, workspace: Workspace, time_scale: float, extensions: tuple[str, ...] = ()) -> None:
         patches.check()
         patches.accept_default_kms_key()
         patches.add_jsonpath_filters()
@@ -29,49 +28,45 @@ class Parts:
         patches.end_overdue_executions()
         patches.name_sagemaker_resources()
         faults = Faults()
-        commands: dict[str, Command] = {
-            "drain": self._drain,
-            "status": self._status,
-            "catalogue": self._catalogue,
-            "faults": faults.order,
-        }
+        self._extensions: dict[str, Extension] = {}
+        for name in extensions:
+            extension = load(name)
+            self._extensions[extension.name] = extension
+        commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "faults": faults.order}
+        for extension in self._extensions.values():
+            commands |= extension.commands
         self.app = Control(patches.module("app").app, commands)
+        self._workspace = workspace
         self._delivery = Delivery(workspace, time_scale)
-        self._parts: list[Any] = [self._delivery, SageMaker(workspace, time_scale), Athena()]
-        for part in self._parts:
-            part.install()
+        self._components: list[Any] = [self._delivery, SageMaker(workspace, time_scale), Athena()]
+        for component in self._components:
+            component.install()
         faults.install()
         metrics.install()
-        self._beers = CatalogueServer(load_catalogue(), port=workspace.last_port("beers"))
-        self.beers_url = ""
+        self.addresses: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin background work; the endpoint answers by now."""
-        try:
-            self.beers_url = self._beers.start()
-        except OSError:
-            # The last port is taken by now; the collector's stack will be told another.
-            self._beers = CatalogueServer(self._beers.beers)
-            self.beers_url = self._beers.start()
-        for part in self._parts:
-            part.start()
+        for name, extension in self._extensions.items():
+            try:
+                self.addresses[name] = extension.start(self._workspace.last_port(name))
+            except OSError:
+                # The last port is taken by another program.
+                self.addresses[name] = extension.start(0)
+        for component in self._components:
+            component.start()
 
     def close(self) -> None:
-        """End background work, the newest part first."""
-        self._beers.stop()
-        for part in reversed(self._parts):
-            part.close()
+        """End background work, the newest component first."""
+        for extension in self._extensions.values():
+            extension.stop()
+        for component in reversed(self._components):
+            component.close()
 
     def _drain(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Deliver what is buffered now, without waiting for size or time."""
         return {"drained": self._delivery.drain(float(arguments.get("seconds", 60)))}
 
     def _status(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What waits for delivery, and how many beers the local API offers."""
-        return {"waiting": self._delivery.waiting(), "beers": len(self._beers.beers)}
-
-    def _catalogue(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Serve another catalogue; without a path, the bundled one."""
-        path = arguments.get("path")
-        self._beers.beers = load_catalogue(Path(path)) if path else load_catalogue()
-        return {"beers": len(self._beers.beers)}
+        """Records that wait for delivery, by stream, and the addresses of the extensions."""
+        return {"waiting": self._delivery.waiting(), "extensions": self.addresses}

@@ -1,4 +1,4 @@
-"""What AWS has no call for: `/_tapline/status`, `drain`, `catalogue` and `faults` on the endpoint's port."""
+"""What AWS has no call for: `/_localaws/status`, `drain` and `faults` on the endpoint's port."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-PREFIX = "/_tapline/"
+PREFIX = "/_localaws/"
 # Raises ValueError for arguments it cannot use.
 Command = Callable[[dict[str, Any]], dict[str, Any]]
 

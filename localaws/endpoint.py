@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,19 @@ STOP_SECONDS = 20
 
 
 class Endpoint:
-    """A running endpoint. url: for every AWS client. beers: base URL of the local beer API."""
+    """A running endpoint. url: for every AWS client. addresses: base URLs of its extensions, by name."""
 
     def __init__(self, workspace: Workspace, told: dict[str, Any]) -> None:
         self.workspace = workspace
         self.url: str = told["url"]
-        self.beers: str = told["beers"]
+        self.addresses: dict[str, str] = told["extensions"]
         self.pid: int = told["pid"]
         self.detached: bool = told["detached"]
 
     def control(self, name: str, **arguments: Any) -> dict[str, Any]:
-        """Ask our own parts something that AWS has no call for (`drain`, `status`, `catalogue`, `faults`)."""
+        """Ask our own parts something that AWS has no call for (`drain`, `status`, `faults`, an extension's)."""
         request = urllib.request.Request(
-            f"{self.url}/_tapline/{name}",
+            f"{self.url}/_localaws/{name}",
             data=json.dumps(arguments).encode(),
             headers={"Content-Type": "application/json"},
         )
@@ -56,10 +57,20 @@ class Endpoint:
         except (OSError, ValueError) as error:
             raise gone(self.workspace) from error
 
+    def environment(self) -> dict[str, str]:
+        """The variables that point the AWS CLI and boto3 at this endpoint."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+
     def alive(self) -> bool:
         """Whether it answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/_tapline/status", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/_localaws/status", timeout=5) as answer:
                 return bool(json.load(answer).get("pid") == self.pid)
         except (OSError, ValueError):
             return False
@@ -91,23 +102,31 @@ def require(workspace: Workspace) -> Endpoint:
         raise ExpectedError(
             "no local endpoint is running",
             where=str(workspace.root),
-            hint=f"python -m pipelines.local up --workspace {shown(workspace.root)}",
+            hint=f"python -m localaws up --workspace {shown(workspace.root)}",
             code=NOT_FOUND,
         )
     return endpoint
 
 
 def start(
-    workspace: Workspace, *, port: int = 0, time_scale: float = TIME_SCALE, detached: bool
+    workspace: Workspace,
+    *,
+    port: int = 0,
+    time_scale: float = TIME_SCALE,
+    detached: bool,
+    extensions: Sequence[str] = (),
 ) -> "tuple[Endpoint, subprocess.Popen[str]]":
     """Start an endpoint and wait until it answers.
 
     detached: it goes on after this process; otherwise it stops when this process ends, however that ends.
+    extensions: `module:Class` each, beside those that the workspace was started with before.
     """
     workspace.create()
     refuse_if_held(workspace)
     command = [sys.executable, "-m", "localaws.server", "--workspace", str(workspace.root)]
     command += ["--port", str(port), "--time-scale", str(time_scale)]
+    for extension in dict.fromkeys([*workspace.extensions(), *extensions]):
+        command += ["--extension", extension]
     if not detached:
         command.append("--follow-parent")
     with workspace.log.open("a") as log:
@@ -183,13 +202,20 @@ def _is_ours(pid: int, workspace: Workspace) -> bool:
 
 
 @contextmanager
-def running(workspace: Workspace, *, keep: bool, port: int = 0, time_scale: float = TIME_SCALE) -> Iterator[Endpoint]:
+def running(
+    workspace: Workspace,
+    *,
+    keep: bool,
+    port: int = 0,
+    time_scale: float = TIME_SCALE,
+    extensions: Sequence[str] = (),
+) -> Iterator[Endpoint]:
     """The workspace's endpoint: the one that is up, or a new one that stops at the end unless `keep`."""
     endpoint = find(workspace) if workspace.root.exists() else None
     if endpoint is not None and endpoint.detached:
         yield endpoint
         return
-    endpoint, process = start(workspace, port=port, time_scale=time_scale, detached=keep)
+    endpoint, process = start(workspace, port=port, time_scale=time_scale, detached=keep, extensions=extensions)
     try:
         yield endpoint
     finally:
@@ -201,6 +227,11 @@ def running(workspace: Workspace, *, keep: bool, port: int = 0, time_scale: floa
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def exports(variables: dict[str, str]) -> str:
+    """Variables as lines for a shell: `export NAME=VALUE`."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 def shown(path: Path) -> str:

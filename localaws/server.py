@@ -1,6 +1,6 @@
-"""The endpoint's process: MiniStack with our parts, on 127.0.0.1, all state in one workspace.
+"""The endpoint's process: MiniStack with our components, on 127.0.0.1, all state in one workspace.
 
-run as: python -m localaws.server --workspace DIR [--port N] [--follow-parent]
+run as: python -m localaws.server --workspace DIR [--port N] [--extension MODULE:CLASS] [--follow-parent]
 
 It holds a lock on the workspace, writes `endpoint.json` when it answers, and removes it when it stops. With
 --follow-parent it stops when its standard input closes, so it never outlives the command that started it.
@@ -44,7 +44,7 @@ def environment(workspace: Workspace, port: int, time_scale: float) -> dict[str,
         "S3_DATA_DIR": str(workspace.objects),
         "TMPDIR": str(workspace.scratch),
         "SFN_WAIT_SCALE": str(time_scale),
-        "LOG_LEVEL": os.environ.get("TAPLINE_LOG_LEVEL", "WARNING"),
+        "LOG_LEVEL": os.environ.get("LOCALAWS_LOG_LEVEL", "WARNING"),
         # Listeners and helpers of services that are not used here.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -88,7 +88,9 @@ def preferred_port(workspace: Workspace) -> int:
     return 0
 
 
-def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: bool) -> None:
+def serve(
+    workspace: Workspace, port: int, time_scale: float, follow_parent: bool, extensions: tuple[str, ...] = ()
+) -> None:
     """Run the endpoint until SIGTERM, SIGINT or, with follow_parent, the end of standard input."""
     workspace.create()
     held = lock(workspace)
@@ -103,21 +105,27 @@ def serve(workspace: Workspace, port: int, time_scale: float, follow_parent: boo
     os.environ.update(environment(workspace, port, time_scale))
 
     # MiniStack reads its environment when it is imported.
-    from localaws.components import Parts
+    from localaws.components import Components
 
-    parts = Parts(workspace, time_scale)
+    components = Components(workspace, time_scale, extensions)
     persistence.sync_objects()
     persistence.refuse_unsaved()
     persistence.seal_the_last_save(workspace.state)
     try:
-        asyncio.run(_run(parts, listener, workspace, follow_parent))
+        asyncio.run(_run(components, listener, workspace, follow_parent, extensions))
     finally:
-        parts.close()
+        components.close()
         workspace.endpoint.unlink(missing_ok=True)
         held.close()
 
 
-async def _run(parts: Any, listener: socket.socket, workspace: Workspace, follow_parent: bool) -> None:
+async def _run(
+    components: Any,
+    listener: socket.socket,
+    workspace: Workspace,
+    follow_parent: bool,
+    extensions: tuple[str, ...],
+) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -134,7 +142,7 @@ async def _run(parts: Any, listener: socket.socket, workspace: Workspace, follow
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.2
     config.shutdown_timeout = 5
-    saver = persistence.Saver(parts.app, workspace.state)
+    saver = persistence.Saver(components.app, workspace.state)
 
     async def stopped() -> None:
         await stop.wait()
@@ -144,21 +152,22 @@ async def _run(parts: Any, listener: socket.socket, workspace: Workspace, follow
     try:
         port = listener.getsockname()[1]
         await _answers(port, server)
-        parts.start()
+        components.start()
         saver.start()
         endpoint = {
             "format": FORMAT,
             "pid": os.getpid(),
             "url": f"http://127.0.0.1:{port}",
             "port": port,
-            "beers": parts.beers_url,
+            "extensions": components.addresses,
+            "extension_classes": list(extensions),
             "detached": not follow_parent,
         }
         workspace.write_endpoint(endpoint)
         print(json.dumps(endpoint), flush=True)
         await server
     finally:
-        # When a part could not start, nothing else would end the server, and nobody would hear of it.
+        # When a component could not start, nothing else would end the server, and nobody would hear of it.
         stop.set()
         await asyncio.wait([server], timeout=STOP_SECONDS)
 
@@ -186,10 +195,13 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, default=Path(".local"))
     parser.add_argument("--port", type=int, default=0, help="0 takes the workspace's last port, or a free one")
     parser.add_argument("--time-scale", type=float, default=TIME_SCALE, help="local seconds per AWS second of waiting")
+    parser.add_argument(
+        "--extension", action="append", default=[], metavar="MODULE:CLASS", help="see localaws.extensions"
+    )
     parser.add_argument("--follow-parent", action="store_true", help="stop when standard input closes")
     arguments = parser.parse_args()
     workspace = Workspace(arguments.workspace)
-    serve(workspace, arguments.port, arguments.time_scale, arguments.follow_parent)
+    serve(workspace, arguments.port, arguments.time_scale, arguments.follow_parent, tuple(arguments.extension))
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 from localaws.errors import CONFLICT, ENVIRONMENT, ExpectedError
 
 # Raised when a release can no longer read what an older one wrote.
-FORMAT = 2
+FORMAT = 3
 # Local seconds for a second of AWS's own waiting: 60 s of buffering are 0.3 s, a state machine's 30 s are 0.15 s.
 TIME_SCALE = 0.005
 # What must at least be free to begin; a run of the whole chain takes about 10 MB.
@@ -86,14 +86,23 @@ class Workspace:
         return read_json(self.endpoint) or None
 
     def write_endpoint(self, endpoint: dict[str, Any]) -> None:
-        """Tell others where the endpoint answers, and remember the ports for the next time."""
-        beers = int(endpoint["beers"].rpartition(":")[2])
-        write_atomically(self.marker, {"format": FORMAT, "ports": {"endpoint": endpoint["port"], "beers": beers}})
+        """Write where the endpoint answers, and store its ports and extensions for the next start."""
+        ports = {name: int(url.rpartition(":")[2]) for name, url in endpoint["extensions"].items()}
+        marker = {
+            "format": FORMAT,
+            "ports": {"endpoint": endpoint["port"], **ports},
+            "extensions": endpoint["extension_classes"],
+        }
+        write_atomically(self.marker, marker)
         write_atomically(self.endpoint, endpoint)
 
     def last_port(self, server: str) -> int:
-        """The port of "endpoint" or "beers" the last time, or 0: addresses kept in the state stay true with it."""
+        """The last port of "endpoint" or of an extension, or 0: addresses stored in the state stay valid with it."""
         return int(read_json(self.marker).get("ports", {}).get(server, 0))
+
+    def extensions(self) -> list[str]:
+        """The extensions that the endpoint was last started with, as `module:Class`."""
+        return list(read_json(self.marker).get("extensions", []))
 
 
 def take_lock(workspace: Workspace) -> IO[str]:
@@ -107,7 +116,7 @@ def take_lock(workspace: Workspace) -> IO[str]:
         raise ExpectedError(
             "the workspace is in use by another endpoint",
             where=str(root),
-            hint=f"wait for it, or python -m pipelines.local down --workspace {root}, or another --workspace",
+            hint=f"wait for it, or python -m localaws down --workspace {root}, or another --workspace",
             code=CONFLICT,
         ) from error
     return handle

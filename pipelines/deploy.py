@@ -16,11 +16,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from localaws.errors import CONFLICT, ExpectedError, exit_code
 from pipelines.account.clients import Clients, explained
 from pipelines.account.executions import UNDER_WAY
 from pipelines.account.stacks import STACKS, Stacks, environment, pauses
-from pipelines.run import Arguments
+from pipelines.cli.arguments import Arguments
+from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
 
 Say = Callable[[str, str], None]
 

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from localaws.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
 from pipelines.account import executions
 from pipelines.account.clients import Clients, explained
 from pipelines.account.model_packages import facts, flat
 from pipelines.account.stacks import Stacks, environment
-from pipelines.run import Arguments
+from pipelines.cli.arguments import Arguments
+from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
 
 Document = dict[str, Any]
 # Two versions never have these in common, so they tell nothing.
@@ -243,13 +243,14 @@ def clients_of(given: argparse.Namespace) -> Iterator[Clients]:
         return
     from localaws import endpoint
     from localaws.workspace import Workspace
+    from pipelines.local.endpoint import running
 
     workspace = Workspace(given.workspace)
     if endpoint.find(workspace) or not workspace.marker.exists():
         yield Clients(endpoint.require(workspace).url)
         return
-    with endpoint.running(workspace, keep=False) as running:
-        yield Clients(running.url)
+    with running(workspace, keep=False) as started:
+        yield Clients(started.url)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,23 +12,13 @@ AWS_ENDPOINT_URL points the account's commands at another endpoint, such as the 
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from localaws.errors import WRONG_USAGE, ExpectedError, exit_code
 from pipelines.authoring.parameters import PARAMETERS
-
-
-class Arguments(argparse.ArgumentParser):
-    """argparse, with wrong usage told in three lines."""
-
-    def error(self, message: str) -> Any:
-        """Raise instead of printing usage and leaving."""
-        raise ExpectedError(
-            message, where=f"the arguments of {self.prog}", hint=f"{self.prog} --help", code=WRONG_USAGE
-        )
+from pipelines.cli.arguments import Arguments, add_workspace_flag, python_command
+from pipelines.cli.errors import WRONG_USAGE, ExpectedError, exit_code
 
 
 def arguments() -> Arguments:
@@ -49,7 +39,7 @@ def arguments() -> Arguments:
     account.add_argument("--env", default="dev", help="dev, staging or prod: which stacks (default: dev)")
     account.add_argument("--region", help="AWS region (default: the configured one)")
     local = parser.add_argument_group("with --local")
-    local.add_argument("--workspace", type=Path, default=Path(".local"), help="where all its state lies (.local)")
+    add_workspace_flag(local)
     local.add_argument("--catalog", type=Path, help="beers to serve: a JSON list in the Punk API's shape")
     local.add_argument("--port", type=int, default=0, help="the endpoint's port (default: a free one)")
     local.add_argument("--keep", action="store_true", help="leave the endpoint up")
@@ -139,16 +129,9 @@ def run_local(given: argparse.Namespace) -> int:
     version = result["model_package"]["version"]
     stages.say()
     stages.say(chain.verdict(result) + f" ({result['seconds']:.1f} s)")
-    stages.say(f"Next: {shown_python()} -m pipelines.registry show {version} --local{where}")
+    stages.say(f"Next: {python_command()} -m pipelines.registry show {version} --local{where}")
     report(given, result)
     return 0
-
-
-def shown_python() -> str:
-    """This interpreter as a person would type it: `.venv/bin/python` when that is where it lies."""
-    path = Path(sys.executable)
-    inside = path.is_relative_to(Path.cwd()) and os.environ.get("VIRTUAL_ENV") is None
-    return str(path.relative_to(Path.cwd())) if inside else "python"
 
 
 def start(given: argparse.Namespace) -> int:

@@ -60,7 +60,7 @@ class Victim:
 
     def up(self, crash_at: str = "") -> "Victim":
         """Start the endpoint; it dies at the crash point, if one is named."""
-        with environment(TAPLINE_CRASH_AT=crash_at):
+        with environment(LOCALAWS_CRASH_AT=crash_at):
             endpoint, self._process = endpoints.start(self.workspace, detached=False)
         self.clients = Clients(endpoint.url)
         return self

@@ -35,7 +35,7 @@ NEW, COMPLETE = ".new", "complete.list"
 # How a saved state begins; the payload and a closing brace follow.
 SEALED = re.compile(r'\{"__ministack_format__": (\d+), "sha256": "([0-9a-f]{64})", "payload": ')
 READING = ("Describe", "List", "Get", "BatchGet", "Filter", "Head", "Query", "Scan")
-logger = logging.getLogger("tapline.durable")
+logger = logging.getLogger("localaws.durable")
 
 
 class Saver:

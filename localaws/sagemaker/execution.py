@@ -22,7 +22,7 @@ UNDER_WAY = ("Executing", "Stopping")
 INTERRUPTED = "The endpoint ended while this ran. RetryPipelineExecution resumes the execution."
 # How often a final status is tried again that a full disk did not take.
 SETTLE_SECONDS = 1.0
-logger = logging.getLogger("tapline.sagemaker")
+logger = logging.getLogger("localaws.sagemaker")
 
 
 @dataclass

@@ -19,7 +19,7 @@ REASONS = {
 INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
 # A variable of a job's environment that orders failures: the kind of each try, `Step.THROTTLING,Step.SERVICE_FAULT`
 # fails the first two. AWS ignores it; a definition with it shows that its retry policies do what they say.
-PLAN = "TAPLINE_FAULTS"
+PLAN = "LOCALAWS_FAULTS"
 
 
 class JobFailed(Exception):

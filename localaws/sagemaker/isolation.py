@@ -20,7 +20,7 @@ from pathlib import Path
 
 ML = "/opt/ml"
 # Marks every process of a job, so that those outside a namespace are found, too.
-MARK = "TAPLINE_JOB"
+MARK = "LOCALAWS_JOB"
 
 # Both run in new namespaces: $1 is the job's folder, $2 what its scratch folder covers, the rest is the command. /opt
 # may lack ml, so it is covered. The shell stays as the first process: when it ends, the system ends all others.
@@ -75,8 +75,8 @@ LEVELS = {
 
 @functools.cache
 def level() -> str:
-    """The farthest level that works here, found by trying; `TAPLINE_NAMESPACES=0` asks for none."""
-    if os.environ.get("TAPLINE_NAMESPACES") == "0" or not shutil.which("unshare"):
+    """The farthest level that works here, found by trying; `LOCALAWS_NAMESPACES=0` asks for none."""
+    if os.environ.get("LOCALAWS_NAMESPACES") == "0" or not shutil.which("unshare"):
         return "rewritten"
     if _holds_python("/opt"):
         return "rewritten"

@@ -15,7 +15,7 @@ from localaws.sagemaker.job_directory import Workplace, clear
 from localaws.sagemaker.service import Service, arn, in_window, now, page, validation_error
 from localaws.store import Document
 
-logger = logging.getLogger("tapline.sagemaker")
+logger = logging.getLogger("localaws.sagemaker")
 
 
 @dataclass(frozen=True)

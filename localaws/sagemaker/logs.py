@@ -11,7 +11,7 @@ from typing import Any
 from localaws.sagemaker.s3 import client
 
 EVERY_SECONDS = 0.5
-logger = logging.getLogger("tapline.sagemaker")
+logger = logging.getLogger("localaws.sagemaker")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from localaws.errors import ExpectedError
 from localaws.store import Document, Store
 
 Handler = Callable[[Document], Document]
-logger = logging.getLogger("tapline.sagemaker")
+logger = logging.getLogger("localaws.sagemaker")
 
 # AWS answers lists in pages; the API's default differs by operation and is not documented for all. 10 is the
 # smallest seen, and a caller that forgets NextToken shall notice here rather than there.

@@ -25,7 +25,7 @@ from localaws.sagemaker.service import now
 from localaws.store import Document, Store
 
 RUNNABLE = {"Processing", "Training", "RegisterModel", "Condition", "Fail"}
-logger = logging.getLogger("tapline.sagemaker")
+logger = logging.getLogger("localaws.sagemaker")
 
 
 class Work:

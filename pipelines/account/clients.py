@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from localaws.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
+from pipelines.cli.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from localaws.errors import NOT_FOUND, RUN_FAILED, ExpectedError
 from pipelines.account.clients import Clients, explained
+from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, ExpectedError
 
 UNDER_WAY = ("Executing", "Stopping")
 Document = dict[str, Any]

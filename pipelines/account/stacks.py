@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localaws.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
 from pipelines.account.clients import Clients, explained
-from pipelines.authoring import archives
-from pipelines.checks import templates
+from pipelines.authoring import archives, templates
+from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
 
 TEMPLATES = archives.ROOT / "cloudformation"
 STACKS = ("artifacts", "ingestion", "pipelines")

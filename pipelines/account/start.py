@@ -5,11 +5,11 @@ import time
 import uuid
 from datetime import UTC, datetime
 
-from localaws.errors import NOT_FOUND, RUN_FAILED, ExpectedError
 from pipelines.account import executions
 from pipelines.account.clients import Clients, explained
 from pipelines.account.stacks import Stacks
 from pipelines.authoring import archives, snapshot
+from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, ExpectedError
 
 LOOK_SECONDS = 0.2
 Values = dict[str, str]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.authoring import archives
+from pipelines.authoring.templates import Template, load, resources, text
 from pipelines.checks import permissions_of_pipeline, permissions_of_stacks, permissions_of_state_machines
 from pipelines.checks.asl import Machine
 from pipelines.checks.permissions import Need, key_use
-from pipelines.checks.templates import Template, load, resources, text
 
 
 class Artefacts(NamedTuple):

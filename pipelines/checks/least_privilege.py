@@ -8,9 +8,9 @@ needs_of_pipeline.py (the pipeline's steps and their jobs).
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+from pipelines.authoring.templates import Grant, Template, below, grants, resources
 from pipelines.checks import Looked
 from pipelines.checks.permissions import Need
-from pipelines.checks.templates import Grant, Template, below, grants, resources
 
 # Rights that a role holds without need, and why they stay.
 KEPT = {

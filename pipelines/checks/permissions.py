@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipelines.checks.templates import below
+from pipelines.authoring.templates import below
 
 
 class Need(NamedTuple):

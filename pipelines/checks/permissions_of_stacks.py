@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from localaws import shapes
+from pipelines.authoring.templates import Template, branches, resources, text
 from pipelines.checks.permissions import Need, arn
-from pipelines.checks.templates import Template, branches, resources, text
 
 # What a target is asked for, by its type.
 STARTED_BY = {"Lambda::Function": "lambda:InvokeFunction", "StepFunctions::StateMachine": "states:StartExecution"}

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipelines.authoring.templates import below
 from pipelines.checks.asl import Machine
 from pipelines.checks.integrations import RESOURCE
 from pipelines.checks.permissions import Need, arn, bucket_arn, reading, writing
-from pipelines.checks.templates import below
 
 PIPELINE = arn("sagemaker", "pipeline/${PipelineName}")
 EXECUTION = f"{PIPELINE}/execution/*"

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from localaws import endpoint as endpoints
-from localaws.errors import exit_code
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
-from pipelines.records import __main__ as records
-from pipelines.run import Arguments
+from pipelines.cli.arguments import Arguments
+from pipelines.cli.errors import exit_code
+from pipelines.local import endpoint as local_endpoint
+from pipelines.records import commands as records
 
 Document = dict[str, Any]
 
@@ -61,10 +62,10 @@ def up(given: argparse.Namespace, workspace: Workspace) -> Document:
         load_catalogue(given.catalog)
     endpoint = endpoints.find(workspace) if workspace.root.exists() else None
     if endpoint is None or not endpoint.detached:
-        endpoint, _ = endpoints.start(workspace, port=given.port, detached=True)
+        endpoint = local_endpoint.start(workspace, given.port)
     if given.catalog:
         endpoint.control("catalogue", path=str(given.catalog.absolute()))
-    return {"url": endpoint.url, "beers_url": endpoint.beers, "pid": endpoint.pid}
+    return {"url": endpoint.url, "beers_url": endpoint.addresses["punk_api"], "pid": endpoint.pid}
 
 
 def down(given: argparse.Namespace, workspace: Workspace) -> Document:
@@ -93,7 +94,7 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
         "workspace": str(workspace.root),
         "url": endpoint.url,
         "pid": endpoint.pid,
-        "beers": told["beers"],
+        "beers": endpoint.control("catalogue")["beers"],
         "waiting": told["waiting"],
         "stacks": stacks,
         "pipelines": runs,
@@ -108,7 +109,7 @@ def _latest_run(clients: Clients, name: str) -> Document:
 
 def collect(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Invoke the collector Lambda at the local endpoint."""
-    from localaws.errors import ExpectedError
+    from pipelines.cli.errors import ExpectedError
 
     clients, stacks = _account(workspace)
     event = {"mode": "random", "count": given.random} if given.random else {"mode": "catalogue"}

@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from localaws import endpoint as endpoints
-from localaws.errors import RUN_FAILED, ExpectedError
+from localaws.endpoint import Endpoint
 from localaws.workspace import Workspace
 from pipelines.account import executions, upsert
 from pipelines.account.clients import Clients, explained
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import cached_definition
 from pipelines.authoring.settings import Settings
+from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.progress import Stages
+from pipelines.local import endpoint
+from pipelines.local.endpoint import api_url
 from pipelines.local.punk_api import load_catalogue
 from pipelines.records.ledger import ledger
 
@@ -40,11 +42,11 @@ def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, 
     author = _InBackground()
     with contextlib.ExitStack() as until_the_end:
         with stages.stage("endpoint") as stage:
-            endpoint = until_the_end.enter_context(endpoints.running(workspace, keep=keep, port=port))
-            beers = endpoint.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
-            stage.detail(f"{endpoint.url}, {beers} beers to collect")
+            running = until_the_end.enter_context(endpoint.running(workspace, keep=keep, port=port))
+            beers = running.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
+            stage.detail(f"{running.url}, {beers} beers to collect")
         with explained("running the chain at the local endpoint"):
-            return _Chain(endpoint, stages, author).run(keep)
+            return _Chain(running, stages, author).run(keep)
 
 
 class _InBackground:
@@ -64,14 +66,14 @@ class _InBackground:
 class _Chain:
     """One run: each stage a method."""
 
-    def __init__(self, endpoint: endpoints.Endpoint, stages: Stages, author: _InBackground) -> None:
-        self.endpoint = endpoint
+    def __init__(self, running: Endpoint, stages: Stages, author: _InBackground) -> None:
+        self.endpoint = running
         self.stages = stages
         self.author = author
-        self.clients = Clients(endpoint.url)
+        self.clients = Clients(running.url)
         # A run in a person's hands shall train each time, so no new beers are asked for.
         overrides = {
-            "ingestion": {"ApiUrl": f"{endpoint.beers}/v2"},
+            "ingestion": {"ApiUrl": api_url(running)},
             "pipelines": {"MinNewBeers": "0", "MinMinutesBetweenRuns": "0"},
         }
         self.stacks = Stacks(self.clients, environment(ENVIRONMENT, overrides))

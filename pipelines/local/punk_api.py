@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
+from localaws.control import Command
+from pipelines.cli.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 
 BUNDLED = Path(__file__).parent / "catalogue" / "beers.json"
 PER_PAGE, MOST_PER_PAGE = 25, 80
@@ -84,18 +85,17 @@ class CatalogueServer:
     Equal seeds give equal sequences of random beers. Raises ValueError without any beer.
     """
 
-    def __init__(self, beers: list[Any], seed: int | None = None, port: int = 0) -> None:
+    def __init__(self, beers: list[Any], seed: int | None = None) -> None:
         if not beers:
             raise ValueError("a catalogue needs a beer")
         self.beers = beers
-        self._address = ("127.0.0.1", port)
         self._random = random.Random(seed)
         self._server: ThreadingHTTPServer | None = None
 
-    def start(self) -> str:
-        """Listen; return the base URL, to which `/v2/beers` and the like are appended."""
+    def start(self, port: int = 0) -> str:
+        """Listen on 127.0.0.1; return the base URL, to which `/v2/beers` and the like are appended."""
         handler = type("CatalogueHandler", (_Handler,), {"catalogue": self})
-        self._server = ThreadingHTTPServer(self._address, handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{self._server.server_port}"
 
@@ -179,3 +179,28 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing: the collector reports what it fetched."""
+
+
+class PunkApi:
+    """The catalogue's server as an extension of the local endpoint, with a command that changes what it serves."""
+
+    name = "punk_api"
+
+    def __init__(self) -> None:
+        self._server = CatalogueServer(load_catalogue())
+        self.commands: dict[str, Command] = {"catalogue": self._catalogue}
+
+    def start(self, port: int) -> str:
+        """Serve on 127.0.0.1 at this port; return the base URL."""
+        return self._server.start(port)
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.stop()
+
+    def _catalogue(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Serve the catalogue at `path`, with null the bundled one; without it, say how many beers are served."""
+        if "path" in arguments:
+            path = arguments["path"]
+            self._server.beers = load_catalogue(Path(path)) if path else load_catalogue()
+        return {"beers": len(self._server.beers)}

@@ -9,15 +9,12 @@ The same as `python -m pipelines.local ledger` and `replay`, which ask the local
 import argparse
 import json
 import sys
-from typing import Any
 
-from localaws.errors import exit_code
-from pipelines.account.clients import Clients, explained
+from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
-from pipelines.records import ledger, replay
-from pipelines.run import Arguments
-
-Document = dict[str, Any]
+from pipelines.cli.arguments import Arguments
+from pipelines.cli.errors import exit_code
+from pipelines.records.commands import account, again, text
 
 
 def arguments() -> Arguments:
@@ -36,27 +33,6 @@ def arguments() -> Arguments:
         command.add_argument("--since", metavar="YYYY-MM-DD", help="only what was delivered from that day on (UTC)")
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser
-
-
-def account(stacks: Stacks, since: str | None) -> Document:
-    """The ledger of an environment's data bucket."""
-    with explained("reading the delivered records"):
-        return ledger.ledger(stacks.clients.s3, stacks.output("ingestion", "DataBucket"), since)
-
-
-def again(stacks: Stacks, since: str | None) -> Document:
-    """Replay an environment's failed records."""
-    bucket, transform = stacks.output("ingestion", "DataBucket"), stacks.output("ingestion", "TransformName")
-    with explained("delivering failed records again"):
-        return replay.replay(stacks.clients.s3, stacks.clients["lambda"], bucket, transform, since)
-
-
-def text(command: str, result: Document) -> str:
-    """A result for people."""
-    if command == "ledger":
-        return ledger.render(result)
-    failed = "".join(f"\n  {count:>9,} {reason}" for reason, count in result["failed"].items())
-    return f"clean   {result['clean']:>11,}\ndropped {result['dropped']:>11,}\nfailed again{failed or '         none'}"
 
 
 def main(argv: list[str] | None = None) -> int:

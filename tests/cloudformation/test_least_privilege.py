@@ -25,6 +25,7 @@ from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.authoring.archives import ROOT
 from pipelines.checks import permissions_of_state_machines
+from pipelines.local.endpoint import api_url
 from pipelines.local.punk_api import BUNDLED
 from tests.support import replayed
 from tests.support.strict import Call, Strict, right
@@ -150,7 +151,7 @@ def test_the_collectors_own_code_does_all_it_does_with_its_one_right(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
     monkeypatch.setenv("AWS_ENDPOINT_URL", strict.endpoint.url)
-    monkeypatch.setenv("API_URL", f"{strict.endpoint.beers}/v2")
+    monkeypatch.setenv("API_URL", api_url(strict.endpoint))
     monkeypatch.setenv("STREAM_NAME", strict.names["StreamName"])
     beers = len(json.loads(BUNDLED.read_text()))
     done = {"mode": "catalogue", "fetched": beers, "sent": beers, "refused": {}, "retries": 0}

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from ingestion import record
-from localaws.errors import ExpectedError
 from pipelines import deploy, registry
 from pipelines.account import executions, upsert
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring import archives, definition
+from pipelines.cli.errors import ExpectedError
 from pipelines.local.punk_api import BUNDLED
 
 Document = dict[str, Any]

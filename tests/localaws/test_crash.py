@@ -60,7 +60,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim:
 
 @pytest.mark.parametrize("namespaces", ["1", "0"])
 def test_a_killed_endpoint_takes_its_steps_with_it(victim: Victim, namespaces: str) -> None:
-    with environment(TAPLINE_NAMESPACES=namespaces):
+    with environment(LOCALAWS_NAMESPACES=namespaces):
         project = Project(victim.up().clients)
         script = (
             "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
@@ -197,7 +197,7 @@ def test_an_address_left_by_a_killed_endpoint_misleads_nobody(victim: Victim) ->
     # Another process by now has the number that the file names.
     other = subprocess.Popen(["sleep", "30"])
     try:
-        told = {"url": "http://127.0.0.1:9", "beers": "http://127.0.0.1:9", "pid": other.pid, "detached": True}
+        told = {"url": "http://127.0.0.1:9", "extensions": {}, "pid": other.pid, "detached": True}
         victim.workspace.endpoint.write_text(json.dumps(told))
         victim.up()
         victim.workspace.endpoint.write_text(json.dumps(told))

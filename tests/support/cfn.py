@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.checks import templates
-from pipelines.checks.templates import Template, branches, parse, resources, text, texts
+from pipelines.authoring import templates
+from pipelines.authoring.templates import Template, branches, parse, resources, text, texts
 
 __all__ = [
     "Template",

@@ -1,4 +1,4 @@
-"""A step on a disk that fills up: `python -m tests.support.full_disk FOLDER`, in which a few free megabytes are mounted.
+"""A step on a disk that fills up: `python -m tests.support.full_disk FOLDER`, where a few free megabytes are mounted.
 
 Prints what became of it as JSON. A program of its own, because the disk is mounted for this process alone.
 """

@@ -204,7 +204,7 @@ def test_only_its_last_lines_say_why_a_step_failed(tmp_path: Path) -> None:
 
 
 def test_no_isolation_is_had_for_the_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAPLINE_NAMESPACES", "0")
+    monkeypatch.setenv("LOCALAWS_NAMESPACES", "0")
     isolation.level.cache_clear()
     assert isolation.level() == "rewritten"
     isolation.level.cache_clear()

@@ -29,7 +29,7 @@ def test_a_failure_is_tried_again_as_its_policy_says(
 ) -> None:
     retried = ["Step.THROTTLING", "Step.SERVICE_FAULT", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR"]
     policy = {"ExceptionType": retried, "IntervalSeconds": 1, "BackoffRate": 2.0, "MaxAttempts": 2}
-    faults = {"TAPLINE_FAULTS": ",".join([kind] * tries)}
+    faults = {"LOCALAWS_FAULTS": ",".join([kind] * tries)}
     run = project.run(project.processing("Step", environment=faults, RetryPolicies=[policy]))
     step = run.steps()["Step"]
     assert (step["StepStatus"], step["AttemptCount"]) == (status, attempts)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from localaws.endpoint import Endpoint
-from localaws.errors import ExpectedError
 from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring.archives import ROOT
+from pipelines.cli.errors import ExpectedError
 
 
 def quiet(part: str, outcome: str) -> None:

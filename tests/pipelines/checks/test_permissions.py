@@ -7,6 +7,7 @@ import cfnlint
 import pytest
 
 from localaws.sagemaker.expressions import UnknownReference
+from pipelines.authoring.templates import Grant
 from pipelines.checks import (
     Looked,
     artefacts,
@@ -16,7 +17,6 @@ from pipelines.checks import (
     permissions_of_state_machines,
 )
 from pipelines.checks.permissions import Need
-from pipelines.checks.templates import Grant
 from tests.support import cfn, planted
 from tests.support.planted import FAULTS, plant
 
@@ -71,8 +71,9 @@ def test_another_call_of_the_state_machine_needs_another_right() -> None:
     machine = plant(REAL.machines["retrain"], "States/RunStatus/Resource", put=stop)
     changed = REAL._replace(machines=REAL.machines | {"retrain": machine})
     arn = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:pipeline/${PipelineName}/execution/*"
+    unknown = permissions_of_state_machines.NOT_KNOWN
     assert check(changed) == [
-        f"RetrainRole: needs sagemaker:StopPipelineExecution on {permissions_of_state_machines.NOT_KNOWN} (States.RunStatus)",
+        f"RetrainRole: needs sagemaker:StopPipelineExecution on {unknown} (States.RunStatus)",
         f"RetrainRole: nothing needs sagemaker:DescribePipelineExecution on {arn}",
     ]
 
