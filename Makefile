@@ -8,16 +8,25 @@ READY := $(VENV)/.ready
 # Named as environments are, so that linters pass it by.
 CHECKOV := .cache/checkov/.venv
 
-.PHONY: local test check bench fuzz deploy delete clean help
+# One local endpoint per worker; more workers than cores only wait for each other.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+.PHONY: local test test-fast test-release check bench fuzz deploy delete clean help
 
 help:  ## these lines
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
 
 local: $(READY)  ## the main job on this machine: from real beers to a registered model
 	@$(BIN)/python -m pipelines.run --local
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests but those of test-release
+	$(PYTEST)
+
+test-fast: $(READY)  ## the tests that need no local endpoint, in seconds
+	$(PYTEST) -m 'not endpoint and not release'
+
+test-release: $(READY)  ## the long proofs, before a release
+	$(PYTEST) -m release
 
 check: $(READY) $(CHECKOV)/.ready  ## every static check
 	$(BIN)/ruff check

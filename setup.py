@@ -36,6 +36,8 @@ setup(
         "bench": ["xgboost-cpu==3.2.0"],
         "dev": [
             "pytest>=9",
+            # The suite on all cores, with one local endpoint per worker.
+            "pytest-xdist>=3.8",
             "hypothesis>=6.150",
             "ruff>=0.14",
             "mypy>=1.18",

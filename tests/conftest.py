@@ -32,6 +32,17 @@ os.environ.update(
 )
 
 
+# Fixtures that start an endpoint, or a workspace for one; a test that asks for one of them needs the local AWS.
+ENDPOINT_FIXTURES = {"endpoint", "workspace", "strict", "troubled", "twice"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the local endpoint, so that `make test-fast` can leave it out."""
+    for item in items:
+        if ENDPOINT_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.endpoint)
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection to anywhere but this machine fails the test that tries it."""

@@ -17,7 +17,7 @@ from tests.support import cfn, template_operation
 
 ROOT = Path(__file__).parent.parent
 README, DEPLOY = (ROOT / name for name in ("README.md", "DEPLOY.md"))
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 VARIABLES = set(re.findall(r"(?:\(|^)([A-Z]+)(?:\)| \?=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 # What is typed besides this project's own commands and AWS's.

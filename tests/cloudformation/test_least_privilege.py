@@ -73,6 +73,9 @@ NOT_SHOWN = {
     "RetrainRole": IN_PARTS | LOG_DELIVERY | QUERY | {"s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"},
 }
 
+# The checks of permissions prove the same from the code and the templates, in seconds.
+pytestmark = pytest.mark.release
+
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:

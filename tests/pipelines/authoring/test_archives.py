@@ -162,7 +162,7 @@ def test_the_collector_asks_the_api_from_the_archive_alone(archive: Path) -> Non
     code = """
 import http.server, json, os, threading
 from ingestion import api
-from ingestion.patience import Deadline
+from ingestion.retry import Deadline
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
