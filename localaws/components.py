@@ -32,7 +32,7 @@ class Components:
         for name in extensions:
             extension = load(name)
             self._extensions[extension.name] = extension
-        commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "faults": faults.order}
+        commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "faults": faults.inject}
         for extension in self._extensions.values():
             commands |= extension.commands
         self.app = Control(patches.module("app").app, commands)

@@ -1,7 +1,6 @@
-"""Places at which a test may have this process killed: `LOCALAWS_CRASH_AT=job-uploaded` or `=job-uploaded:3`.
+"""Crash points: a test kills this process at a named place with `LOCALAWS_CRASH_AT=job-uploaded` or `=job-uploaded:3`.
 
-A point is passed without a cost unless it is the one that the variable names; the number says at which passing the
-process dies (SIGKILL, as a power cut or an out-of-memory killer would end it). `NAMES` lists every point.
+The number is the pass at which the process gets SIGKILL, as an out-of-memory killer sends it. `NAMES` lists the points.
 """
 
 import itertools
@@ -16,7 +15,7 @@ NAMES = (
     "job-ended",
     "job-uploaded",
     "job-finished",
-    "cache-kept",
+    "cache-stored",
     "package-stored",
     "step-finished",
     "execution-finishing",
@@ -28,7 +27,7 @@ _passed = itertools.count(1)
 
 
 def crashpoint(name: str) -> None:
-    """Die here when asked to. Raises ValueError for a name that is not listed."""
+    """Kill this process if the environment names this point. Raises ValueError for a name that is not listed."""
     if name not in NAMES:
         raise ValueError(f"{name!r} is not a crash point (have: {', '.join(NAMES)})")
     wanted, _, count = os.environ.get("LOCALAWS_CRASH_AT", "").partition(":")

@@ -85,18 +85,18 @@ def project(clients: Clients) -> Project:
 
 @pytest.fixture
 def failing(endpoint: endpoints.Endpoint) -> Iterator[Callable[..., None]]:
-    """Let API calls of the shared endpoint fail: failing("sagemaker:StartPipelineExecution", times=2).
+    """Inject faults into the shared endpoint: failing("sagemaker:StartPipelineExecution", times=2).
 
-    times: None for every call until the test's end. More arguments as localaws.ministack.faults has them.
+    times: None for every call until the test's end. The other arguments are those of localaws.ministack.faults.
     """
-    ordered: list[str] = []
+    injected: list[str] = []
 
-    def order(call: str, **arguments: Any) -> None:
-        ordered.append(call)
+    def inject(call: str, **arguments: Any) -> None:
+        injected.append(call)
         endpoint.control("faults", call=call, **arguments)
 
-    yield order
-    for call in ordered:
+    yield inject
+    for call in injected:
         endpoint.control("faults", call=call, times=0)
 
 

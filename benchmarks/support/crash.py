@@ -1,6 +1,6 @@
-"""A small pipeline that is killed and resumed: at named points, at any moment, and compared with an undisturbed run.
+"""Kill an endpoint while a small pipeline runs, resume the run, and compare its results with an undisturbed run.
 
-Used by tests/localaws/test_crash.py for some kills and by `python -m benchmarks.crash` for many.
+tests/localaws/test_crash.py does a few kills, `python -m benchmarks.crash` many.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ TRAIN = """
     rows = pathlib.Path(os.environ['SM_CHANNEL_ROWS'], 'rows.txt').read_bytes()
     pathlib.Path(os.environ['SM_MODEL_DIR'], 'model.txt').write_text(hashlib.sha256(rows).hexdigest())
 """
-# The points that a run of the pipeline passes; each of the order's kills leaves the next one still to come.
+# The points that a run of the pipeline passes, in their order.
 POINTS = (
     "execution-created",
     "step-begun",
@@ -42,7 +42,7 @@ POINTS = (
     "job-ended",
     "job-uploaded",
     "job-finished",
-    "cache-kept",
+    "cache-stored",
     "step-finished",
     "package-stored",
     "execution-finishing",
@@ -51,7 +51,7 @@ POINTS = (
 
 
 class Victim:
-    """An endpoint in a workspace that is killed and started anew."""
+    """An endpoint in a workspace, to be killed and restarted."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -84,7 +84,7 @@ class Victim:
                     pipe.close()
 
     def down(self) -> int:
-        """Stop the endpoint as a person does; returns how it ended, 0 or the negative number of a signal."""
+        """Stop the endpoint in the normal way. Returns its exit code: 0, or minus the number of a signal."""
         assert self._process is not None and self._process.stdin is not None
         if self.alive:
             with contextlib.suppress(BrokenPipeError):
@@ -104,7 +104,7 @@ def build(project: Project) -> None:
 
 
 def made(project: Project, run: Execution) -> dict[str, str]:
-    """SHA-256 of what a finished run has made, its names left out: they differ from run to run."""
+    """SHA-256 of each artifact of a finished run. Names and ARNs differ between runs and are left out."""
     steps = run.steps()
     job = steps["Prepare"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
     outputs = project.clients.sagemaker.describe_processing_job(ProcessingJobName=job)["ProcessingOutputConfig"]
@@ -118,31 +118,31 @@ def made(project: Project, run: Execution) -> dict[str, str]:
 
 
 def succeeded(run: Execution) -> dict[str, Any]:
-    """Step name -> when it ended, of the steps that have succeeded."""
+    """Step name -> end time, for the steps that succeeded."""
     return {name: step["EndTime"] for name, step in run.steps().items() if step["StepStatus"] == "Succeeded"}
 
 
 def resume(victim: Victim, run: Execution) -> None:
-    """Resume an execution that a kill has interrupted; it may be killed again meanwhile.
+    """Retry an execution that a kill has interrupted; the endpoint may be killed again meanwhile.
 
-    Raises AssertionError unless what is found after the restart is as it should be.
+    Raises AssertionError if the execution is neither Succeeded nor resumable, or a finished step runs again.
     """
-    told = run.describe()
-    if told["PipelineExecutionStatus"] == "Succeeded":
+    described = run.describe()
+    if described["PipelineExecutionStatus"] == "Succeeded":
         return
-    assert told["PipelineExecutionStatus"] == "Failed", told
-    assert "RetryPipelineExecution resumes" in told["FailureReason"], told
+    assert described["PipelineExecutionStatus"] == "Failed", described
+    assert "RetryPipelineExecution resumes" in described["FailureReason"], described
     assert set(run.statuses().values()) <= {"Succeeded", "Failed"}
-    kept = succeeded(run)
+    before = succeeded(run)
     with contextlib.suppress(botocore.exceptions.BotoCoreError):
         run.retry()
         until(lambda: not victim.alive or run.status not in ("Executing", "Stopping"), run.arn)
         now = succeeded(run)
-        assert {name: now.get(name) for name in kept} == kept, "a finished step was run again"
+        assert {name: now.get(name) for name in before} == before, "a finished step was run again"
 
 
 def orphans(folder: Path) -> list[str]:
-    """The command lines of processes that jobs below a folder have left behind."""
+    """Command lines of the processes that jobs below a folder left running."""
     mark = f"{MARK}={folder}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -153,7 +153,7 @@ def orphans(folder: Path) -> list[str]:
 
 
 def wait_for_no_orphans(folder: Path) -> None:
-    """The system ends the steps of a killed endpoint; that takes it a moment."""
+    """Wait until the system has ended the steps of a killed endpoint; AssertionError after five seconds."""
     deadline = time.monotonic() + 5
     while orphans(folder) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -15,7 +15,7 @@ from localaws.endpoint import Endpoint
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/test"
-# Far longer than a test: only size or a drain makes such a buffer due.
+# Longer than any test: only size or a drain makes such a buffer due.
 NEVER = 900
 _numbers = itertools.count(1)
 
@@ -31,7 +31,7 @@ class Streams:
         self.source = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{self.name}"
 
     def connect(self, endpoint: Endpoint) -> None:
-        """Use the endpoint that has come in place of the first."""
+        """Use this endpoint from now on, after a restart."""
         self.endpoint = endpoint
         self.s3, self.kinesis, self.firehose, self.lambdas = (
             self.client(service) for service in ("s3", "kinesis", "firehose", "lambda")
@@ -98,7 +98,7 @@ class Streams:
             self.kinesis.put_records(StreamName=self.name, Records=batch)
 
     def drain(self) -> None:
-        """Have everything delivered that was put so far."""
+        """Deliver everything that was put so far."""
         assert self.endpoint.control("drain", seconds=60)["drained"] is True
 
     def objects(self, prefix: str = "") -> dict[str, bytes]:

@@ -1,10 +1,10 @@
-"""Failures that are ordered: chosen API calls answer an error as often as asked, then all is as before.
+"""Fault injection: fail an API call N times.
 
     endpoint.control("faults", call="sagemaker:StartPipelineExecution", times=2)
 
-Whoever makes the call gets the error: AWS's clients, the pipeline's steps and Step Functions' integrations alike,
-but for `sns:publish`, which MiniStack runs by itself. A service that names no operation in its requests is asked by
-the request's method: `s3:GET`.
+The error reaches every caller: AWS's clients, the pipeline's steps and Step Functions' integrations. The exception is
+`sns:publish`, which MiniStack runs without a request. A service whose requests name no operation is addressed by the
+HTTP method: `s3:GET`.
 """
 
 import json
@@ -19,8 +19,8 @@ THROTTLED = ("ThrottlingException", "Rate exceeded")
 
 
 @dataclass
-class Order:
-    """What a call answers, and how often yet (None: until the order is taken back).
+class Fault:
+    """An error to return. times: for so many calls, or None for every call until it is removed. injected: calls so far.
 
     containing: only requests whose path, query or body contains this text fail.
     """
@@ -30,29 +30,28 @@ class Order:
     status: int
     times: int | None
     containing: str
-    answered: int = 0
+    injected: int = 0
 
 
 class Faults:
-    """The orders, by call (`sagemaker:StartPipelineExecution`); one at a time for each."""
+    """Injected faults, at most one per call (`sagemaker:StartPipelineExecution`)."""
 
     def __init__(self) -> None:
-        self._orders: dict[str, Order] = {}
+        self._faults: dict[str, Fault] = {}
         self._handlers: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     def install(self) -> None:
-        """Stand in front of every service; the services of our own must be there by now."""
+        """Wrap the handler of every service. Call it after the last service is added."""
         self._handlers = patches.module("app").SERVICE_HANDLERS
         for service, handler in list(self._handlers.items()):
-            self._handlers[service] = self._in_front_of(service, handler)
+            self._handlers[service] = self._wrap(service, handler)
 
-    def order(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The command `faults`: let a call fail, or take it back with `times` 0; tells how often each has failed.
+    def inject(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The command `faults`: add a fault, or remove it with `times` 0. Returns the injected errors by call.
 
-        call: `<service>:<operation>`; without one, nothing changes. times: how often, 1 unless given, null for ever.
-        code, message, status: the error, throttling unless given. containing: see Order. Raises ValueError for a
-        service that is not there.
+        call: `<service>:<operation>`; without it nothing changes. times: number of calls (1), null for all.
+        code, message, status: the error (throttling). containing: see Fault. Raises ValueError for an unknown service.
         """
         call = arguments.get("call", "")
         service = call.partition(":")[0]
@@ -62,38 +61,38 @@ class Faults:
             if call:
                 code, message = arguments.get("code", THROTTLED[0]), arguments.get("message", THROTTLED[1])
                 times, containing = arguments.get("times", 1), arguments.get("containing", "")
-                self._orders[call] = Order(code, message, arguments.get("status", 400), times, containing)
-            return {"answered": {each: order.answered for each, order in self._orders.items()}}
+                self._faults[call] = Fault(code, message, arguments.get("status", 400), times, containing)
+            return {"injected": {each: fault.injected for each, fault in self._faults.items()}}
 
-    def _in_front_of(self, service: str, handler: Any) -> Any:
+    def _wrap(self, service: str, handler: Any) -> Any:
         async def handle(method: str, path: str, headers: Any, body: Any, query: Any) -> Any:
-            if not self._orders:
+            if not self._faults:
                 return await handler(method, path, headers, body, query)
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
             text = body.decode(errors="replace") if isinstance(body, bytes) else body
-            order = self._take(f"{service}:{operation or method}", f"{path} {query} {text}")
-            if order is None:
+            fault = self._match(f"{service}:{operation or method}", f"{path} {query} {text}")
+            if fault is None:
                 return await handler(method, path, headers, body, query)
-            return order.status, *(_json(order) if operation else _xml(order))
+            return fault.status, *(_json(fault) if operation else _xml(fault))
 
         return handle
 
-    def _take(self, call: str, request: str) -> Order | None:
-        """The order for a call, counted, or None."""
+    def _match(self, call: str, request: str) -> Fault | None:
+        """The fault for a request, counted as injected, or None."""
         with self._lock:
-            order = self._orders.get(call)
-            if order is None or order.answered == order.times or order.containing not in request:
+            fault = self._faults.get(call)
+            if fault is None or fault.injected == fault.times or fault.containing not in request:
                 return None
-            order.answered += 1
-            return order
+            fault.injected += 1
+            return fault
 
 
-def _json(order: Order) -> tuple[dict[str, str], bytes]:
-    answer = json.dumps({"__type": order.code, "message": order.message})
+def _json(fault: Fault) -> tuple[dict[str, str], bytes]:
+    answer = json.dumps({"__type": fault.code, "message": fault.message})
     return {"Content-Type": "application/x-amz-json-1.1"}, answer.encode()
 
 
-def _xml(order: Order) -> tuple[dict[str, str], bytes]:
-    code, message = escape(order.code), escape(order.message)
+def _xml(fault: Fault) -> tuple[dict[str, str], bytes]:
+    code, message = escape(fault.code), escape(fault.message)
     answer = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
     return {"Content-Type": "application/xml"}, answer.encode()

@@ -1,7 +1,7 @@
 """CloudWatch's embedded metric format: metrics that Lambdas print as JSON lines of their logs.
 
-CloudWatch extracts them as the lines arrive (AWS: "Embedded metric format specification"); MiniStack does
-not.
+CloudWatch extracts them as the lines arrive; MiniStack does not.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
 import json
@@ -24,7 +24,7 @@ class Datum(NamedTuple):
 
 
 def install() -> None:
-    """Look at each line as CloudWatch Logs takes it, whoever wrote it."""
+    """Extract metrics from every log event that CloudWatch Logs accepts."""
     logs: Any = patches.module("services.cloudwatch_logs")
     append = logs._append_log_events
 
@@ -40,7 +40,7 @@ def install() -> None:
 
 
 def extract(line: str) -> Iterator[Datum]:
-    """The metrics of a log line; none when it is not of the format. A malformed directive costs itself."""
+    """The metrics of a log line, none if it is not in the format. Malformed directives are skipped."""
     if '"_aws"' not in line:
         return
     try:

@@ -1,8 +1,8 @@
-"""What MiniStack lacks or does otherwise than AWS, mended in one place.
+"""Patches of MiniStack: where it differs from AWS.
 
-MiniStack gives S3, Kinesis, Lambda, EventBridge, Glue, Athena, Step Functions, CloudFormation and IAM. Ours are
-SageMaker (`sagemaker`), Firehose's delivery (`delivery`) and Athena's SQL (`athena`). They replace private names of
-one pinned release, so `check` looks at each of them before anything is patched.
+MiniStack provides S3, Kinesis, Lambda, EventBridge, Glue, Athena, Step Functions, CloudFormation and IAM. This package
+adds SageMaker (`sagemaker`), Firehose's delivery (`firehose`) and Athena's SQL (`athena`). They replace private names
+of one pinned release, so `check` verifies that each name exists before anything is patched.
 """
 
 import contextvars
@@ -90,7 +90,7 @@ def module(name: str) -> Any:
 
 
 def check() -> None:
-    """Raise ExpectedError unless the installed MiniStack is the one whose private names we know."""
+    """Raise ExpectedError unless the pinned release of MiniStack is installed and has every name in PATCHED."""
     try:
         installed = importlib.metadata.version("ministack")
     except importlib.metadata.PackageNotFoundError:
@@ -150,7 +150,7 @@ def accept_default_kms_key() -> None:
 
 
 def add_jsonpath_filters() -> None:
-    """Step Functions' paths may filter and slice (`$.a[?(@.b=='c')].d`); MiniStack's know fields and indexes only."""
+    """JSONPath filters and slices in Step Functions (`$.a[?(@.b=='c')].d`); MiniStack lacks them."""
     stepfunctions = module("services.stepfunctions")
     original = stepfunctions._resolve_path
 
@@ -165,7 +165,7 @@ def add_jsonpath_filters() -> None:
 
 
 def type_xml_answers() -> None:
-    """Numbers and truth values of S3's XML reach a state machine as such, not as texts."""
+    """Convert numbers and booleans in S3's XML answers for state machines; MiniStack passes strings."""
     stepfunctions = module("services.stepfunctions")
     original = stepfunctions._dispatch_aws_sdk_rest_xml
 
@@ -180,7 +180,7 @@ def type_xml_answers() -> None:
 
 
 def publish_attributes() -> None:
-    """A state machine's message keeps its attributes, by which subscriptions filter; MiniStack drops them."""
+    """Keep the message attributes, by which subscriptions filter, in a state machine's SNS message."""
     stepfunctions = module("services.stepfunctions")
     resource = "arn:aws:states:::sns:publish"
     original = stepfunctions._SERVICE_DISPATCH[resource]
@@ -196,7 +196,7 @@ def publish_attributes() -> None:
 
 
 def end_overdue_executions() -> None:
-    """A state machine's own TimeoutSeconds ends its execution as TIMED_OUT; MiniStack knows only that of tasks."""
+    """End an execution as TIMED_OUT after the state machine's TimeoutSeconds; MiniStack ends only tasks."""
     stepfunctions = module("services.stepfunctions")
     original = stepfunctions._run_execution
 
@@ -225,7 +225,7 @@ def end_overdue_executions() -> None:
 
 
 def name_sagemaker_resources() -> None:
-    """What a SageMaker request is about, for policies that name a resource; MiniStack would check against `*`."""
+    """Authorise SageMaker requests on the resource's ARN; MiniStack authorises them on `*`."""
     actions = module("core.iam_actions")
     original = actions.extract_resource_arn
 

@@ -63,7 +63,7 @@ def keep(
             "Time": time.time(),
         }
         store.put(KIND, identity, document)
-        crashpoint("cache-kept")
+        crashpoint("cache-stored")
 
 
 def enabled(step: graph.Step) -> bool:

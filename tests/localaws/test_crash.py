@@ -24,7 +24,7 @@ STACK = {
     }
 }
 # benchmarks/crash.py goes through all the points, and random moments.
-FEW = ("execution-created", "job-uploaded", "cache-kept", "package-stored", "execution-finishing")
+FEW = ("execution-created", "job-uploaded", "cache-stored", "package-stored", "execution-finishing")
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim: Victim) -> None:

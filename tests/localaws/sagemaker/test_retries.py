@@ -59,7 +59,7 @@ def test_a_job_that_s3_refuses_is_an_internal_error_and_tried_again(
         "InternalServerError: An error occurred (SlowDown) when calling the PutObject operation"
         " (reached max retries: 0): Please reduce your request rate."
     )
-    assert endpoint.control("faults")["answered"]["s3:PUT"] == 3
+    assert endpoint.control("faults")["injected"]["s3:PUT"] == 3
 
 
 def test_pauses_grow_by_the_backoff_rate_and_each_policy_counts_its_own() -> None:

@@ -26,7 +26,7 @@ def account(clients: Clients) -> Iterator[Account]:
 
 def answered(endpoint: Endpoint, call: str) -> int:
     """How often a call was made to fail."""
-    return int(endpoint.control("faults")["answered"][call])
+    return int(endpoint.control("faults")["injected"][call])
 
 
 @pytest.mark.parametrize(
