@@ -1,8 +1,7 @@
-"""The code that is shipped, as files named by their content: equal code, equal keys, on any machine.
+"""Code archives for S3 with content-addressed keys: equal code has equal bytes and equal keys on any machine.
 
-A step folder goes as its Python files (processing, evaluation) or as one tar.gz (training); both Lambdas go as one
-zip with requests beside them; the state machine as its JSON. Only `*.py` files of a folder are shipped, so nothing
-generated or cached can slip in.
+processing/ and evaluation/ are uploaded as Python files, training/ as the sourcedir.tar.gz of SageMaker training jobs,
+both Lambdas as one zip with their libraries, state machines as JSON. Only `*.py` files of a folder are included.
 """
 
 import gzip
@@ -15,32 +14,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The oldest time a zip can hold; a real one would change the bytes.
+# The earliest timestamp of the zip format; file times would change the bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-# requests and what it needs; boto3 is in the Lambda runtime.
+# requests and its dependencies; boto3 is in the Lambda runtime.
 LAMBDA_LIBRARIES = ("requests", "urllib3", "certifi", "idna", "charset-normalizer")
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file to upload. key: its place in the artifact bucket, below the pipeline's own prefix or `code/`."""
+    """A file to upload. key: its S3 key, relative to the pipeline's prefix or to the artifact bucket."""
 
     key: str
     content: bytes
 
     @property
     def folder(self) -> str:
-        """The key up to its last slash, and with it."""
+        """The key up to and including its last slash."""
         return self.key.rpartition("/")[0] + "/"
 
 
 def folder_files(folder: str) -> dict[str, bytes]:
-    """The Python files of a top-level folder, by name, in order."""
+    """Name -> bytes of the Python files of a top-level folder, sorted by name."""
     return {path.name: path.read_bytes() for path in sorted((ROOT / folder).glob("*.py"))}
 
 
 def digest(files: dict[str, bytes]) -> str:
-    """A short hash of names and contents, and of nothing else."""
+    """The first 16 hex digits of a SHA-256 over names and contents."""
     total = hashlib.sha256()
     for name, content in files.items():
         total.update(f"{name}\0{len(content)}\0".encode())
@@ -49,13 +48,16 @@ def digest(files: dict[str, bytes]) -> str:
 
 
 def step_folder(folder: str) -> list[Asset]:
-    """A step's files, each an asset, under one key that their content names."""
+    """A step's files as assets under one content-addressed prefix."""
     files = folder_files(folder)
     return [Asset(f"code/{folder}/{digest(files)}/{name}", content) for name, content in files.items()]
 
 
 def source_archive(folder: str) -> Asset:
-    """A step's files as the tar.gz that training jobs take."""
+    """A step's files as the sourcedir.tar.gz of a training job.
+
+    https://sagemaker.readthedocs.io/en/v2/frameworks/sklearn/using_sklearn.html
+    """
     files = folder_files(folder)
     raw = io.BytesIO()
     with (
@@ -71,7 +73,7 @@ def source_archive(folder: str) -> Asset:
 
 
 def lambda_archive() -> Asset:
-    """Both Lambdas: `ingestion/` and the pure-Python libraries it needs, as one zip."""
+    """Both Lambdas as one zip: `ingestion/` and its pure-Python libraries."""
     files = {f"ingestion/{name}": content for name, content in folder_files("ingestion").items()}
     for library in LAMBDA_LIBRARIES:
         files |= library_files(library)
@@ -87,7 +89,7 @@ def lambda_archive() -> Asset:
 
 
 def library_files(name: str) -> dict[str, bytes]:
-    """An installed library's files that run anywhere: no bytecode, no compiled modules, no metadata."""
+    """Path -> bytes of an installed library's portable files: no bytecode, no compiled modules, no metadata."""
     found = {}
     for path in importlib.metadata.files(name) or []:
         if path.suffix in (".py", ".pem", ".typed") and ".." not in path.parts:
@@ -96,14 +98,14 @@ def library_files(name: str) -> dict[str, bytes]:
 
 
 def document(folder: str, text: str) -> Asset:
-    """A text, such as a state machine's definition, named by its content."""
+    """A JSON document, such as a state machine's definition, with a content-addressed key."""
     content = text.encode()
     return Asset(f"code/{folder}/{digest({folder: content})}.json", content)
 
 
-def no_champion(name: str, why: str) -> Asset:
-    """What lies in a champion's place where there is none; `why` is told in the evaluation's words."""
-    content = f"{why}\n".encode()
+def no_champion(name: str, reason: str) -> Asset:
+    """The placeholder that is Evaluate's input instead of a champion's artifact; its content is the reason."""
+    content = f"{reason}\n".encode()
     return Asset(f"champion/{name}/{digest({name: content})}/no-champion", content)
 
 

@@ -1,7 +1,7 @@
 """The SageMaker Pipeline: Preprocess -> Train -> Evaluate -> CheckQuality -> Register, or Reject with the reason.
 
-With sdk.py the only module that imports the SageMaker SDK, late: the SDK is the pen, the JSON is the contract.
-`definition(settings)` is a pure function: no credentials, no network, no file written, the same text from any place.
+The JSON is the contract and the SageMaker SDK only writes it; this module and sdk.py are the only ones that import the
+SDK, and they import it late. `definition(settings)` needs no credentials and no network, and writes no file.
 """
 
 import json
@@ -13,8 +13,8 @@ from pipelines.authoring.settings import Settings
 from pipelines.authoring.step_outputs import METRICS, MODEL_CARD, PURPOSE, SUMMARY
 
 HOUR = 3600
-# How long a step's result may stand for another with the same inputs. All its inputs are named by what they hold: code
-# and placeholders by their content, a snapshot and what a step made by the run that made them.
+# A step's result is reused for this long if its arguments are equal. All inputs have immutable addresses.
+# https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching.html
 CACHED_FOR = "30d"
 
 
@@ -58,7 +58,7 @@ class _Build:
         self.parameters = {each.name: self._parameter(each) for each in PARAMETERS}
 
     def preprocess(self) -> Any:
-        """Rows of the cleaned table -> train, validation and test, and what was wrong with the data."""
+        """Rows of the cleaned table -> train, validation and test sets, and a report on data quality."""
         from sagemaker.processing import ProcessingInput, ProcessingOutput
 
         data = ProcessingInput(self._value("InputData"), "/opt/ml/processing/input/data", "data")
@@ -82,7 +82,7 @@ class _Build:
         )
 
     def train(self, preprocess: Any) -> Any:
-        """Train and validation beers -> a forest that predicts bitterness with an interval."""
+        """Train and validation sets -> a random forest that predicts bitterness with an interval."""
         from sagemaker.estimator import Estimator
         from sagemaker.inputs import TrainingInput
         from sagemaker.workflow.steps import TrainingStep
@@ -101,7 +101,7 @@ class _Build:
                 "sagemaker_submit_directory": f"{self.settings.home}/{archive.key}",
                 **{kebab(name): self._value(name) for name in ("NEstimators", "MaxFeatures", "MinSamplesLeaf", "Seed")},
             },
-            # SageMaker's own profiling writes to a bucket of its own and costs; nothing here reads it.
+            # SageMaker's profiler writes to a bucket of its own and costs; nothing here reads its output.
             disable_profiler=True,
             debugger_hook_config=False,
             sagemaker_session=self.session,
@@ -120,7 +120,7 @@ class _Build:
         )
 
     def evaluate(self, preprocess: Any, train: Any) -> tuple[Any, Any]:
-        """Model and held-out beers -> evaluation.json (the gate's figures) and report.html."""
+        """Model and test set -> evaluation.json (the gate's figures) and report.html."""
         from sagemaker.processing import ProcessingInput, ProcessingOutput
         from sagemaker.workflow.properties import PropertyFile
 
@@ -135,7 +135,7 @@ class _Build:
         step = self._processing(
             "Evaluate",
             "Evaluate",
-            "Measures the model on held-out beers beside the labels' median and the approved champion",
+            "Evaluates the model on the test set, against the labels' median and the approved champion",
             script="evaluation/evaluate.py",
             inputs=[ProcessingInput(source, f"{home}/{name}", name) for name, source in sources.items()],
             outputs=[
@@ -157,7 +157,7 @@ class _Build:
         return step, report
 
     def register(self, train: Any, evaluate: Any, report: Any) -> Any:
-        """The model package: the artifact, how to serve it, its figures and where it comes from."""
+        """The model package: the artifact, how to serve it, its metrics and its lineage."""
         from sagemaker.model import Model
         from sagemaker.model_card import ModelPackageModelCard
         from sagemaker.model_metrics import MetricsSource, ModelMetrics
@@ -169,7 +169,7 @@ class _Build:
             self.image,
             train.properties.ModelArtifacts.S3ModelArtifacts,
             role=self.settings.job_role_arn,
-            # The artifact carries its own serving code: what was evaluated is what is served.
+            # The artifact contains its serving code, so the code that was evaluated is the code that serves.
             env={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
             sagemaker_session=self.session,
         )
@@ -196,21 +196,21 @@ class _Build:
         return ModelStep(
             name="Register",
             display_name="Register",
-            description="Registers the model as a version that waits for a person's approval",
+            description="Registers the model as a version with the status PendingManualApproval",
             step_args=arguments,
-            # The rest of the policies is for jobs, and registering is none.
+            # The other policies apply to job steps only.
             retry_policies=sdk.retries()[:1],
         )
 
     def reject(self, evaluate: Any, report: Any) -> Any:
-        """The end of a run whose model is not good enough: it fails, and says why."""
+        """Fail the run of a model that does not pass the gate, with the reason."""
         from sagemaker.workflow.fail_step import FailStep
         from sagemaker.workflow.functions import Join
 
         return FailStep(
             name="Reject",
             display_name="Reject",
-            description="Ends the run: the model is not good enough to register",
+            description="Fails the run: the model does not pass the gate",
             error_message=Join(
                 on=" ",
                 values=[
@@ -260,7 +260,7 @@ class _Build:
         return self.parameters[name]
 
     def _flags(self, *names: str) -> list[Any]:
-        """`--min-beers`, the parameter, ...: container arguments are texts, so numbers are put into one."""
+        """`--min-beers`, the parameter, ...: container arguments are strings, so numbers become a Std:Join."""
         return [part for name in names for part in (f"--{kebab(name)}", self._text(name))]
 
     def _text(self, name: str) -> Any:
@@ -271,7 +271,7 @@ class _Build:
         return [part for name in names for part in (f"--{flag or name}", f"/opt/ml/processing/output/{name}")]
 
     def _output(self, *parts: str) -> Any:
-        """An S3 address of this execution's own."""
+        """An S3 address under this execution's prefix."""
         from sagemaker.workflow.execution_variables import ExecutionVariables
         from sagemaker.workflow.functions import Join
 
@@ -285,7 +285,7 @@ class _Build:
         return step.properties.ProcessingOutputConfig.Outputs[output].S3Output.S3Uri
 
     def _figure(self, step: Any, report: Any, path: str) -> Any:
-        """A member of evaluation.json, known when the step has ended."""
+        """A Std:JsonGet of a member of evaluation.json."""
         from sagemaker.workflow.functions import JsonGet
 
         return JsonGet(step_name=step.name, property_file=report, json_path=path)

@@ -1,4 +1,4 @@
-"""The pipeline's parameters, once: definition, command-line flags and documentation are made from this table.
+"""The pipeline's parameters: definition, command-line flags and documentation are generated from this table.
 
 One name, three mechanical spellings: `MinRelativeGain`, `--min-relative-gain`, `min_relative_gain`.
 """
@@ -13,10 +13,7 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Parameter:
-    """A pipeline parameter. default: its value when a run names none, `{...}` filled from the settings.
-
-    None: a text that every run has to name.
-    """
+    """A pipeline parameter. default: `{...}` is filled in from the settings; None: a required string."""
 
     name: str
     default: Value | None
@@ -34,7 +31,7 @@ class Parameter:
 
     @property
     def type(self) -> str:
-        """The definition's word for the default's type: String, Integer or Float."""
+        """The type in the definition: String, Integer or Float."""
         return {str: "String", int: "Integer", float: "Float"}[self.python_type]
 
 
@@ -43,9 +40,9 @@ def kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
-# Parameters of one name are one value everywhere: the steps' scripts spell them as flags.
+# The steps' scripts take them as flags.
 PARAMETERS = (
-    # Steps are cached by their inputs' addresses, so the data must lie where they never change: no default.
+    # No default: steps are cached by their inputs' addresses, so every snapshot has an address of its own.
     Parameter("InputData", None, "S3 address of a snapshot of the cleaned table (--start takes one)"),
     Parameter("CutOff", "unknown", "Newest delivery in the data (UTC, YYYY-MM-DD-HH-MM-SS)"),
     Parameter("Rows", 0, "Rows of the cleaned table when the snapshot was taken"),
@@ -57,7 +54,7 @@ PARAMETERS = (
     Parameter("MinRelativeGain", 0.0, "Least gain over the labels' median, as a share of its error, beyond noise"),
     Parameter("MaxChampionLoss", 0.05, "Largest loss to the champion on the same beers, as a share of its error"),
     Parameter("NEstimators", 200, "Trees in the forest"),
-    Parameter("MaxFeatures", 0.6, "Share of the features looked at for a split"),
+    Parameter("MaxFeatures", 0.6, "Share of the features tried for a split"),
     Parameter("MinSamplesLeaf", 1, "Fewest beers in a leaf"),
     Parameter("Seed", 0, "Seed of everything random"),
     Parameter("ProcessingInstanceType", "ml.m5.large", "Instance type of Preprocess and Evaluate"),

@@ -1,7 +1,7 @@
-"""The AWS SDKs for authoring, imported late, without their notices, and kept from reaching anything.
+"""Shared helpers of the SageMaker SDK: quiet import, offline session, image URI, retry policies.
 
-Importing the SageMaker SDK sends nothing, but it sets up logging, warns of its end of life (2027-07-06) and
-replaces Python's traceback printer. What of it belongs to no step of ours is here: session, image, retry policies.
+Importing the SDK changes the logging configuration, prints a notice of its end of support (2027-07-06) and replaces
+sys.excepthook; `quiet` reverts all three.
 """
 
 import functools
@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# The newest scikit-learn image of SageMaker (AWS Deep Learning Containers): Python 3.12, scikit-learn 1.9.0. The
-# SDK's list ends at 1.2-1, and the registry's account is the same for every tag.
+# The newest scikit-learn image of SageMaker: Python 3.12, scikit-learn 1.9.0. The SDK knows versions up to 1.2-1; the
+# registry's account is the same for all.
+# https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/sagemaker-algo-docker-registry-paths.html
 KNOWN_VERSION, IMAGE_VERSION = "1.2-1", "1.9-0"
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Import the SDKs inside this."""
+    """A context in which to import the SDKs: no notices, logging and sys.excepthook unchanged."""
     os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
-    # Otherwise boto3 may ask an EC2 instance's metadata service for credentials.
+    # Otherwise boto3 may query the EC2 instance metadata service for credentials.
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     hook, disabled = sys.excepthook, logging.root.manager.disable
     handlers, level = list(logging.root.handlers), logging.root.level
@@ -39,7 +40,7 @@ def quiet() -> Iterator[None]:
 
 @functools.cache
 def image_uri(region: str) -> str:
-    """The scikit-learn image of a region."""
+    """The URI of the scikit-learn image in a region."""
     from sagemaker import image_uris
 
     known = image_uris.retrieve("sklearn", region, KNOWN_VERSION, py_version="py3", instance_type="ml.m5.large")
@@ -48,21 +49,21 @@ def image_uri(region: str) -> str:
 
 @functools.cache
 def offline_boto(region: str) -> Any:
-    """A boto3 session without real credentials; made once, as it reads AWS's service models from disk."""
+    """A boto3 session with dummy credentials, cached, as it loads service models from disk."""
     import boto3
 
     return boto3.session.Session(region_name=region, aws_access_key_id="offline", aws_secret_access_key="offline")
 
 
 def offline_session(region: str, artifact_bucket: str) -> Any:
-    """A PipelineSession that reaches nothing: the code is addressed by S3 URIs, so building needs no service."""
+    """A PipelineSession that sends no request: code is referenced by S3 URIs, so nothing is uploaded."""
     from sagemaker.workflow.pipeline_context import PipelineSession
 
     boto = offline_boto(region)
     session = PipelineSession(
         boto_session=boto, sagemaker_client=boto.client("sagemaker"), default_bucket=artifact_bucket
     )
-    # default_bucket() would ask S3 whether it exists.
+    # default_bucket() would call S3.
     session._default_bucket = artifact_bucket
     session.sagemaker_config = {
         "SchemaVersion": "1.0",
@@ -73,7 +74,10 @@ def offline_session(region: str, artifact_bucket: str) -> Any:
 
 @functools.cache
 def retries() -> Any:
-    """What AWS itself may do better the second time; a script's own failure is not among it."""
+    """Retry policies for transient faults of AWS; a failing script is not retried.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+    """
     from sagemaker.workflow.retry import (
         SageMakerJobExceptionTypeEnum,
         SageMakerJobStepRetryPolicy,

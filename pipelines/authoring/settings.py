@@ -1,4 +1,4 @@
-"""Where a pipeline lives, and what must lie there before it is upserted."""
+"""Settings of a deployed pipeline, and the files that are uploaded before it is upserted."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from pipelines.authoring import archives
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the pipeline lives. The defaults are examples that make `--print` work without an account."""
+    """Names, bucket and roles of a deployed pipeline. The defaults are placeholders for `--print`."""
 
     region: str = "us-east-1"
     pipeline_name: str = "tapline-ibu"
@@ -19,12 +19,12 @@ class Settings:
 
     @property
     def home(self) -> str:
-        """S3 address under which everything of the pipeline lies."""
+        """The S3 prefix of the pipeline."""
         return f"s3://{self.artifact_bucket}/{self.pipeline_name}"
 
 
 def assets(settings: Settings) -> list[archives.Asset]:
-    """Everything the definition refers to and that must lie in the artifact bucket before it is upserted."""
+    """The files that the definition refers to; an upsert uploads them to the artifact bucket."""
     shipped = [
         *archives.step_folder("processing"),
         archives.source_archive("training"),

@@ -1,9 +1,10 @@
-"""What the steps' scripts say and the pipeline passes on: a test holds each beside its script.
+"""Outputs of the step scripts that the definition names: metrics of Train, figures of Evaluate, the model card.
 
-Metrics that Train prints, figures that Evaluate writes, and the model card, which both Evaluate and the registry show.
+Steps import nothing of pipelines, so a test compares each with its script.
 """
 
-# What Train prints and Studio plots (training/train.py prints these lines; a test holds the two together).
+# Metrics that training/train.py prints and SageMaker extracts.
+# https://docs.aws.amazon.com/sagemaker/latest/dg/training-metrics.html
 METRICS = {
     name: rf"{name}=([0-9.]+)"
     for name in (

@@ -1,7 +1,7 @@
-"""CloudFormation templates as Python values: a loader, and what a role holds, in the notation of Fn::Sub.
+"""CloudFormation templates as Python values: a YAML loader, and the grants of a role in the notation of Fn::Sub.
 
-A short intrinsic becomes its long form (`!Ref Topic` is `{"Ref": "Topic"}`), so that a template is plain dicts, lists
-and scalars that can be compared, copied and spoiled.
+Short intrinsics are loaded in their long form (`!Ref Topic` is `{"Ref": "Topic"}`).
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ Template = dict[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as CloudFormation takes it: with intrinsics, without aliases, without the same key twice."""
+    """YAML as CloudFormation accepts it: with intrinsics, without aliases and duplicate keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -43,7 +43,7 @@ def _intrinsic(
 
 
 def _date(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    """As it is written: YAML would make an object of it, templates hold text."""
+    """A date as text, as CloudFormation reads it."""
     return loader.construct_scalar(node)
 
 
@@ -65,7 +65,7 @@ def load(path: Path) -> Template:
 class Grant(NamedTuple):
     """An Allow statement of a role: its actions, and its resources as patterns in the notation of Fn::Sub.
 
-    prefixes: what of its buckets the statement shows to s3:ListBucket; empty where it has no such condition.
+    prefixes: its condition s3:prefix, which limits s3:ListBucket; empty without one.
     """
 
     actions: tuple[str, ...]
@@ -93,12 +93,12 @@ def text(value: Any) -> str:
 
 
 def texts(value: Any) -> list[str]:
-    """`text` of each element; a value alone counts as a list of one."""
+    """`text` of each element of a list, or of a single value."""
     return [text(each) for each in (value if isinstance(value, list) else [value])]
 
 
 def branches(value: Any) -> list[Any]:
-    """What a value may be: both sides of Fn::If but for AWS::NoValue, or itself."""
+    """The possible values: both branches of Fn::If without AWS::NoValue, or the value itself."""
     match value:
         case {"Fn::If": [_, first, second]}:
             return branches(first) + branches(second)
@@ -109,7 +109,7 @@ def branches(value: Any) -> list[Any]:
 
 
 def grants(template: Template, role: str) -> Iterator[Grant]:
-    """What a role may do, by its own policies and by those that are attached to it."""
+    """Grants of a role: its inline policies and the policies attached to it."""
     for policy in template["Resources"][role]["Properties"].get("Policies", []):
         yield from _grants(policy["PolicyDocument"])
     for _, policy in resources(template, "IAM::ManagedPolicy", "IAM::Policy"):
@@ -130,5 +130,5 @@ def _condition(statement: dict[str, Any], key: str) -> tuple[str, ...]:
 
 
 def below(bucket: str, prefix: str) -> str:
-    """A bucket as far as s3:ListBucket may see it."""
+    """A bucket limited to a prefix, as the resource of s3:ListBucket."""
     return f"{bucket} below {prefix}"

@@ -1,25 +1,25 @@
 """What AWS would refuse, found here: checks of the pipeline definition, the state machines and the roles' rights.
 
-A check is a function from JSON (and what else it is told) to lists of findings, one list for each thing it looked at,
-so that the number looked at can be told as well. A finding is one line that begins with its address in the JSON.
-No check reaches a service or imports an SDK for authoring; the judge of requests is botocore's service model.
+A check is a generator over a JSON document. It yields one list of findings for each item that it examines, empty where
+the item is right, so that the caller can count the items. A finding is one line that begins with its address in the
+JSON. No check calls a service or imports an authoring SDK; requests are validated against botocore's service models.
 """
 
 from collections.abc import Iterator
 
 from localaws.sagemaker.expressions import UnknownReference
 
-Looked = Iterator[list[str]]
+Findings = Iterator[list[str]]
 
 
-def guarded(looked: Looked) -> Looked:
-    """What a check looked at; where the JSON is so malformed that the check stumbles, that is what it found."""
+def guarded(results: Findings) -> Findings:
+    """The results of a check; an exception on malformed JSON becomes a finding."""
     try:
-        yield from looked
+        yield from results
     except (AttributeError, LookupError, TypeError, UnknownReference, ValueError) as error:
         yield [f"malformed ({type(error).__name__}: {error})"]
 
 
-def findings(looked: Looked) -> list[str]:
-    """Everything that a check found."""
-    return [finding for each in guarded(looked) for finding in each]
+def findings(results: Findings) -> list[str]:
+    """All findings of a check as one list."""
+    return [finding for each in guarded(results) for finding in each]

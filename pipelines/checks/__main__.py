@@ -1,7 +1,8 @@
 """Check what would be deployed, without AWS: `python -m pipelines.checks [--evaluation FILE]`.
 
-Prints a line for each check with how much it looked at, then what it found. Exit codes: 0 nothing, 1 findings, 2 wrong
-usage, 3 no such evaluation. With an evaluation.json of a run, the figures that conditions read are looked up in it.
+Prints a line for each check with the number of items it examined, then its findings. Exit codes: 0 no findings,
+1 findings, 2 wrong usage, 3 no such evaluation. With an evaluation.json of a run, the figures that conditions read
+are resolved from it.
 """
 
 import argparse
@@ -11,15 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.checks import Looked, artefacts, asl, definition, guarded, integrations, least_privilege
+from pipelines.checks import Findings, artefacts, asl, definition, guarded, integrations, least_privilege
 from pipelines.checks import state_machine as all_of_machine
 from pipelines.checks.artefacts import Artefacts
 from pipelines.checks.values import scope
 from pipelines.cli.errors import NOT_FOUND, ExpectedError, exit_code
 
 
-def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Looked]]:
-    """(name, what it looks at) of every check. evaluation: a sample of evaluation.json, or {}."""
+def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Findings]]:
+    """(name, results) of every check. evaluation: a sample of evaluation.json, or {}."""
     seen = scope(found.definition, evaluation)
     for name, of_definition in definition.CHECKS.items():
         yield f"definition: {name}", of_definition(found.definition, seen)
@@ -42,10 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     evaluation = read(given.evaluation) if given.evaluation else {}
     found: list[str] = []
-    for name, looked in checks(artefacts.all_of_them(), evaluation):
-        findings = list(guarded(looked))
+    for name, results in checks(artefacts.all_of_them(), evaluation):
+        findings = list(guarded(results))
         wrong = [f"{name}: {finding}" for each in findings for finding in each]
-        print(f"{name:<32}{len(findings):>5} looked at{f', {len(wrong)} wrong' if wrong else ''}")
+        print(f"{name:<32}{len(findings):>5} checked{f', {len(wrong)} wrong' if wrong else ''}")
         found += wrong
     print(*found, sep="\n", end="\n" if found else "")
     return 1 if found else 0

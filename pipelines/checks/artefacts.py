@@ -1,4 +1,4 @@
-"""Everything that is checked, as it would be deployed: definition, state machines, templates, Lambda code."""
+"""Loads what is checked: pipeline definition, state machines, templates and Lambda code, as they would be deployed."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from pipelines.checks.permissions import Need, key_use
 
 
 class Artefacts(NamedTuple):
-    """What is deployed. machines and templates by name, sources by module.
+    """What is deployed: machines and templates by name, sources by module.
 
     definition: as it is printed, in the settings' examples. of_stack: the same with `${...}` for what stacks fill in,
     so that its texts are the templates'.
@@ -27,7 +27,7 @@ class Artefacts(NamedTuple):
 
 
 def all_of_them() -> Artefacts:
-    """From the code that writes them and the files in the checkout."""
+    """All artefacts of this checkout."""
     from pipelines.authoring import definition, settings, workflows
 
     return Artefacts(

@@ -1,7 +1,7 @@
-"""What Step Functions would refuse in a state machine, and what it would accept and then do wrong.
+"""Static checks of a state machine: fields, transitions, choices and expressions.
 
-Rules of the machine's form: fields, transitions, choices and expressions (ASL specification, JSONPath). What tasks
-ask of services is judged in integrations.py, what the states know of each other's results in dataflow.py.
+The rules are those of the Amazon States Language (https://states-language.net/spec.html). integrations.py checks the
+requests of tasks, dataflow.py checks which results a state can read.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localaws.sagemaker.expressions import suggestion
-from pipelines.checks import Looked, jsonata
+from pipelines.checks import Findings, jsonata
 from pipelines.checks.intrinsics import BadExpression, parse, path, reference
 
 State = dict[str, Any]
@@ -31,7 +31,8 @@ FIELDS = {
     "Succeed": _ALL | _IO,
     "Fail": _ALL | {"Error", "ErrorPath", "Cause", "CausePath"},
 }
-# A state's own fields, where it speaks JSONata instead of JSONPath.
+# A state's own fields where its query language is JSONata.
+# https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 JSONATA = {"Arguments", "Output"}
 JSONPATH = _IO | {"Parameters", "ResultSelector", "ResultPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"}
 TERMINAL = ("Succeed", "Fail")
@@ -62,8 +63,8 @@ ERRORS = (
 )
 
 
-def fields(machine: Machine) -> Looked:
-    """Known fields with known types of state; a machine that cannot run for ever."""
+def fields(machine: Machine) -> Findings:
+    """Only known fields and types of state; the machine has a time limit."""
     yield [f"{each}: unknown field" for each in machine if each not in MACHINE_FIELDS] + [
         f"{each}: required, but missing" for each in ("StartAt", "States", "TimeoutSeconds") if each not in machine
     ]
@@ -83,11 +84,11 @@ def fields(machine: Machine) -> Looked:
 def fields_of(state: State) -> set[str] | None:
     """The fields that a state may have in its language; None for an unknown type."""
     known = FIELDS.get(state.get("Type", ""))
-    return known if known is None or not speaks_jsonata(state) else (known - JSONPATH) | JSONATA
+    return known if known is None or not uses_jsonata(state) else (known - JSONPATH) | JSONATA
 
 
-def speaks_jsonata(state: State) -> bool:
-    """Whether the state's expressions are JSONata (`{% ... %}`); the machine's own language is JSONPath."""
+def uses_jsonata(state: State) -> bool:
+    """Whether the state's query language is JSONata (`{% ... %}`); the machine's default is JSONPath."""
     return bool(state.get("QueryLanguage") == "JSONata")
 
 
@@ -102,8 +103,8 @@ def targets(state: State) -> Iterator[tuple[str, str]]:
                 yield f"{field}[{index}].Next", each["Next"]
 
 
-def transitions(machine: Machine) -> Looked:
-    """Every target exists, every state is reached, and from every state an end is."""
+def transitions(machine: Machine) -> Findings:
+    """Every target exists, every state is reachable, and every state can reach an end."""
     states: Mapping[str, State] = machine["States"]
     for name, state in states.items():
         found = [
@@ -121,9 +122,9 @@ def transitions(machine: Machine) -> Looked:
     after = {name: {target for _, target in targets(state) if target in states} for name, state in states.items()}
     before = {name: {other for other in after if name in after[other]} for name in states}
     ends = {name for name, state in states.items() if state.get("Type") in TERMINAL or state.get("End") is True}
-    lost, endless = states.keys() - _closure({start}, after), states.keys() - _closure(ends, before)
-    yield [f"States: no way leads from {start} to {', '.join(sorted(lost))}"] if lost else []
-    yield [f"States: no way leads to an end from {', '.join(sorted(endless))}"] if endless else []
+    unreachable, endless = states.keys() - _closure({start}, after), states.keys() - _closure(ends, before)
+    yield [f"States: not reachable from {start}: {', '.join(sorted(unreachable))}"] if unreachable else []
+    yield [f"States: no end is reachable from {', '.join(sorted(endless))}"] if endless else []
 
 
 def _closure(names: set[str], steps: Mapping[str, set[str]]) -> set[str]:
@@ -134,7 +135,7 @@ def _closure(names: set[str], steps: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def choices(machine: Machine) -> Looked:
+def choices(machine: Machine) -> Findings:
     """Every choice has a default, and its rules are well formed."""
     for name, state in machine["States"].items():
         if state.get("Type") != "Choice":
@@ -166,11 +167,11 @@ def _rule(rule: Mapping[str, Any], address: str) -> Iterator[str]:
         elif not isinstance(rule[each], OPERATORS[each]) or (
             isinstance(rule[each], bool) and OPERATORS[each] is not bool
         ):
-            yield f"{address}.{each}: {rule[each]!r} cannot be compared so"
+            yield f"{address}.{each}: {rule[each]!r} is of the wrong type for this comparison"
 
 
-def expressions(machine: Machine) -> Looked:
-    """Every path and function can be read, and none stands where it would be taken for a text."""
+def expressions(machine: Machine) -> Findings:
+    """Every path and function parses, and none is in a field that takes it literally."""
     for name, state in machine["States"].items():
         address = f"States.{name}"
         for field in (
@@ -197,8 +198,8 @@ def expressions(machine: Machine) -> Looked:
                 if dynamic:
                     yield list(_bad(text, parse, where))
                 elif re.match(r"\$\$?[.\[]|States\.[A-Z]\w+\(", text):
-                    yield [f"{where}: {text!r} is taken for a text; the field's name must end in .$"]
-        if speaks_jsonata(state):
+                    yield [f"{where}: {text!r} is a literal text here; the field's name must end in .$"]
+        if uses_jsonata(state):
             for field in ("Arguments", "Output", "Catch"):
                 yield list(jsonata.problems(state.get(field), f"{address}.{field}"))
 
@@ -222,14 +223,21 @@ def _bad(text: Any, read: Any, address: str) -> Iterator[str]:
         yield f"{address}: {error}"
 
 
-def resilience(machine: Machine) -> Looked:
-    """Every task has a time limit, tries again, and its failure is caught; what it tries and catches is known."""
+def resilience(machine: Machine) -> Findings:
+    """Every task has a time limit, a Retry and a Catch, whose error names exist.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+    """
     for name, state in machine["States"].items():
         if state.get("Type") != "Task":
             continue
         address = f"States.{name}"
         wanted = ("Retry", "Catch", "TimeoutSeconds")
-        yield [f"{address}.{each}: a task without it waits or fails unheard" for each in wanted if not state.get(each)]
+        yield [
+            f"{address}.{each}: missing, so the task may hang or its failure end the execution without a notification"
+            for each in wanted
+            if not state.get(each)
+        ]
         for index, each in enumerate(state.get("Retry", [])):
             yield list(_handler(each, RETRY_FIELDS, f"{address}.Retry[{index}]", last=index == len(state["Retry"]) - 1))
         for index, each in enumerate(state.get("Catch", [])):
@@ -253,7 +261,7 @@ def _handler(handler: Mapping[str, Any], known: set[str], address: str, last: bo
         yield f"{address}.JitterStrategy: {handler['JitterStrategy']!r} is neither FULL nor NONE"
 
 
-def placeholders(machine: Machine, substitutions: set[str]) -> Looked:
+def placeholders(machine: Machine, substitutions: set[str]) -> Findings:
     """The `${Placeholders}` are exactly those that the template fills in."""
     texts = [text for _, text, _ in template_texts(machine, "")]
     used = {name for text in texts for name in re.findall(r"\$\{(\w+)\}", text)}

@@ -1,14 +1,15 @@
-"""What each state of a machine knows of the results before it: a path to what is not there fails only when it runs.
+"""Data flow of a state machine: every path that a state reads exists on all transitions that lead to the state.
 
-Along every way to a state the results are put where ResultPath says. What all ways have in common is known there.
+ResultPath, Output and Catch are followed along all transitions; the intersection at a state is what it can read. Step
+Functions itself reports a missing path only at run time (States.ParameterPathFailure).
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from localaws.sagemaker.expressions import suggestion
-from pipelines.checks import Looked, jsonata
-from pipelines.checks.asl import Machine, State, speaks_jsonata, targets, template_texts
+from pipelines.checks import Findings, jsonata
+from pipelines.checks.asl import Machine, State, targets, template_texts, uses_jsonata
 from pipelines.checks.integrations import answer_members, selection
 from pipelines.checks.intrinsics import BadExpression, Path, parse, paths
 
@@ -16,8 +17,8 @@ from pipelines.checks.intrinsics import BadExpression, Path, parse, paths
 Known = dict[str, dict[str, Any] | None]
 
 
-def references(machine: Machine, inputs: Collection[str] = ()) -> Looked:
-    """Every path in a state leads to what every way to that state has made. inputs: names in the execution's input."""
+def references(machine: Machine, inputs: Collection[str] = ()) -> Findings:
+    """Every path in a state exists on every transition to it. inputs: names in the execution's input."""
     known = reach(machine, inputs)
     for name, state in machine["States"].items():
         if name not in known:
@@ -52,14 +53,14 @@ def _outcomes(state: State, before: Known) -> Iterator[tuple[str, Known]]:
         made = state.get("Parameters", state.get("Result"))
         members = {each.removesuffix(".$"): None for each in made} if isinstance(made, dict) else None
         done = _placed(before, state.get("ResultPath", "$"), members)
-    elif speaks_jsonata(state):
+    elif uses_jsonata(state):
         done = _output(state["Output"], before, result=answer_members(state))
     elif state.get("Type") == "Task":
         done = _placed(before, state.get("ResultPath", "$"), selection(state))
     for where, target in targets(state):
         if where.startswith("Catch"):
             handler = state["Catch"][int(where[len("Catch[") : where.index("]")])]
-            if speaks_jsonata(state):
+            if uses_jsonata(state):
                 yield target, _output(handler.get("Output", ""), before, errorOutput=["Error", "Cause"])
             else:
                 yield target, _placed(before, handler.get("ResultPath", "$"), {"Error": None, "Cause": None})
@@ -114,14 +115,14 @@ def _read(where: str, text: str) -> Iterator[tuple[str, Path]]:
     try:
         yield from ((where, each) for each in paths(parse(text)) if each.root == "$" and each.parts)
     except BadExpression:
-        # Told by the check of expressions.
+        # The check of expressions reports it.
         return
 
 
 def _unknown(found: Path, known: Known) -> str | None:
     first, *rest = found.parts
     if first not in known:
-        return f"no {first!r} on every way here ({suggestion(str(first), sorted(known))})"
+        return f"no {first!r} on every transition here ({suggestion(str(first), sorted(known))})"
     members = known[str(first)]
     if members is not None and rest and isinstance(rest[0], str) and rest[0] not in members:
         return f"no {rest[0]!r} in $.{first} ({suggestion(rest[0], sorted(members))})"

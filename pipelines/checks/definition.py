@@ -1,8 +1,9 @@
-"""What SageMaker would refuse in a pipeline definition, and what it would accept and then do wrong.
+"""Static checks of a SageMaker pipeline definition.
 
-The steps' arguments are requests to CreateProcessingJob and its kin, references are members of what Describe answers,
-and a condition compares numbers that the evaluation holds. How often a step is tried and when it is not run at all is
-judged in running.py.
+A step's arguments are validated as a request of CreateProcessingJob, CreateTrainingJob or CreateModelPackage; a
+reference is a member of the matching Describe response; a condition compares numbers of the evaluation.
+retry_and_caching.py checks retry policies and caching. The schema of definitions:
+https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any
 from localaws import shapes
 from localaws.sagemaker import graph
 from localaws.sagemaker.expressions import UnknownReference, path_parts, suggestion
-from pipelines.checks import Looked, findings
+from pipelines.checks import Findings, findings
 from pipelines.checks.retry_and_caching import caching, retry_policies
 from pipelines.checks.values import (
     EXECUTION,
@@ -40,7 +41,7 @@ COMPARISONS = ("Equals", "GreaterThan", "GreaterThanOrEqualTo", "LessThan", "Les
 SIDES = ("LeftValue", "RightValue")
 
 
-def structure(definition: dict[str, Any], seen: Definition) -> Looked:
+def structure(definition: dict[str, Any], seen: Definition) -> Findings:
     """Names, types, dependencies, no cycle."""
     yield [f"{each}" for each in graph.problems(definition, set(TYPES))]
     model = shapes.output_shape("sagemaker", "ListPipelineExecutionSteps")
@@ -56,7 +57,7 @@ def structure(definition: dict[str, Any], seen: Definition) -> Looked:
         yield found
 
 
-def parameters(definition: dict[str, Any], seen: Definition) -> Looked:
+def parameters(definition: dict[str, Any], seen: Definition) -> Findings:
     """Names, types and defaults."""
     names = [each.get("Name") for each in definition.get("Parameters", [])]
     for each in definition.get("Parameters", []):
@@ -77,8 +78,8 @@ def parameters(definition: dict[str, Any], seen: Definition) -> Looked:
         yield found
 
 
-def arguments(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Every step's arguments as the request that SageMaker makes of them."""
+def arguments(definition: dict[str, Any], seen: Definition) -> Findings:
+    """Every step's arguments are a valid request."""
     for step in seen.steps.values():
         address = f"Steps.{step['Name']}.Arguments"
         if step.get("Type") in OPERATIONS:
@@ -98,8 +99,8 @@ def arguments(definition: dict[str, Any], seen: Definition) -> Looked:
             )
 
 
-def expressions(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Every Get, Std:Join and Std:JsonGet is whole."""
+def expressions(definition: dict[str, Any], seen: Definition) -> Findings:
+    """Every Get, Std:Join and Std:JsonGet is well formed."""
     for name, step in seen.steps.items():
         yield list(_malformed(graph.own_part(step), f"Steps.{name}"))
 
@@ -132,8 +133,8 @@ def _parts(path: str) -> list[str | int]:
         return []
 
 
-def references(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Every `Steps.X.a.b` is a member of what Describe answers, every `Execution.Z` is known."""
+def references(definition: dict[str, Any], seen: Definition) -> Findings:
+    """Every `Steps.X.a.b` is a member of the Describe response, every `Execution.Z` exists."""
     for name, step in seen.steps.items():
         for where, path in graph.references(graph.own_part(step)):
             address = f"Steps.{name}.{where}"
@@ -168,8 +169,8 @@ def _outputs(step: graph.Step) -> list[str]:
     return [each.get("OutputName") for each in listed]
 
 
-def property_files(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Each is a file of an output that its step has."""
+def property_files(definition: dict[str, Any], seen: Definition) -> Findings:
+    """Each names a JSON file in an output of its step."""
     for name, step in seen.steps.items():
         for each in step.get("PropertyFiles", []):
             address = f"Steps.{name}.PropertyFiles.{each.get('PropertyFileName')}"
@@ -182,14 +183,14 @@ def property_files(definition: dict[str, Any], seen: Definition) -> Looked:
             yield found
 
 
-def conditions(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Known comparisons of numbers with numbers; what they read from the evaluation is in it."""
+def conditions(definition: dict[str, Any], seen: Definition) -> Findings:
+    """Known comparisons, of numbers with numbers; the evaluation has the figures that they read."""
     for name, step in seen.steps.items():
         if step.get("Type") != "Condition":
             continue
         for branch in graph.BRANCHES:
             if not step["Arguments"].get(branch):
-                yield [f"Steps.{name}.Arguments.{branch}: a branch without a step ends a run as if it had succeeded"]
+                yield [f"Steps.{name}.Arguments.{branch}: without a step, the run succeeds on this branch"]
         for index, condition in enumerate(step["Arguments"].get("Conditions", [])):
             address = f"Steps.{name}.Arguments.Conditions[{index}]"
             if condition.get("Type") not in COMPARISONS:
@@ -202,8 +203,8 @@ def conditions(definition: dict[str, Any], seen: Definition) -> Looked:
             yield wrong
 
 
-def figures(definition: dict[str, Any], seen: Definition) -> Looked:
-    """What steps other than conditions read from the evaluation is in it."""
+def figures(definition: dict[str, Any], seen: Definition) -> Findings:
+    """The evaluation has the figures that steps other than conditions read."""
     for name, step in seen.steps.items():
         if step.get("Type") != "Condition":
             asked = list(_figures(step.get("Arguments", {}), f"Steps.{name}.Arguments"))
@@ -238,7 +239,7 @@ def _not_a_number(value: Any, seen: Definition) -> list[str]:
     return [f"{as_json(value)} is no number"]
 
 
-Check = Callable[[dict[str, Any], Definition], Looked]
+Check = Callable[[dict[str, Any], Definition], Findings]
 CHECKS: Mapping[str, Check] = {
     each.__name__: each
     for each in (
@@ -257,10 +258,10 @@ CHECKS: Mapping[str, Check] = {
 
 
 def check(definition: dict[str, Any], evaluation: Mapping[str, Any]) -> list[str]:
-    """Every finding about a definition. evaluation: a sample of evaluation.json, or {} to leave figures unjudged."""
+    """All findings about a definition. evaluation: a sample of evaluation.json, or {} to skip figures."""
     broken = findings([each] for each in graph.problems(definition, set(TYPES)))
     if any(each.startswith(("Steps: ", "malformed")) for each in broken):
-        # No definition at all, or one with a cycle: the other checks could only stumble.
+        # The other checks need a definition without cycles.
         return broken
     seen = scope(definition, evaluation)
     broken = findings(expressions(definition, seen))

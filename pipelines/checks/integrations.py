@@ -1,4 +1,7 @@
-"""What a state machine's tasks ask of AWS: the operation exists, its request fits, its answer holds what is read."""
+"""Checks of a state machine's service integrations: existing operations, valid requests, selected members that exist.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/integrate-services.html
+"""
 
 import re
 from collections.abc import Collection
@@ -6,13 +9,13 @@ from typing import Any, NamedTuple
 
 from localaws import shapes
 from localaws.sagemaker.expressions import suggestion
-from pipelines.checks import Looked
+from pipelines.checks import Findings
 from pipelines.checks.asl import Machine
 from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse, paths
 from pipelines.checks.values import sample
 
 RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(\w+):(\w+?)(\.sync)?$")
-# The integrations that Step Functions has optimised and that are used here; what a .sync one answers in the end.
+# Optimised integrations that are allowed here; for .sync the operation whose response the task returns.
 OPTIMISED = {
     "athena:getQueryExecution": None,
     "athena:getQueryResults": None,
@@ -27,7 +30,7 @@ SERVICES = {"sagemakerruntime": "sagemaker-runtime", "sfn": "stepfunctions", "cl
 
 
 class Operation(NamedTuple):
-    """A service's operation and the shapes of its request and, where there is one, of its answer."""
+    """A service's operation with the shapes of its request and response (None where there is none)."""
 
     service: str
     name: str
@@ -36,7 +39,7 @@ class Operation(NamedTuple):
 
 
 class UnknownIntegration(Exception):
-    """A task's resource that Step Functions cannot call; the text says why."""
+    """A task's resource that Step Functions cannot call; the message has the reason."""
 
 
 def operation(resource: str) -> Operation:
@@ -68,8 +71,8 @@ def operation(resource: str) -> Operation:
     )
 
 
-def tasks(machine: Machine) -> Looked:
-    """Every task calls an operation that exists with a request that fits."""
+def tasks(machine: Machine) -> Findings:
+    """Every task calls an existing operation with a valid request."""
     for name, state in machine["States"].items():
         if state.get("Type") != "Task":
             continue
@@ -86,7 +89,7 @@ def tasks(machine: Machine) -> Looked:
 
 
 def filled(shape: Any, value: Any) -> Any:
-    """A payload template as a request: what only a run knows becomes a sample of the shape."""
+    """A payload template as a request: values known only at run time become samples of their shapes."""
     if shape is not None and shape.type_name == "blob":
         return ""
     if isinstance(value, dict):
@@ -109,7 +112,7 @@ def _member(shape: Any, item: Any, dynamic: bool) -> Any:
 
 
 def selected_problems(state: dict[str, Any], called: Operation, address: str) -> list[str]:
-    """What is wrong with a ResultSelector: paths that the operation's answer does not have."""
+    """Paths of a ResultSelector that the operation's response does not have."""
     found = []
     for name, text in state.get("ResultSelector", {}).items():
         if name.endswith(".$"):
@@ -123,12 +126,12 @@ def selected_problems(state: dict[str, Any], called: Operation, address: str) ->
 
 
 def selected(shape: Any, found: Path) -> Any:
-    """The shape at a path into an answer; raises BadExpression where there is nothing."""
+    """The shape at a path into a response; raises BadExpression where there is none."""
     for part in found.parts:
         kind = "nothing" if shape is None else shape.type_name
         if isinstance(part, str) and kind == "structure":
             if part not in shape.members:
-                raise BadExpression(f"the answer has no member {part!r} ({suggestion(part, shape.members)})")
+                raise BadExpression(f"the response has no member {part!r} ({suggestion(part, shape.members)})")
             shape = shape.members[part]
         elif isinstance(part, str) and kind == "map":
             shape = shape.value
@@ -150,7 +153,7 @@ def _check_filter(shape: Any, found: Filter) -> None:
 
 
 def selection(state: dict[str, Any]) -> dict[str, Any] | None:
-    """What a task's result holds: name -> shape (None: not known); None where nothing is known of it."""
+    """Members of a task's result: name -> shape (None: unknown); None where the task has no ResultSelector."""
     if "ResultSelector" not in state:
         return None
     try:
@@ -164,7 +167,7 @@ def selection(state: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def answer_members(state: dict[str, Any]) -> list[str]:
-    """The names of what a task's service answers; none where it is not known."""
+    """The members of a task's response; [] where the operation is unknown."""
     try:
         return list(operation(state.get("Resource", "")).answer.members)
     except (UnknownIntegration, AttributeError):
@@ -182,8 +185,8 @@ def _selected_or_none(answer: Any, text: str) -> Any:
         return None
 
 
-def pipeline_parameters(machine: Machine, declared: Collection[str]) -> Looked:
-    """What a task hands to the pipeline are parameters that the pipeline has."""
+def pipeline_parameters(machine: Machine, declared: Collection[str]) -> Findings:
+    """Every pipeline parameter that a task passes is declared in the pipeline."""
     for name, state in machine["States"].items():
         for index, each in enumerate(state.get("Parameters", {}).get("PipelineParameters", [])):
             address = f"States.{name}.Parameters.PipelineParameters[{index}].Name"

@@ -1,4 +1,4 @@
-"""The expressions of ASL (Amazon States Language, JSONPath): paths and intrinsic functions, read and judged.
+"""A parser for the expressions of ASL in its query language JSONPath: paths and intrinsic functions.
 
 $.runs.arns[0]                                        a path into the state's input
 $$.Execution.Id                                       a path into the context object
@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-# Name -> fewest and most arguments (the developer guide's page on intrinsic functions).
+# Name -> fewest and most arguments.
+# https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html
 FUNCTIONS = {
     "States.Array": (0, 1000),
     "States.ArrayContains": (2, 2),
@@ -34,6 +35,7 @@ FUNCTIONS = {
 HASHES = ("MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512")
 MOST_NESTED = 10
 
+# https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 CONTEXT = {
     "Execution": ("Id", "Input", "Name", "RedriveCount", "RedriveTime", "RoleArn", "StartTime"),
     "State": ("EnteredTime", "Name", "RetryCount"),
@@ -47,11 +49,11 @@ LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|-?\d+(?:\.\d+)?|true|false|null")
 
 
 class BadExpression(ValueError):
-    """An expression that Step Functions would not read; the text says why."""
+    """An expression that Step Functions refuses; the message has the reason."""
 
 
 class Filter(NamedTuple):
-    """`[?(@.name == 'literal' || ...)]`: the members it looks at, with the text each is compared with."""
+    """`[?(@.name == 'literal' || ...)]`: the members it reads, each with the text it is compared with."""
 
     members: tuple[tuple[str, str | None], ...]
 
@@ -71,7 +73,7 @@ class Call(NamedTuple):
 
 
 def parse(text: str) -> Path | Call:
-    """What a field ending in `.$` says; raises BadExpression."""
+    """Parse the value of a field whose name ends in `.$`; raises BadExpression."""
     if text.startswith("$"):
         return path(text)
     found, end = _call(text, 0, 1)
@@ -81,7 +83,7 @@ def parse(text: str) -> Path | Call:
 
 
 def path(text: str) -> Path:
-    """A JSONPath as Step Functions reads it; raises BadExpression."""
+    """Parse a JSONPath; raises BadExpression."""
     root = "$$" if text.startswith("$$") else "$"
     if not text.startswith("$"):
         raise BadExpression(f"{text!r} does not begin with $")
@@ -105,7 +107,7 @@ def path(text: str) -> Path:
 
 
 def reference(text: str) -> Path:
-    """A path that leads to one place, as ResultPath must be: names only; raises BadExpression."""
+    """Parse a reference path (names only), as ResultPath requires; raises BadExpression."""
     found = path(text)
     if found.root != "$" or any(not isinstance(part, str) for part in found.parts):
         raise BadExpression(f"{text!r} is no reference path: names only, from $")

@@ -1,4 +1,7 @@
-"""The other language of state machines, JSONata: `{% ... %}` texts, judged by the library that also runs them here."""
+"""JSONata expressions of state machines (`{% ... %}`), compiled by the library that also runs them locally.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +12,7 @@ INPUT = re.compile(r"\$states\.input((?:\.\w+)+)")
 
 
 def problems(value: Any, address: str) -> Iterator[str]:
-    """What cannot be read in the expressions of a field, inside whatever it holds."""
+    """Expressions anywhere in a field that do not compile."""
     from jsonata.jexception import JException
 
     for where, text in texts(value, address):
@@ -19,7 +22,7 @@ def problems(value: Any, address: str) -> Iterator[str]:
             except JException as error:
                 yield f"{where}: {error}"
         elif "{%" in text:
-            yield f"{where}: {text!r} is taken for a text; an expression fills it from {{% to %}}"
+            yield f"{where}: {text!r} is a literal text; an expression spans the whole value, from {{% to %}}"
 
 
 def texts(value: Any, address: str) -> Iterator[tuple[str, str]]:
@@ -35,21 +38,21 @@ def texts(value: Any, address: str) -> Iterator[tuple[str, str]]:
 
 
 def compiled(text: str) -> Any:
-    """The library's form of `{% ... %}`; raises its JException."""
+    """Compile `{% ... %}`; raises the library's JException."""
     from jsonata import Jsonata
 
     return Jsonata(text.removeprefix("{%").removesuffix("%}").strip())
 
 
 def inputs(value: Any, address: str) -> Iterator[tuple[str, list[str]]]:
-    """(address, names) of every path into the state's input."""
+    """(address, names) of every `$states.input` path."""
     for where, text in texts(value, address):
         for found in INPUT.finditer(text):
             yield where, found[1].strip(".").split(".")
 
 
 def output(text: str, before: Mapping[str, Any], **more: list[str]) -> dict[str, Any]:
-    """What an Output makes of its input's names. more: `result` or `errorOutput` with the names of their members."""
+    """The names that an Output produces from its input's names. more: `result` or `errorOutput` with their members."""
     from jsonata.jexception import JException
 
     states = {name: dict.fromkeys(members, 1) for name, members in more.items()}
@@ -58,6 +61,6 @@ def output(text: str, before: Mapping[str, Any], **more: list[str]) -> dict[str,
         expression.assign("states", {"input": {name: {} for name in before}, **states})
         found = expression.evaluate(None)
     except JException:
-        # Told by the check of expressions.
+        # The check of expressions reports it.
         found = None
     return found if isinstance(found, dict) else {}

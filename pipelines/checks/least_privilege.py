@@ -1,19 +1,18 @@
-"""The rights that each role needs, computed from what it does, beside those that its template gives it.
+"""Compare the permissions that each role needs with those that its template grants.
 
-A missing right fails on AWS alone, and only when the call is made; a right that nothing needs is an attacker's. Needs
-are made in needs_of_stacks.py (what a template connects), needs_of_workflow.py (a state machine's tasks) and
-needs_of_pipeline.py (the pipeline's steps and their jobs).
+A missing permission is an error at run time; an unused one widens what an attacker can do. permissions_of_stacks.py,
+permissions_of_state_machines.py and permissions_of_pipeline.py compute the needs.
 """
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from pipelines.authoring.templates import Grant, Template, below, grants, resources
-from pipelines.checks import Looked
+from pipelines.checks import Findings
 from pipelines.checks.permissions import Need
 
-# Rights that a role holds without need, and why they stay.
-KEPT = {
+# Granted without a need, with the reason.
+EXEMPT = {
     (
         "TransformRole",
         "kms:GenerateDataKey",
@@ -21,8 +20,8 @@ KEPT = {
 }
 
 
-def missing(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Looked:
-    """Needs that no grant covers."""
+def missing(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Findings:
+    """Needs that no grant covers, one result per need."""
     held = list(held)
     reasons: dict[tuple[str, str], list[str]] = {}
     for need in needs:
@@ -32,13 +31,13 @@ def missing(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Looked:
         yield [] if covered else [f"{role}: needs {action} on {resource} ({', '.join(dict.fromkeys(why))})"]
 
 
-def needless(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Looked:
-    """Actions, and resources and prefixes of what is used otherwise, that no need asks for; KEPT is left out."""
+def needless(needs: Iterable[Need], held: Iterable[Grant], role: str) -> Findings:
+    """Granted actions, resources and prefixes that no need covers; EXEMPT is left out."""
     needs = list(needs)
     for grant in held:
         on = ", ".join(grant.resources)
         for action in grant.actions:
-            used = _is_used(grant._replace(actions=(action,)), needs) or (role, action) in KEPT
+            used = _is_used(grant._replace(actions=(action,)), needs) or (role, action) in EXEMPT
             yield [] if used else [f"{role}: nothing needs {action} on {on}"]
         if not _is_used(grant, needs):
             continue
@@ -64,8 +63,8 @@ def _covers(grant: Grant, need: Need) -> bool:
     return any(fnmatchcase(need.resource, pattern) for pattern in patterns)
 
 
-def compare(template: Template, needs: Mapping[str, list[Need]]) -> Looked:
-    """Every role of a template beside its needs, both ways. needs: role -> what it needs; a role without is found."""
+def compare(template: Template, needs: Mapping[str, list[Need]]) -> Findings:
+    """Missing and needless permissions of every role of a template. needs: role -> needs."""
     for role, _ in resources(template, "IAM::Role"):
         held = list(grants(template, role))
         yield from missing(needs.get(role, []), held, role)

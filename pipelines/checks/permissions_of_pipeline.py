@@ -1,6 +1,7 @@
-"""What the pipeline's role and its jobs' role need, from the definition: calls, addresses, images and logs.
+"""Permissions that the pipeline's role and the jobs' role need, from the definition: API calls, S3, images and logs.
 
-The definition is made with `${...}` for everything that a stack fills in, so that its texts are the template's.
+The definition is built with `${...}` for the stack's values, so that its texts are those of the template. The rules:
+https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ JOBS = {
 
 
 def pipeline_role(definition: dict[str, Any]) -> Iterator[Need]:
-    """The role of the pipeline: starts jobs, registers models, reads what conditions ask for."""
+    """Needs of the pipeline role: start jobs, register models, read the property files of conditions."""
     for step in graph.steps(definition):
         why = f"Steps.{step['Name']}"
         if step["Type"] in JOBS:
@@ -56,7 +57,7 @@ def pipeline_role(definition: dict[str, Any]) -> Iterator[Need]:
 
 
 def job_role(definition: dict[str, Any], machines: list[Machine]) -> Iterator[Need]:
-    """The role of the jobs: reads and writes what the steps name. machines: what else may start the pipeline."""
+    """Needs of the job role: read inputs, write outputs. machines: state machines that start the pipeline."""
     addresses = Addresses(definition, machines)
     for step in graph.steps(definition):
         if step["Type"] not in JOBS:
@@ -103,7 +104,7 @@ def _image(arguments: Mapping[str, Any]) -> str:
 
 
 class Addresses:
-    """S3 addresses (`bucket/prefix`, `*` for what only a run knows) that values of a definition may stand for."""
+    """Resolves values of a definition to S3 addresses (`bucket/prefix`, `*` for what is known only at run time)."""
 
     def __init__(self, definition: dict[str, Any], machines: list[Machine]) -> None:
         self.steps = {step["Name"]: step for step in graph.steps(definition)}
@@ -116,11 +117,11 @@ class Addresses:
                 self.parameters.setdefault(name, set()).add(address)
 
     def of(self, value: Any) -> set[str]:
-        """Addresses without `s3://`; what is no S3 address is left out."""
+        """S3 addresses of a value, without `s3://`; other values are left out."""
         return {text.removeprefix("s3://") for text in self._texts(value) if text.startswith("s3://")}
 
     def of_output(self, step: graph.Step, output: str) -> set[str]:
-        """Where a step's output lies."""
+        """The S3 addresses of a step's output."""
         listed = step["Arguments"]["ProcessingOutputConfig"]["Outputs"]
         found = [each["S3Output"]["S3Uri"] for each in listed if each["OutputName"] == output]
         return {address for value in found for address in self.of(value)}
@@ -150,7 +151,7 @@ class Addresses:
 
 
 def _handed_over(machine: Machine) -> Iterator[tuple[str, str]]:
-    """(parameter, address) of what a state machine starts the pipeline with, as far as it is written there."""
+    """(parameter, address) of the S3 addresses with which a state machine starts the pipeline."""
     made: dict[str, list[str]] = {}
     for state in machine["States"].values():
         if state["Type"] == "Pass":

@@ -1,4 +1,7 @@
-"""What the roles of schedules, rules, Lambdas and delivery streams need, from what their template connects."""
+"""Permissions that schedules, rules, Lambdas and delivery streams need, from what the template connects.
+
+Firehose: https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html
+"""
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
@@ -8,9 +11,9 @@ from localaws import shapes
 from pipelines.authoring.templates import Template, branches, resources, text
 from pipelines.checks.permissions import Need, arn
 
-# What a target is asked for, by its type.
+# Type of a target -> the action that starts it.
 STARTED_BY = {"Lambda::Function": "lambda:InvokeFunction", "StepFunctions::StateMachine": "states:StartExecution"}
-# What a Lambda's client works on, by its service: a resource that its environment names.
+# Service of a Lambda's client -> type of the resource that it works on, which its environment names.
 WORKED_ON = {"kinesis": "Kinesis::Stream"}
 
 STREAM_READING = ("DescribeStream", "GetRecords", "GetShardIterator", "ListShards")

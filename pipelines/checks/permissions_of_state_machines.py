@@ -1,4 +1,8 @@
-"""What a state machine's role needs: its tasks' calls, what waiting for them implies, and what its queries touch."""
+"""Permissions that a state machine's role needs: its tasks' API calls, what .sync adds, and what Athena does for it.
+
+https://docs.aws.amazon.com/athena/latest/ug/s3-permissions.html
+https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html
+"""
 
 import re
 from collections.abc import Iterator
@@ -14,12 +18,12 @@ EXECUTION = f"{PIPELINE}/execution/*"
 GROUP = arn("sagemaker", "model-package-group/${ModelPackageGroupName}")
 PACKAGES = arn("sagemaker", "model-package/${ModelPackageGroupName}/*")
 WORKGROUP = arn("athena", "workgroup/${Workgroup}")
-# Where the approved model's artifact lies, as the pipeline has made it.
+# The approved model's artifact, an output of the pipeline.
 ARTIFACTS = below(bucket_arn("${ArtifactBucket}"), "${PipelineName}/*")
 
-# IAM action -> what it is asked on (the service authorization reference). ListModelPackages is asked on packages there,
-# but a request names their group, so both.
-ASKED_ON: dict[str, tuple[str, ...]] = {
+# IAM action -> resources (https://docs.aws.amazon.com/service-authorization/latest/reference/). ListModelPackages is
+# authorized on packages there, but a request names their group, so both.
+RESOURCES: dict[str, tuple[str, ...]] = {
     "athena:GetQueryExecution": (WORKGROUP,),
     "athena:GetQueryResults": (WORKGROUP,),
     "athena:StartQueryExecution": (WORKGROUP,),
@@ -34,9 +38,9 @@ ASKED_ON: dict[str, tuple[str, ...]] = {
     "s3:ListBucket": (ARTIFACTS,),
     "sns:Publish": ("${TopicArn}",),
 }
-# Calls whose right has another name.
-RIGHTS = {"s3:ListObjectsV2": "s3:ListBucket"}
-# To wait for a query is to ask how it does, and to stop it when the execution is stopped.
+# Operation -> IAM action, where the names differ.
+ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
+# .sync polls the query, and stops it when the execution is stopped.
 WAITING = {"athena:StartQueryExecution": ("athena:GetQueryExecution", "athena:StopQueryExecution")}
 
 # Log delivery is set up per account; AWS offers no resource for it.
@@ -52,22 +56,22 @@ LOG_DELIVERY = (
 )
 CLEANED = "${DataBucket}/cleaned/"
 RESULTS = "${ArtifactBucket}/athena/"
-# No grant covers this, so that a call nobody has thought about is found as a right that is missing.
-NOT_KNOWN = "what ASKED_ON does not say"
+# No grant covers this, so that an action missing from RESOURCES is reported.
+NOT_KNOWN = "a resource that RESOURCES does not list"
 
 
 def needs(machine: Machine) -> Iterator[Need]:
-    """Every task's."""
+    """Needs of all tasks."""
     for name, state in machine["States"].items():
         match = RESOURCE.fullmatch(state.get("Resource", ""))
         if match is None:
             continue
         service, call = match[1], match[2]
         action = f"{service}:{call[0].upper()}{call[1:]}"
-        action = RIGHTS.get(action, action)
+        action = ACTIONS.get(action, action)
         for each in (action, *(WAITING.get(action, ()) if match[3] else ())):
             topic = state.get("Parameters", {}).get("TopicArn")
-            for resource in (topic,) if topic else ASKED_ON.get(each, (NOT_KNOWN,)):
+            for resource in (topic,) if topic else RESOURCES.get(each, (NOT_KNOWN,)):
                 yield Need(each, resource, f"States.{name}")
         if service == "athena":
             yield from _query(action, state, f"States.{name}")
@@ -90,7 +94,7 @@ def _query(action: str, state: dict[str, Any], why: str) -> Iterator[Need]:
 
 
 def _results(address: str, why: str) -> Iterator[Need]:
-    """Athena's list for a place of results is one longer than other services' (its page on S3 permissions)."""
+    """Needs for a location of query results: writing, and two more for multipart uploads."""
     yield from writing(address, why)
     bucket, _, prefix = address.partition("/")
     yield Need("s3:ListMultipartUploadParts", f"arn:${{AWS::Partition}}:s3:::{bucket}/{prefix}*", why)
@@ -98,6 +102,6 @@ def _results(address: str, why: str) -> Iterator[Need]:
 
 
 def log_delivery() -> Iterator[Need]:
-    """What a state machine that logs needs."""
+    """Needs of a state machine that logs to CloudWatch."""
     for each in LOG_DELIVERY:
         yield Need(f"logs:{each}", "*", "LoggingConfiguration")

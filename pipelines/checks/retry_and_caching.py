@@ -1,22 +1,26 @@
-"""How often a step is tried, and when an earlier result is taken instead: retry policies and caching."""
+"""Checks of a definition's retry policies and caching.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching.html
+"""
 
 import re
 from typing import Any
 
 from localaws.sagemaker import graph
-from pipelines.checks import Looked
+from pipelines.checks import Findings
 from pipelines.checks.values import OPERATIONS, Definition, as_json
 
 STEP_EXCEPTIONS = ("Step.SERVICE_FAULT", "Step.THROTTLING")
 JOB_EXCEPTIONS = ("SageMaker.CAPACITY_ERROR", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.RESOURCE_LIMIT")
 JOBS = ("Processing", "Training")
 
-# An address that its content names, as package.py makes them.
+# An S3 address with the hash of its content, as archives.py makes them.
 BY_CONTENT = re.compile(r"/[0-9a-f]{16,64}(/|\.|$)")
 
 
-def retry_policies(definition: dict[str, Any], seen: Definition) -> Looked:
-    """Known exceptions, each in one policy of its step, and exactly one end to trying."""
+def retry_policies(definition: dict[str, Any], seen: Definition) -> Findings:
+    """Known exceptions, each in one policy of its step, and exactly one limit per policy."""
     for name, step in seen.steps.items():
         if step.get("Type") in OPERATIONS and not step.get("RetryPolicies"):
             yield [f"Steps.{name}.RetryPolicies: none, so one throttled call fails the run"]
@@ -41,10 +45,11 @@ def retry_policies(definition: dict[str, Any], seen: Definition) -> Looked:
             yield found
 
 
-def caching(definition: dict[str, Any], seen: Definition) -> Looked:
-    """A cached step reads what its content or its run names: the key holds addresses, not contents.
+def caching(definition: dict[str, Any], seen: Definition) -> Findings:
+    """A cached step reads only immutable addresses, as the cache key has addresses, not contents.
 
-    A parameter may stand for an address if whoever starts a run names it, or if its default is named by content.
+    Immutable are an address with a content hash, an output of a step, and a parameter with no default or an
+    immutable one.
     """
     defaults = {each["Name"]: each.get("DefaultValue") for each in definition.get("Parameters", [])}
     for name, step in seen.steps.items():
@@ -56,9 +61,9 @@ def caching(definition: dict[str, Any], seen: Definition) -> Looked:
             yield [f"Steps.{name}.CacheConfig: a {step.get('Type')} step cannot be cached"]
             continue
         yield [
-            f"Steps.{name}.CacheConfig: {where} is {as_json(address)}, whose content may grow under the same address"
+            f"Steps.{name}.CacheConfig: {where} is {as_json(address)}, an address whose content can change"
             for where, address in _input_addresses(step)
-            if not _stays(address, defaults)
+            if not _all_immutable(address, defaults)
         ]
 
 
@@ -74,14 +79,14 @@ def _input_addresses(step: graph.Step) -> list[tuple[str, Any]]:
     ]
 
 
-def _stays(address: Any, defaults: dict[str, Any]) -> bool:
+def _all_immutable(address: Any, defaults: dict[str, Any]) -> bool:
     if isinstance(address, str):
         return BY_CONTENT.search(address) is not None
     paths = [path for _, path in graph.references(address)]
-    return bool(paths) and all(_names_what_stays(path, defaults) for path in paths)
+    return bool(paths) and all(_is_immutable(path, defaults) for path in paths)
 
 
-def _names_what_stays(path: str, defaults: dict[str, Any]) -> bool:
+def _is_immutable(path: str, defaults: dict[str, Any]) -> bool:
     root, _, name = path.partition(".")
     if root == "Parameters":
         default = defaults.get(name)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from pipelines.checks import Looked, asl, dataflow, findings, integrations
+from pipelines.checks import Findings, asl, dataflow, findings, integrations
 from pipelines.checks.asl import Machine
 
-CHECKS: Mapping[str, Callable[[Machine], Looked]] = {
+CHECKS: Mapping[str, Callable[[Machine], Findings]] = {
     each.__name__: each
     for each in (
         asl.fields,

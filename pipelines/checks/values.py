@@ -1,7 +1,7 @@
-"""What a request will look like when it runs: expressions replaced by values of the types they will have.
+"""Resolve the expressions of a definition to values, so that a step's arguments can be validated as a request.
 
-A value that is known now (a parameter's default, a text joined from known parts) stands for itself, so that its
-length, pattern and enum are judged. A value that only a run knows becomes a sample that its shape admits.
+A value that is known before a run (a parameter's default, a Std:Join of known parts) is used as it is, so that its
+length, pattern and enum are validated. A value known only at run time becomes a sample that its shape allows.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from localaws import shapes
 from localaws.sagemaker import expressions, graph
 
-# What a pipeline execution can be asked for (the SDK's ExecutionVariables), with samples of the form AWS gives them.
+# Members of `Execution.` (the SDK's ExecutionVariables) with samples in AWS's form.
 EXECUTION = {
     "PipelineName": "sample",
     "PipelineArn": "arn:aws:sagemaker:us-east-1:111122223333:pipeline/sample",
@@ -24,14 +24,14 @@ EXECUTION = {
     "ProcessingJobName": "pipelines-a1b2c3d4e5f6-Sample-a1b2c3d4e5",
 }
 
-# What each type of step asks AWS for: the operation, the member that the service fills in, and what Describe answers.
+# Type of step -> (operation, member that the service fills in, operation whose response describes the result).
 OPERATIONS = {
     "Processing": ("CreateProcessingJob", "ProcessingJobName", "DescribeProcessingJob"),
     "Training": ("CreateTrainingJob", "TrainingJobName", "DescribeTrainingJob"),
     "RegisterModel": ("CreateModelPackage", None, "DescribeModelPackage"),
 }
 
-# The first that a shape admits is its sample.
+# The first text that a shape allows is its sample.
 TEXTS = (
     "s3://sample/sample",
     "arn:aws:sagemaker:us-east-1:111122223333:model-package/sample/1",
@@ -44,7 +44,7 @@ TEXTS = (
 
 
 class Definition(NamedTuple):
-    """A definition as its expressions see it. evaluation: a sample of what property files hold, if there is one."""
+    """The scope of a definition's expressions. evaluation: a sample of the property files, or {}."""
 
     parameters: Mapping[str, Any]
     steps: Mapping[str, graph.Step]
@@ -59,7 +59,7 @@ def scope(definition: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Defin
 
 @functools.cache
 def sample(shape: Any) -> Any:
-    """A value that `shape` admits."""
+    """A value that `shape` allows."""
     kind = shape.type_name
     if kind == "structure":
         return {name: sample(shape.members[name]) for name in shape.required_members}
@@ -96,7 +96,7 @@ def is_expression(value: Any) -> bool:
 
 
 def resolved(shape: Any, value: dict[str, Any], seen: Definition) -> Any:
-    """What an expression stands for where `shape` is wanted; a broken reference becomes a sample."""
+    """The value of an expression, for a member of `shape`; a broken reference becomes a sample."""
     if "Std:Join" in value:
         join = value["Std:Join"]
         parts = [resolved(None, part, seen) if is_expression(part) else part for part in join["Values"]]
@@ -113,13 +113,13 @@ def resolved(shape: Any, value: dict[str, Any], seen: Definition) -> Any:
     elif root == "Steps":
         source = source_shape(value["Get"], seen)
         if source is not None and (shape is None or source.type_name != shape.type_name):
-            # Not what is wanted here: the judge is to see it.
+            # Of another type than the member: the validation has to see it.
             known = sample(source)
     return known if known is not None else "sample" if shape is None else sample(shape)
 
 
 def figure(value: dict[str, Any], seen: Definition) -> Any:
-    """What a JsonGet finds in the sample of the property files; None when it is not there."""
+    """The value of a JsonGet in the sample of the property files; None where there is none."""
     found: Any = seen.evaluation
     for part in expressions.path_parts(value["Std:JsonGet"]["Path"]):
         try:
@@ -130,7 +130,7 @@ def figure(value: dict[str, Any], seen: Definition) -> Any:
 
 
 def source_shape(path: str, seen: Definition) -> Any:
-    """The shape of `Steps.X.a.b` in the answer that describes what step X made; None when there is none such."""
+    """The shape of `Steps.X.a.b` in the Describe response of step X; None where there is none."""
     try:
         _, name, *rest = expressions.path_parts(path)
         describe = OPERATIONS[seen.steps[str(name)]["Type"]][2]
@@ -140,7 +140,7 @@ def source_shape(path: str, seen: Definition) -> Any:
 
 
 def member(shape: Any, parts: list[str | int]) -> Any:
-    """The shape at a path; raises KeyError, its text naming the part and what there is instead."""
+    """The shape at a path; raises KeyError with the missing part and the alternatives."""
     for part in parts:
         if shape.type_name == "structure":
             if part not in shape.members:
@@ -156,5 +156,5 @@ def member(shape: Any, parts: list[str | int]) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """A value on one line, for a finding."""
+    """A value as JSON on one line."""
     return json.dumps(value, ensure_ascii=False)

@@ -120,7 +120,7 @@ def test_a_result_without_a_place_takes_the_place_of_everything() -> None:
         C={"Type": "Pass", "Parameters": {"z.$": "$.a.x"}, "End": True},
     )
     found = [each for looked in dataflow.references(replaced) for each in looked]
-    assert found == ["States.C.Parameters.z.$: no 'a' on every way here (have: y)"]
+    assert found == ["States.C.Parameters.z.$: no 'a' on every transition here (have: y)"]
 
 
 def test_a_loop_knows_what_was_known_before_it() -> None:

@@ -97,7 +97,7 @@ def test_the_longest_names_that_the_stacks_allow_still_fit() -> None:
     assert checks.check(longest, EVALUATION) == []
 
 
-def test_without_an_evaluation_figures_are_not_judged() -> None:
+def test_without_an_evaluation_figures_are_not_checked() -> None:
     at = "Steps/CheckQuality/Arguments/Conditions/0/LeftValue/Std:JsonGet/Path"
     spoilt = plant(REAL, at, put="gate.nothing")
     assert checks.check(spoilt, EVALUATION) != []
@@ -127,7 +127,7 @@ def test_what_is_no_definition_at_all_is_found_as_that() -> None:
 def test_the_command_tells_how_much_it_looked_at_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert all(re.fullmatch(r"\w+: \w+ +[1-9]\d* looked at", line) for line in printed), printed
+    assert all(re.fullmatch(r"\w+: \w+ +[1-9]\d* checked", line) for line in printed), printed
     names = {line.split(": ")[0] for line in printed}
     assert names == {"definition", *workflows.WORKFLOWS, *artefacts.templates()}
 
@@ -142,7 +142,7 @@ def test_the_command_prints_its_findings_and_fails(
     assert command.main([]) == 1
     printed = capsys.readouterr().out.splitlines()
     assert [" ".join(line.split()) for line in printed if "wrong" in line] == [
-        "definition: arguments 5 looked at, 1 wrong"
+        "definition: arguments 5 checked, 1 wrong"
     ]
     assert printed[-1] == "definition: arguments: Steps.Train.Arguments.RoleArn: required, but missing"
 

@@ -9,7 +9,7 @@ import pytest
 from localaws.sagemaker.expressions import UnknownReference
 from pipelines.authoring.templates import Grant
 from pipelines.checks import (
-    Looked,
+    Findings,
     artefacts,
     findings,
     least_privilege,
@@ -47,11 +47,11 @@ def test_the_checked_templates_are_those_that_the_other_rules_see() -> None:
     assert {name: REAL.templates[name] for name in cfn.NAMES} == {name: cfn.load(name) for name in cfn.NAMES}
 
 
-def test_every_right_that_is_kept_without_need_is_held_and_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(least_privilege, "KEPT", {})
+def test_every_exemption_is_a_grant_without_a_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_privilege, "EXEMPT", {})
     found = {tuple(each.split(" on ")[0].split(": nothing needs ")) for each in check(REAL)}
     monkeypatch.undo()
-    assert found == set(least_privilege.KEPT)
+    assert found == set(least_privilege.EXEMPT)
 
 
 # --- A change of the code is a change of the rights -----------------------------------------------
@@ -125,7 +125,7 @@ def test_a_grant_covers_a_need(case: str) -> None:
     ]
 
 
-def test_what_calls_are_asked_on_is_what_the_service_authorization_reference_says() -> None:
+def test_what_calls_are_resources_is_what_the_service_authorization_reference_says() -> None:
     path = Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json"
     reference = json.loads(path.read_text())
     kinds = {
@@ -136,9 +136,9 @@ def test_what_calls_are_asked_on_is_what_the_service_authorization_reference_say
         permissions_of_state_machines.ARTIFACTS: "bucket",
         "${TopicArn}": "topic",
     }
-    for action, asked_on in permissions_of_state_machines.ASKED_ON.items():
+    for action, resources in permissions_of_state_machines.RESOURCES.items():
         service, _, name = action.partition(":")
-        assert kinds[asked_on[0]] in reference[service]["Actions"][name.lower()]["Resources"], action
+        assert kinds[resources[0]] in reference[service]["Actions"][name.lower()]["Resources"], action
 
 
 # --- Any check ------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_what_calls_are_asked_on_is_what_the_service_authorization_reference_say
 
 @pytest.mark.parametrize("error", [KeyError("Steps"), TypeError("no list"), UnknownReference("'gate[' is not a path")])
 def test_a_check_that_stumbles_over_malformed_json_reports_that_after_what_it_had_found(error: Exception) -> None:
-    def stumbling() -> Looked:
+    def stumbling() -> Findings:
         yield ["Steps.Train: wrong"]
         raise error
 
