@@ -1,9 +1,9 @@
 """A day of deliveries in minutes: `python -m benchmarks.day [--objects 288]`.
 
 Firehose writes an object every five minutes, 288 a day, each with a few beers, some of them seen before. Every object's
-event starts the state machine `retrain`; a run is worth 20 new beers. Prints how many runs there were beside how many
-there should be at most, and whether each of them knew at least 20 beers more than the one before. Exit code 1 when a
-run was one too many, an execution failed, or the events did not come to rest.
+event starts the state machine `retrain`, which starts a run after 20 new beers. Prints the number of runs, the largest
+number allowed, and the smallest number of new beers in a run. Exit code 1 when there were too many runs, a run had
+fewer than 20 new beers, or an execution failed.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 
-WORTH = 20
+MIN_NEW_BEERS = 20
 
 
 def main() -> int:
@@ -30,14 +30,14 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         endpoints.running(Workspace(Path(folder)), keep=False) as endpoint,
     ):
-        worth = {"MinNewBeers": str(WORTH), "MinMinutesBetweenRuns": "0", "NewDataState": "ENABLED"}
-        account = Account(Clients(endpoint.url), **worth)
+        parameters = {"MinNewBeers": str(MIN_NEW_BEERS), "MinMinutesBetweenRuns": "0", "NewDataState": "ENABLED"}
+        account = Account(Clients(endpoint.url), **parameters)
         account.upsert(GOOD)
         return day(account, objects)
 
 
 def day(account: Account, objects: int) -> int:
-    """Deliver, wait for rest, count."""
+    """Deliver the objects, wait until the state machine is idle, and count."""
     dice, fresh, began = random.Random(0), 0, time.monotonic()
     for number in range(objects):
         stamp = f"2026-11-20-{number // 12 % 24:02d}-{5 * (number % 12):02d}-00"
@@ -49,12 +49,12 @@ def day(account: Account, objects: int) -> int:
     statuses = [each["status"] for page in pages for each in page["executions"]]
     known = [int(account.parameters(run)["DistinctBeers"]) for run in account.runs()]
     steps = [later - earlier for earlier, later in zip([0, *known], known, strict=False)]
-    most = fresh // WORTH + 1
+    most = fresh // MIN_NEW_BEERS + 1
     failed = len(statuses) - statuses.count("SUCCEEDED")
     print(f"{objects} objects, {len(statuses)} executions ({failed} failed), {fresh} beers and a few more")
-    print(f"{len(known)} runs, at most {most}; the least a run knew more than the one before: {min(steps)} beers")
+    print(f"{len(known)} runs, at most {most}; fewest new beers of a run: {min(steps)}")
     print(f"{time.monotonic() - began:.0f} s")
-    return int(failed > 0 or len(known) > most or min(steps) < WORTH or len(statuses) != objects)
+    return int(failed > 0 or len(known) > most or min(steps) < MIN_NEW_BEERS or len(statuses) != objects)
 
 
 if __name__ == "__main__":

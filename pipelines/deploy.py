@@ -16,13 +16,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipelines.account.clients import Clients, explained
-from pipelines.account.executions import UNDER_WAY
+from pipelines.account.clients import Clients, aws_errors
+from pipelines.account.executions import UNFINISHED
 from pipelines.account.stacks import STACKS, Stacks, environment, pauses
 from pipelines.cli.arguments import Arguments
 from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
 
-Say = Callable[[str, str], None]
+# Called with the name of a stack or resource and what happened to it.
+Show = Callable[[str, str], None]
 
 
 def arguments() -> Arguments:
@@ -39,35 +40,35 @@ def arguments() -> Arguments:
     return parser
 
 
-def deploy(stacks: Stacks, say: Say) -> dict[str, str]:
-    """Create or update everything; returns part -> "created", "updated" or "unchanged"."""
+def deploy(stacks: Stacks, show: Show) -> dict[str, str]:
+    """Create or update everything; returns name -> "created", "updated" or "unchanged"."""
     from pipelines.account import upsert
     from pipelines.authoring import cached_definition
 
     refuse_orphaned_group(stacks)
-    outcomes = stacks.deploy(say)
+    outcomes = stacks.deploy(show)
     settings = upsert.settings(stacks.clients, stacks)
     text = cached_definition.definition(settings)
     outcomes["pipeline"] = upsert.upsert(stacks.clients, settings, text, stacks.environment.tags)
-    say("pipeline", outcomes["pipeline"])
+    show("pipeline", outcomes["pipeline"])
     return outcomes
 
 
 def refuse_orphaned_group(stacks: Stacks) -> None:
-    """A model package group that outlived its stack would fail the new one halfway: say so, or drop an empty one."""
+    """Delete an empty model package group of a deleted stack, which fails the new stack; refuse one with models."""
     import botocore.exceptions
 
     name = stacks.environment.parameters["pipelines"].get("ModelPackageGroupName")
     if not name or stacks.exists("pipelines"):
         return
-    with explained("looking for the model package group"):
+    with aws_errors("reading the model package group"):
         try:
             stacks.clients.sagemaker.describe_model_package_group(ModelPackageGroupName=name)
         except botocore.exceptions.ClientError as error:
             if "does not exist" in error.response["Error"]["Message"]:
                 return
             raise
-    with explained("looking for its models"):
+    with aws_errors("listing its models"):
         models = stacks.clients.sagemaker.list_model_packages(ModelPackageGroupName=name)["ModelPackageSummaryList"]
         if not models:
             stacks.clients.sagemaker.delete_model_package_group(ModelPackageGroupName=name)
@@ -80,8 +81,8 @@ def refuse_orphaned_group(stacks: Stacks) -> None:
     )
 
 
-def delete(stacks: Stacks, *, data: bool, unprotect: bool, say: Say) -> dict[str, str]:
-    """Delete the pipeline and the stacks, last one first; returns part -> "deleted", "kept" or "not there"."""
+def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[str, str]:
+    """Delete the pipeline and the stacks, last one first; returns name -> "deleted", "kept" or "not there"."""
     if stacks.environment.protected and not unprotect:
         raise ExpectedError(
             f"{stacks.environment.name} is protected",
@@ -91,18 +92,18 @@ def delete(stacks: Stacks, *, data: bool, unprotect: bool, say: Say) -> dict[str
         )
     outcomes: dict[str, str] = {}
 
-    def done(part: str, outcome: str) -> None:
-        outcomes[part] = outcome
-        say(part, outcome)
+    def done(name: str, outcome: str) -> None:
+        outcomes[name] = outcome
+        show(name, outcome)
 
-    left = dict(_outliving(stacks))
+    retained = dict(_retained(stacks))
     done("pipeline", delete_pipeline(stacks))
     for short in reversed(STACKS):
         done(short, stacks.delete(short))
-    for part, remove in left.items():
+    for name, remove in retained.items():
         if data:
             remove()
-        done(part, "deleted" if data else "kept")
+        done(name, "deleted" if data else "kept")
     return outcomes
 
 
@@ -112,7 +113,7 @@ def delete_pipeline(stacks: Stacks) -> str:
         return "not there"
     name = stacks.output("pipelines", "PipelineName")
     api = stacks.clients.sagemaker
-    with explained(f"deleting the pipeline {name}"):
+    with aws_errors(f"deleting the pipeline {name}"):
         found = api.list_pipelines(PipelineNamePrefix=name)["PipelineSummaries"]
         if not any(each["PipelineName"] == name for each in found):
             return "not there"
@@ -122,7 +123,7 @@ def delete_pipeline(stacks: Stacks) -> str:
 
 
 def stop_runs(clients: Clients, name: str) -> None:
-    """Stop a pipeline's runs and wait until they have ended: a pipeline with runs under way cannot be deleted."""
+    """Stop a pipeline's runs and wait until they have ended: a pipeline with running executions cannot be deleted."""
     pages = clients.sagemaker.get_paginator("list_pipeline_executions")
     for pause in pauses():
         listed = [each for page in pages.paginate(PipelineName=name) for each in page["PipelineExecutionSummaries"]]
@@ -131,13 +132,13 @@ def stop_runs(clients: Clients, name: str) -> None:
                 clients.sagemaker.stop_pipeline_execution(
                     PipelineExecutionArn=run["PipelineExecutionArn"], ClientRequestToken=uuid.uuid4().hex
                 )
-        if all(run["PipelineExecutionStatus"] not in UNDER_WAY for run in listed):
+        if all(run["PipelineExecutionStatus"] not in UNFINISHED for run in listed):
             return
         time.sleep(pause)
 
 
-def _outliving(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
-    """What the stacks leave behind, each with the way to remove it; read before the outputs are gone."""
+def _retained(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What a deletion of the stacks retains, each with a function that deletes it; read before the outputs are gone."""
     clients = stacks.clients
     if stacks.exists("pipelines"):
         group = stacks.output("pipelines", "ModelPackageGroupName")
@@ -154,7 +155,7 @@ def _outliving(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def empty_group(clients: Clients, group: str) -> None:
     """Delete a model package group and its packages."""
-    with explained(f"deleting the models of {group}"):
+    with aws_errors(f"deleting the models of {group}"):
         pages = clients.sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
         for package in [each for page in pages for each in page["ModelPackageSummaryList"]]:
             clients.sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
@@ -162,14 +163,14 @@ def empty_group(clients: Clients, group: str) -> None:
 
 
 def end_key(clients: Clients, key: str) -> None:
-    """Schedule a key's deletion; AWS waits 30 days, within which it can be taken back."""
-    with explained(f"deleting the key {key}"):
+    """Schedule a key's deletion in 30 days, within which it can be cancelled."""
+    with aws_errors(f"deleting the key {key}"):
         clients.kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
 
 
 def empty_bucket(clients: Clients, bucket: str) -> None:
     """Delete every version of every object in a bucket, then the bucket."""
-    with explained(f"deleting the bucket {bucket}"):
+    with aws_errors(f"deleting the bucket {bucket}"):
         for page in clients.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in listed]
@@ -185,14 +186,14 @@ def main(argv: list[str] | None = None) -> int:
         arguments().error("--data and --unprotect belong to --delete")
     stacks = Stacks(Clients(region=given.region), environment(given.env))
 
-    def say(part: str, outcome: str) -> None:
-        print(f"{part:<12} {outcome}", file=sys.stderr)
+    def show(name: str, outcome: str) -> None:
+        print(f"{name:<12} {outcome}", file=sys.stderr)
 
     outcomes: dict[str, Any]
     if given.delete:
-        outcomes = delete(stacks, data=given.data, unprotect=given.unprotect, say=say)
+        outcomes = delete(stacks, data=given.data, unprotect=given.unprotect, show=show)
     else:
-        outcomes = deploy(stacks, say)
+        outcomes = deploy(stacks, show)
     if given.json:
         print(json.dumps(outcomes))
     return 0

@@ -16,19 +16,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from pipelines.account import executions
-from pipelines.account.clients import Clients, explained
-from pipelines.account.model_packages import facts, flat
+from pipelines.account import model_packages, s3
+from pipelines.account.clients import Clients, aws_errors
+from pipelines.account.model_packages import Registry
+from pipelines.account.package_summary import flatten, summary
 from pipelines.account.stacks import Stacks, environment
 from pipelines.cli.arguments import Arguments
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError, exit_code
+from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
+from pipelines.cli.output import Document, table
 
-Document = dict[str, Any]
-# Two versions never have these in common, so they tell nothing.
+# Two versions always differ in these.
 NAMES = ("model_package.arn", "model_package.version")
-NARROW = 44  # Characters of a value that still stands beside another.
+NARROW = 44  # Widest value, in characters, that is printed in a column.
 STATUS = {"approve": "Approved", "reject": "Rejected"}
 
 
@@ -56,59 +56,25 @@ def arguments() -> Arguments:
         elif name != "list":
             command.add_argument("version", type=int, help="the version's number")
         if name in STATUS:
-            command.add_argument("--note", default="", help="why; kept with the model package")
+            command.add_argument("--note", default="", help="why; stored with the model package")
         if name == "report":
             command.add_argument("--output", type=Path, help="where to write it (default: report-<version>.html)")
     return parser
 
 
-class Registry:
-    """The model package group of an environment."""
-
-    def __init__(self, clients: Clients, group: str) -> None:
-        self.clients = clients
-        self.group = group
-
-    def packages(self) -> list[Document]:
-        """Every package's summary, oldest first."""
-        with explained(f"listing the models of {self.group}"):
-            pages = self.clients.sagemaker.get_paginator("list_model_packages").paginate(
-                ModelPackageGroupName=self.group, SortBy="CreationTime", SortOrder="Ascending"
-            )
-            return [each for page in pages for each in page["ModelPackageSummaryList"]]
-
-    def package(self, version: int) -> Document:
-        """One package, described; raises ExpectedError when there is no such version."""
-        listed = {each["ModelPackageVersion"]: each["ModelPackageArn"] for each in self.packages()}
-        if version not in listed:
-            have = ", ".join(map(str, listed)) or "none"
-            raise ExpectedError(
-                f"there is no version {version} (have: {have})",
-                where=f"model package group {self.group}",
-                hint="python -m pipelines.registry list",
-                code=NOT_FOUND,
-            )
-        with explained(f"reading version {version}"):
-            found: Document = self.clients.sagemaker.describe_model_package(ModelPackageName=listed[version])
-        return found
-
-    def evaluation(self, package: Document) -> Document:
-        """A package's evaluation.json."""
-        return executions.read_json(self.clients, executions.evaluation_uri(package))
-
-
 def list_(registry: Registry, given: argparse.Namespace) -> Document:
     """Every version with its figures and status."""
     versions = []
-    for summary in registry.packages():
-        package = registry.package(summary["ModelPackageVersion"])
-        metrics = executions.metrics(registry.evaluation(package)) if executions.evaluated(package) else {}
+    for each in registry.summaries():
+        package = registry.describe(each["ModelPackageArn"])
+        evaluated = model_packages.has_evaluation(package)
+        metrics = model_packages.metrics(registry.evaluation(package)) if evaluated else {}
         versions.append(
             {
                 "version": package["ModelPackageVersion"],
                 "approval_status": package["ModelApprovalStatus"],
                 "created": package["CreationTime"].strftime("%Y-%m-%d %H:%M:%S"),
-                **{name: round(metrics[name], 4) if metrics else None for name in executions.METRICS},
+                **{name: round(metrics[name], 4) if metrics else None for name in model_packages.METRICS},
             }
         )
     return {"group": registry.group, "versions": versions}
@@ -117,13 +83,13 @@ def list_(registry: Registry, given: argparse.Namespace) -> Document:
 def show(registry: Registry, given: argparse.Namespace) -> Document:
     """One version: figures, data, code, decision."""
     package = registry.package(given.version)
-    return facts(package, registry.evaluation(package))
+    return summary(package, registry.evaluation(package))
 
 
 def compare(registry: Registry, given: argparse.Namespace) -> Document:
     """What differs between two versions; equal things are left out."""
-    one, other = (registry.package(version) for version in (given.version, given.other))
-    sides = [flat(facts(package, registry.evaluation(package))) for package in (one, other)]
+    packages = registry.packages(given.version, given.other)
+    sides = [flatten(summary(package, registry.evaluation(package))) for package in packages]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     differing = [name for name in names if name not in NAMES and sides[0].get(name) != sides[1].get(name)]
     return {
@@ -135,10 +101,8 @@ def compare(registry: Registry, given: argparse.Namespace) -> Document:
 def report(registry: Registry, given: argparse.Namespace) -> Document:
     """Write a version's evaluation report, an HTML file that needs nothing else."""
     package = registry.package(given.version)
-    uri = executions.evaluation_uri(package).rpartition("/")[0] + "/report.html"
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    with explained(f"reading {uri}"):
-        content = registry.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    uri = model_packages.evaluation_uri(package).rpartition("/")[0] + "/report.html"
+    content = s3.read(registry.clients, uri)
     path = given.output or Path(f"report-{given.version}.html")
     try:
         path.write_bytes(content)
@@ -173,7 +137,7 @@ def decide(registry: Registry, given: argparse.Namespace) -> Document:
             hint=f"python -m pipelines.registry show {given.version}",
             code=CONFLICT,
         )
-    with explained(f"deciding about version {given.version}"):
+    with aws_errors(f"deciding about version {given.version}"):
         registry.clients.sagemaker.update_model_package(
             ModelPackageArn=package["ModelPackageArn"],
             ModelApprovalStatus=after,
@@ -221,15 +185,6 @@ def differences(result: Document) -> str:
         else:
             wide.append("\n  ".join([each["name"], f"{a}: {each['a']}", f"{b}: {each['b']}"]))
     return "\n".join(([table(narrow)] if narrow else []) + wide)
-
-
-def table(rows: list[Document]) -> str:
-    """Rows of equal keys as aligned columns."""
-    cells = [list(rows[0]), *(["" if value is None else str(value) for value in row.values()] for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
 
 
 @contextlib.contextmanager

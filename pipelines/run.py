@@ -120,16 +120,16 @@ def run_local(given: argparse.Namespace) -> int:
             hint="pip install -e '.[local]'",
             code=5,
         ) from error
-    from pipelines.cli.progress import Stages
+    from pipelines.cli.progress import Progress
 
-    stages = Stages()
+    progress = Progress()
     workspace = Workspace(given.workspace)
-    result = chain.run(workspace, catalogue=given.catalog, keep=given.keep, port=given.port, stages=stages)
+    result = chain.run(workspace, catalogue=given.catalog, keep=given.keep, port=given.port, progress=progress)
     where = "" if given.workspace == Path(".local") else f" --workspace {given.workspace}"
     version = result["model_package"]["version"]
-    stages.say()
-    stages.say(chain.verdict(result) + f" ({result['seconds']:.1f} s)")
-    stages.say(f"Next: {python_command()} -m pipelines.registry show {version} --local{where}")
+    progress.line()
+    progress.line(chain.verdict(result) + f" ({result['seconds']:.1f} s)")
+    progress.line(f"Next: {python_command()} -m pipelines.registry show {version} --local{where}")
     report(given, result)
     return 0
 
@@ -140,21 +140,21 @@ def start(given: argparse.Namespace) -> int:
     from pipelines.account import start as starting
     from pipelines.account.clients import Clients
     from pipelines.account.stacks import Stacks, environment
-    from pipelines.cli.progress import Stages
+    from pipelines.cli.progress import Progress
 
     clients = Clients(region=given.region)
     values = {each.name: str(getattr(given, each.name)) for each in PARAMETERS if getattr(given, each.name) is not None}
-    stages = Stages()
+    progress = Progress()
     arn = starting.start(clients, Stacks(clients, environment(given.env)), values)
-    stages.say(f"started {arn}")
+    progress.line(f"started {arn}")
     if not given.wait:
         report(given, {"execution": {"arn": arn, "status": "Executing", "steps": []}})
         return 0
-    with stages.stage("train") as stage:
-        execution = executions.follow(clients, arn, stage.detail, every_seconds=1.0)
+    with progress.step("train") as step:
+        execution = executions.wait(clients, arn, step.update, every_seconds=1.0)
     if execution["status"] != "Succeeded":
         raise executions.failure(clients, arn)
-    package = executions.registered(clients, arn)
+    package = executions.registered_package(clients, arn)
     report(given, {"execution": execution, "model_package": package and package["ModelPackageArn"]})
     return 0
 
@@ -165,9 +165,9 @@ def upsert(given: argparse.Namespace) -> int:
     from pipelines.account.clients import Clients
     from pipelines.account.stacks import Stacks, environment
     from pipelines.authoring import cached_definition
-    from pipelines.cli.progress import Stages
+    from pipelines.cli.progress import Progress
 
-    stages = Stages()
+    progress = Progress()
     clients = Clients(region=given.region)
     stacks = Stacks(clients, environment(given.env))
     settings = upserting.settings(clients, stacks)
@@ -175,8 +175,8 @@ def upsert(given: argparse.Namespace) -> int:
     if given.dry_run:
         found = list(upserting.changes(upserting.deployed(clients, settings.pipeline_name), json.loads(text)))
         for kind, name, what in found:
-            stages.say(f"{kind:<8} {name}  {what}".rstrip())
-        stages.say(f"{len(found)} changes to {settings.pipeline_name}" if found else "nothing would change")
+            progress.line(f"{kind:<8} {name}  {what}".rstrip())
+        progress.line(f"{len(found)} changes to {settings.pipeline_name}" if found else "nothing would change")
         report(given, {"changes": [{"kind": kind, "name": name, "what": what} for kind, name, what in found]})
         return 0
     outcomes = {
@@ -184,7 +184,7 @@ def upsert(given: argparse.Namespace) -> int:
         "retrain": stacks.deploy_one("pipelines"),
     }
     for name, outcome in outcomes.items():
-        stages.say(f"{name:<10} {outcome}")
+        progress.line(f"{name:<10} {outcome}")
     report(given, {"pipeline_name": settings.pipeline_name, **outcomes})
     return 0
 

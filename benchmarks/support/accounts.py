@@ -1,4 +1,4 @@
-"""An environment's stacks around a small pipeline, and beers put into its table: what the workflow is tried on."""
+"""An environment with a small pipeline, and a way to put beers into its table: what tests of `retrain` run on."""
 
 import json
 import time
@@ -10,15 +10,15 @@ from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring.parameters import PARAMETERS
+from pipelines.cli.output import Document
 
-Document = dict[str, Any]
-PATIENCE_SECONDS = 60
-# An object's event starts its execution within milliseconds here.
-QUIET_SECONDS = 0.5
+DEADLINE_SECONDS = 60
+# How long no execution must run: an object's event starts one within milliseconds.
+IDLE_SECONDS = 0.5
 
 
 class Account:
-    """One environment's stacks with a pipeline of the test's choice, and beers that are put into its table."""
+    """One environment's stacks, with a pipeline that the test defines."""
 
     def __init__(self, clients: Clients, **parameters: str) -> None:
         self.clients = clients
@@ -26,8 +26,8 @@ class Account:
         dev = environment("dev")
         names = {"PipelineName": f"tapline-ibu-{self.name}", "ModelPackageGroupName": f"tapline-ibu-{self.name}"}
         values = {"NewDataState": "DISABLED", **names, **parameters}
-        parts = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **values}}
-        self.stacks = Stacks(clients, Environment(self.name, parts, dev.tags))
+        stacks = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **values}}
+        self.stacks = Stacks(clients, Environment(self.name, stacks, dev.tags))
         self.stacks.deploy()
         self.pipeline = names["PipelineName"]
         self.machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
@@ -35,14 +35,14 @@ class Account:
         self.skips = self.subscribe(f"{self.name}-skips", self.stacks.output("pipelines", "SkipsTopicArn"))
 
     def subscribe(self, name: str, topic: str) -> str:
-        """A queue that hears what is published to a topic; returns its URL."""
+        """Create a queue that receives what is published to a topic; returns its URL."""
         queue = self.clients.sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = self.clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
         self.clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
         return str(queue)
 
     def upsert(self, *steps: Document) -> None:
-        """Put a pipeline of these steps under the environment's name."""
+        """Create or update the environment's pipeline with these steps."""
         definition = {
             "Version": "2020-12-01",
             "Parameters": [parameter(each.name, each.type, each.default) for each in PARAMETERS],
@@ -67,22 +67,22 @@ class Account:
         return str(started["executionArn"])
 
     def outcome(self, execution: str) -> tuple[str, Document]:
-        """(status, output or {"Error", "Cause"}) of an execution, when it has ended."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Wait for an execution's end; returns (status, output or {"Error", "Cause"})."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
             described = self.clients.stepfunctions.describe_execution(executionArn=execution)
             if described["status"] != "RUNNING":
-                failed = {"Error": described.get("error"), "Cause": described.get("cause")}
-                return described["status"], json.loads(described["output"]) if "output" in described else failed
+                error = {"Error": described.get("error"), "Cause": described.get("cause")}
+                return described["status"], json.loads(described["output"]) if "output" in described else error
             time.sleep(0.05)
-        raise AssertionError(f"{execution} did not end within {PATIENCE_SECONDS} s")
+        raise AssertionError(f"{execution} did not end within {DEADLINE_SECONDS} s")
 
     def run(self, **given: Any) -> tuple[str, Document]:
-        """Start the state machine and wait for its outcome."""
+        """Start the state machine and wait for its end, as `outcome` does."""
         return self.outcome(self.start(**given))
 
     def history(self, execution: str) -> list[str]:
-        """The states that an execution of the state machine has entered, in order, when it has ended."""
+        """Wait for an execution's end; returns the states that it entered, in order."""
         self.outcome(execution)
         pages = self.clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
         entered = [event.get("stateEnteredEventDetails") for page in pages for event in page["events"]]
@@ -102,12 +102,12 @@ class Account:
         )
         return {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
 
-    def told(self) -> list[tuple[str, str]]:
-        """(subject, message) of what was published to the notifications topic since the last look."""
-        return [(body["Subject"], body["Message"]) for body in self.heard(self.inbox)]
+    def notifications(self) -> list[tuple[str, str]]:
+        """(subject, message) of what was published to the notifications topic since the last call."""
+        return [(body["Subject"], body["Message"]) for body in self.messages(self.inbox)]
 
-    def heard(self, queue: str) -> list[Document]:
-        """The messages that came to a queue since the last look, oldest first."""
+    def messages(self, queue: str) -> list[Document]:
+        """The messages that a queue received since the last call, oldest first."""
         found = []
         while messages := self.clients.sqs.receive_message(
             QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
@@ -118,20 +118,20 @@ class Account:
         return found
 
     def settle(self) -> None:
-        """Wait until no execution of the state machine is under way, and none begins for a moment."""
-        quiet_since = time.monotonic()
-        deadline = quiet_since + 10 * PATIENCE_SECONDS
-        while time.monotonic() - quiet_since < QUIET_SECONDS:
-            assert time.monotonic() < deadline, "the state machine does not come to rest"
+        """Wait until no execution of the state machine has run for IDLE_SECONDS."""
+        idle_since = time.monotonic()
+        deadline = idle_since + 10 * DEADLINE_SECONDS
+        while time.monotonic() - idle_since < IDLE_SECONDS:
+            assert time.monotonic() < deadline, "the state machine keeps running"
             if self.clients.stepfunctions.list_executions(
                 stateMachineArn=self.machine, statusFilter="RUNNING", maxResults=1
             )["executions"]:
-                quiet_since = time.monotonic()
+                idle_since = time.monotonic()
             time.sleep(0.05)
 
     def remove(self) -> None:
         """Delete everything."""
-        deploy.delete(self.stacks, data=True, unprotect=False, say=lambda part, outcome: None)
+        deploy.delete(self.stacks, data=True, unprotect=False, show=lambda name, outcome: None)
 
 
 GOOD: Document = {

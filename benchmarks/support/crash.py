@@ -21,6 +21,7 @@ from localaws import endpoint as endpoints
 from localaws.sagemaker.isolation import MARK
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
+from pipelines.account.executions import UNFINISHED
 
 PREPARE = """
     import hashlib, json
@@ -136,7 +137,7 @@ def resume(victim: Victim, run: Execution) -> None:
     before = succeeded(run)
     with contextlib.suppress(botocore.exceptions.BotoCoreError):
         run.retry()
-        until(lambda: not victim.alive or run.status not in ("Executing", "Stopping"), run.arn)
+        until(lambda: not victim.alive or run.status not in UNFINISHED, run.arn)
         now = succeeded(run)
         assert {name: now.get(name) for name in before} == before, "a finished step was run again"
 

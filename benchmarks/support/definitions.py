@@ -10,12 +10,12 @@ import uuid
 from typing import Any
 
 from pipelines.account.clients import Clients
+from pipelines.account.executions import UNFINISHED
+from pipelines.cli.output import Document
 
-Document = dict[str, Any]
 ROLE = "arn:aws:iam::000000000000:role/tests"
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3"
 INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
-UNDER_WAY = ("Executing", "Stopping")
 PATIENCE_SECONDS = 30
 # A script that writes its argument to the output `out`.
 WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
@@ -173,7 +173,7 @@ class Execution:
 
     def wait(self) -> "Execution":
         """Wait for the execution's end."""
-        until(lambda: self.status not in UNDER_WAY, self.arn)
+        until(lambda: self.status not in UNFINISHED, self.arn)
         return self
 
     def steps(self) -> dict[str, Document]:

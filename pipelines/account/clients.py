@@ -1,4 +1,4 @@
-"""Clients of AWS, or of the local endpoint when AWS_ENDPOINT_URL names one, and their errors in three lines."""
+"""boto3 clients of an account or of the local endpoint, and botocore's errors as expected errors."""
 
 import os
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ MISSING = {"ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket", "NoS
 
 
 class Clients:
-    """boto3 clients of one account and region, made when first asked for.
+    """boto3 clients of one account and region, each created on first use.
 
-    url: the local endpoint; None takes what boto3 finds (credentials, AWS_ENDPOINT_URL, profile).
+    url: the local endpoint. None: boto3's own configuration (credentials, AWS_ENDPOINT_URL, profile).
     """
 
     def __init__(self, url: str | None = None, region: str | None = None) -> None:
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
         self._made: dict[str, Any] = {}
         self._url = url
-        # boto3 itself reads AWS_DEFAULT_REGION only; the other AWS tools take both.
+        # boto3 reads AWS_DEFAULT_REGION only; other AWS SDKs and the CLI v2 read both.
         self._region = region or os.environ.get("AWS_REGION")
 
     def __getattr__(self, service: str) -> Any:
@@ -39,7 +39,7 @@ class Clients:
         import boto3
 
         if self._url:
-            # The local endpoint takes any key; this one stands for its only account.
+            # The local endpoint accepts any key.
             return boto3.session.Session(
                 aws_access_key_id="test",
                 aws_secret_access_key="test",
@@ -54,8 +54,8 @@ class Clients:
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
-    """Turn botocore's errors into three lines. doing: what was being done, for the second line."""
+def aws_errors(doing: str) -> Iterator[None]:
+    """Raise botocore's errors as ExpectedError. doing: the activity, for its second line."""
     import botocore.exceptions as errors
 
     try:

@@ -1,79 +1,82 @@
-"""What is known of a model package: its figures, its gate, and where it comes from, fit for one screen.
+"""Model packages: the versions of a group, and the evaluation.json that each points to."""
 
-The package says which model it is; the evaluation.json that it points to says the rest.
-"""
+from pipelines.account import s3
+from pipelines.account.clients import Clients, aws_errors
+from pipelines.cli.errors import NOT_FOUND, ExpectedError
+from pipelines.cli.output import Document
 
-from typing import Any
-
-from pipelines.account import executions
-
-Document = dict[str, Any]
-METRICS = ("mae", "rmse", "median_absolute_error", "r2", "accuracy", "macro_f1")
+# The metrics that lists and runs show. Errors are in IBU; r2, accuracy and macro_f1 have no unit.
+METRICS = ("mae", "rmse", "r2", "accuracy", "macro_f1", "baseline_mae")
 
 
-def facts(package: Document, evaluation: Document) -> Document:
-    """What is known of a package, in groups, flat enough for one screen."""
-    container = package["InferenceSpecification"]["Containers"][0]
-    lineage, data = evaluation["lineage"], evaluation["quality"]
-    folds, candidate = evaluation["cross_validation"]["grouped"], evaluation["candidate"]
+class Registry:
+    """The model package group of an environment."""
+
+    def __init__(self, clients: Clients, group: str) -> None:
+        self.clients = clients
+        self.group = group
+
+    def summaries(self) -> list[Document]:
+        """Every version as ListModelPackages returns it, oldest first."""
+        with aws_errors(f"listing the models of {self.group}"):
+            pages = self.clients.sagemaker.get_paginator("list_model_packages").paginate(
+                ModelPackageGroupName=self.group,
+                SortBy="CreationTime",
+                SortOrder="Ascending",
+                PaginationConfig={"PageSize": 100},
+            )
+            return [each for page in pages for each in page["ModelPackageSummaryList"]]
+
+    def package(self, version: int) -> Document:
+        """One version, described; raises ExpectedError when there is no such version."""
+        return self.packages(version)[0]
+
+    def packages(self, *versions: int) -> list[Document]:
+        """These versions, described; raises ExpectedError when one does not exist."""
+        arns = {each["ModelPackageVersion"]: each["ModelPackageArn"] for each in self.summaries()}
+        missing = [version for version in versions if version not in arns]
+        if missing:
+            raise ExpectedError(
+                f"there is no version {missing[0]} (have: {', '.join(map(str, arns)) or 'none'})",
+                where=f"model package group {self.group}",
+                hint="python -m pipelines.registry list",
+                code=NOT_FOUND,
+            )
+        return [self.describe(arns[version]) for version in versions]
+
+    def describe(self, arn: str) -> Document:
+        """DescribeModelPackage."""
+        with aws_errors(f"reading the model package {arn}"):
+            found: Document = self.clients.sagemaker.describe_model_package(ModelPackageName=arn)
+        return found
+
+    def evaluation(self, package: Document) -> Document:
+        """The evaluation.json of a described package."""
+        return s3.read_json(self.clients, evaluation_uri(package))
+
+
+def has_evaluation(package: Document) -> bool:
+    """Whether a model package points to an evaluation; one that the pipeline did not register has none."""
+    return "Statistics" in package.get("ModelMetrics", {}).get("ModelQuality", {})
+
+
+def evaluation_uri(package: Document) -> str:
+    """The S3 address of a model package's evaluation.json; raises ExpectedError when it has none."""
+    if not has_evaluation(package):
+        raise ExpectedError(
+            f"version {package['ModelPackageVersion']} has no evaluation: the pipeline did not register it",
+            where=package["ModelPackageArn"],
+            hint=f"aws sagemaker describe-model-package --model-package-name {package['ModelPackageArn']}",
+            code=NOT_FOUND,
+        )
+    return str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"])
+
+
+def metrics(evaluation: Document) -> dict[str, float]:
+    """METRICS, from evaluation.json."""
+    regression, classes = evaluation["regression_metrics"], evaluation["multiclass_classification_metrics"]
     return {
-        "model_package": {
-            "arn": package["ModelPackageArn"],
-            "version": package["ModelPackageVersion"],
-            "created": package["CreationTime"].isoformat(timespec="seconds"),
-            "approval_status": package["ModelApprovalStatus"],
-            "note": package.get("ApprovalDescription", ""),
-            "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
-        },
-        # With their 90 % intervals; the errors are in IBU.
-        "metrics": {
-            **{name: measured(candidate.get(name)) for name in METRICS},
-            "baseline_mae": measured(evaluation["baseline"]["mae"]),
-            "champion_mae": measured((evaluation["champion"] or {}).get("mae")),
-            "folds_mae": f"{folds['mae']:.1f} in cross-validation over {folds['n']} beers, {folds['groups']} recipes",
-            "coverage": f"{measured(candidate.get('coverage'))}, promised {evaluation['intervals']['level']:.2f}",
-            "interval_width": measured(candidate.get("mean_width")),
-        },
-        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
-        "data": {
-            "input": lineage["input_uri"],
-            "cut_off": lineage["cut_off"],
-            "input_sha256": lineage["input_sha256"],
-            "split_sha256": lineage["split_sha256"],
-            "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
-            "sides": counts(lineage["sides"]),
-            "dropped": counts(data["dropped"]),
-            "repaired": counts(data["repaired"]),
-        },
-        "code": {
-            "git_commit": lineage["git_commit"],
-            "image": container["Image"],
-            "parameters": counts(lineage.get("parameters", {})),
-            "hyperparameters": counts(lineage["hyperparameters"]),
-            "model": container["ModelDataUrl"],
-            "model_sha256": lineage["model_sha256"],
-            "report": executions.evaluation_uri(package).rpartition("/")[0] + "/report.html",
-        },
-        "card": dict(evaluation.get("card", {})),
+        **{name: regression[name]["value"] for name in ("mae", "rmse", "r2")},
+        **{name: classes[name]["value"] for name in ("accuracy", "macro_f1")},
+        "baseline_mae": evaluation["baseline"]["mae"]["value"],
     }
-
-
-def measured(figure: Document | None) -> str:
-    """`17.6 (12.8 to 22.5)`, or `none`."""
-    if not figure:
-        return "none"
-    value, low, high = (f"{figure[part]:.{1 if abs(figure[part]) >= 10 else 2}f}" for part in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
-
-
-def counts(values: Document) -> str:
-    """`train 221, validation 22`, or `none`."""
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
-
-
-def flat(groups: Document, prefix: str = "") -> Document:
-    """`{"gate": {"passed": 1}}` as `{"gate.passed": 1}`."""
-    found: Document = {}
-    for name, value in groups.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found

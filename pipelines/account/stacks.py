@@ -2,7 +2,7 @@
 
     tapline-dev-artifacts -> tapline-dev-ingestion -> tapline-dev-pipelines
 
-Each gets what it needs from those before it by name: an output and a parameter of the same name are one thing.
+The outputs of a stack are parameters of the later ones, matched by name.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.account.clients import Clients, explained
+from pipelines.account.clients import Clients, aws_errors
 from pipelines.authoring import archives, templates
 from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
 
@@ -21,8 +21,8 @@ STACKS = ("artifacts", "ingestion", "pipelines")
 # A longer template has to be read from S3 (CloudFormation's quota for TemplateBody, in bytes).
 MAX_BODY = 51_200
 FAILED = ("FAILED", "ROLLBACK")
-# What an update may never replace or delete in a protected environment: a bucket's or a stream's data goes with it.
-HOLD_DATA = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::SageMaker::ModelPackageGroup")
+# Resources with data: a stack policy denies their replacement and deletion in a protected environment.
+STATEFUL = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::SageMaker::ModelPackageGroup")
 STACK_POLICY = {
     "Statement": [
         {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"},
@@ -31,7 +31,7 @@ STACK_POLICY = {
             "Action": ["Update:Replace", "Update:Delete"],
             "Principal": "*",
             "Resource": "*",
-            "Condition": {"StringEquals": {"ResourceType": list(HOLD_DATA)}},
+            "Condition": {"StringEquals": {"ResourceType": list(STATEFUL)}},
         },
     ]
 }
@@ -42,8 +42,8 @@ Values = dict[str, str]
 class Environment:
     """One environment's parameters, from cloudformation/parameters/<name>.json.
 
-    parameters: stack -> parameter -> value. tags: on every resource that can carry them. protected: whether its
-    stacks refuse to be deleted, and what holds data to be replaced.
+    parameters: stack -> parameter -> value. tags: of every resource that supports them. protected: termination
+    protection and a stack policy on every stack.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Environment:
 
 
 def environment(name: str, overrides: dict[str, Values] | None = None) -> Environment:
-    """Read an environment's file; raises ExpectedError when there is none or it is not right."""
+    """Read an environment's file; raises ExpectedError when there is none or it is malformed."""
     path = TEMPLATES / "parameters" / f"{name}.json"
     known = sorted(each.stem for each in path.parent.glob("*.json"))
     if not path.exists():
@@ -73,7 +73,7 @@ def environment(name: str, overrides: dict[str, Values] | None = None) -> Enviro
         tags = dict(content.get("tags", {}))
     except (ValueError, TypeError, AttributeError) as error:
         raise ExpectedError(
-            f"the parameter file is not right: {error}",
+            f"the parameter file is malformed: {error}",
             where=str(path),
             hint='it is {"artifacts": {...}, "ingestion": {...}, "pipelines": {...}, "tags": {...}}',
             code=WRONG_USAGE,
@@ -91,23 +91,23 @@ class Stacks:
         self.environment = environment
         self._outputs: dict[str, Values] = {}
 
-    def deploy(self, say: Callable[[str, str], None] = lambda stack, outcome: None) -> dict[str, str]:
+    def deploy(self, show: Callable[[str, str], None] = lambda stack, outcome: None) -> dict[str, str]:
         """Create or update all stacks in order; returns stack -> "created", "updated" or "unchanged".
 
-        say(stack, outcome) is called as each one is done.
+        show(stack, outcome) is called after each one.
         """
         outcomes = {}
         for short in STACKS:
             outcomes[short] = self.deploy_one(short)
-            say(short, outcomes[short])
+            show(short, outcomes[short])
         return outcomes
 
     def deploy_one(self, short: str, overrides: Values | None = None) -> str:
-        """Create or update one stack: the environment's parameters, the code that is shipped, earlier outputs."""
+        """Create or update one stack from the environment's parameters, the uploaded code and earlier outputs."""
         name = self.environment.stack(short)
         body = (TEMPLATES / f"{short}.yaml").read_text()
         values = {**self.environment.parameters[short], **self._shipped(short), **(overrides or {})}
-        with explained(f"deploying {name}"):
+        with aws_errors(f"deploying {name}"):
             existing = self._describe(name)
             given = {**self._earlier_outputs(short), **values}
             parameters = {key: given[key] for key in templates.parse(body)["Parameters"] if key in given}
@@ -132,15 +132,15 @@ class Stacks:
             return "updated" if existing else "created"
 
     def exists(self, short: str) -> bool:
-        """Whether a stack is there."""
+        """Whether a stack exists."""
         name = self.environment.stack(short)
-        with explained(f"looking for {name}"):
+        with aws_errors(f"reading {name}"):
             return self._describe(name) is not None
 
     def delete(self, short: str) -> str:
-        """Delete a stack; "deleted" or "not there". What its template retains stays."""
+        """Delete a stack; returns "deleted" or "not there". Resources with DeletionPolicy Retain stay."""
         name = self.environment.stack(short)
-        with explained(f"deleting {name}"):
+        with aws_errors(f"deleting {name}"):
             stack = self._describe(name)
             if stack is None:
                 return "not there"
@@ -154,7 +154,7 @@ class Stacks:
         return "deleted"
 
     def _protect(self, short: str) -> None:
-        """A protected environment's stacks cannot be deleted by a slip, nor what holds data be replaced."""
+        """Set termination protection and the stack policy in a protected environment."""
         if not self.environment.protected:
             return
         name = self.environment.stack(short)
@@ -162,10 +162,10 @@ class Stacks:
         self.clients.cloudformation.set_stack_policy(StackName=name, StackPolicyBody=json.dumps(STACK_POLICY))
 
     def outputs(self, short: str) -> Values:
-        """A stack's outputs by name; raises ExpectedError when the stack is not there."""
+        """A stack's outputs by name; raises ExpectedError when there is no such stack."""
         if short not in self._outputs:
             name = self.environment.stack(short)
-            with explained(f"reading the outputs of {name}"):
+            with aws_errors(f"reading the outputs of {name}"):
                 stack = self._describe(name)
             if stack is None:
                 raise ExpectedError(
@@ -184,21 +184,21 @@ class Stacks:
             raise ExpectedError(
                 f"the stack {self.environment.stack(short)} has no output {key} (have: {', '.join(found)})",
                 where=f"CloudFormation in {self.clients.region}",
-                hint=f"deploy it anew: make deploy ENV={self.environment.name}",
+                hint=f"make deploy ENV={self.environment.name}",
                 code=NOT_FOUND,
             )
         return found[key]
 
     def upload(self, asset: archives.Asset) -> str:
-        """Put an asset into the artifact bucket unless it is there; returns its key."""
+        """Upload an asset to the artifact bucket unless its key exists; returns the key."""
         upload(self.clients, self.output("artifacts", "ArtifactBucket"), asset)
         return asset.key
 
     def _shipped(self, short: str) -> Values:
-        """Upload what a stack's template refers to by key; the parameters that name it.
+        """Upload what a stack's template refers to by key; returns the parameters with the keys.
 
-        The state machine's definition is taken as it stands beside the templates, written there by
-        `--print-workflow`: a deployment needs no SDK, and what it deploys can be read and reviewed.
+        The state machine's definition is the file beside the templates, written by `--print-workflow`: a deployment
+        needs no SDK, and what it deploys can be reviewed.
         """
         if short == "ingestion":
             return {"CodeKey": self.upload(archives.lambda_archive())}
@@ -230,7 +230,7 @@ class Stacks:
             if "does not exist" in error.response["Error"]["Message"]:
                 return None
             raise
-        # A change set that was never executed leaves a stack of that status, which counts as none.
+        # The status of a stack whose first change set was never executed: it has no resources.
         return None if found["StackStatus"] == "REVIEW_IN_PROGRESS" else found
 
     def _has_changes(self, name: str, change_set: str) -> bool:
@@ -277,7 +277,7 @@ class Stacks:
 
 
 def pauses() -> Iterator[float]:
-    """Seconds between looks: quick at first, then as slow as suits AWS."""
+    """Seconds between polls: 0.02 at first, 5 at last."""
     pause = 0.02
     while True:
         yield pause
@@ -285,10 +285,10 @@ def pauses() -> Iterator[float]:
 
 
 def upload(clients: Clients, bucket: str, asset: archives.Asset) -> bool:
-    """Put an asset into a bucket unless an object of its key is there; True when it was put."""
+    """Upload an asset unless its key exists in the bucket; True when it was uploaded."""
     import botocore.exceptions
 
-    with explained(f"uploading {asset.key} to {bucket}"):
+    with aws_errors(f"uploading {asset.key} to {bucket}"):
         try:
             clients.s3.head_object(Bucket=bucket, Key=asset.key)
             return False

@@ -5,8 +5,8 @@ import time
 import uuid
 from datetime import UTC, datetime
 
-from pipelines.account import executions
-from pipelines.account.clients import Clients, explained
+from pipelines.account import s3
+from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks
 from pipelines.authoring import archives, snapshot
 from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, ExpectedError
@@ -26,7 +26,7 @@ def start(clients: Clients, stacks: Stacks, given: Values) -> str:
         values = {**data(clients, stacks), **values}
     if "ChampionModel" not in values:
         values |= champion(clients, stacks)
-    with explained(f"starting the pipeline {name}"):
+    with aws_errors(f"starting the pipeline {name}"):
         started = clients.sagemaker.start_pipeline_execution(
             PipelineName=name,
             ClientRequestToken=uuid.uuid4().hex,
@@ -51,7 +51,7 @@ def data(clients: Clients, stacks: Stacks) -> Values:
         )
     values = {"CutOff": cut_off, "Rows": rows, "DistinctBeers": beers}
     last = latest(clients, name)
-    if last.items() >= {"CutOff": cut_off, "Rows": rows}.items() and executions.exists(clients, last["InputData"]):
+    if last.items() >= {"CutOff": cut_off, "Rows": rows}.items() and s3.exists(clients, last["InputData"]):
         return {"InputData": last["InputData"], **values}
     # As the state machine names it (retrain.py), so that both share a snapshot of the same hour.
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
@@ -63,7 +63,7 @@ def data(clients: Clients, stacks: Stacks) -> Values:
 
 def latest(clients: Clients, name: str) -> Values:
     """The parameters of the pipeline's latest run; {} when there is none."""
-    with explained(f"reading the last run of {name}"):
+    with aws_errors(f"reading the last run of {name}"):
         runs = clients.sagemaker.list_pipeline_executions(PipelineName=name, SortOrder="Descending", MaxResults=1)
         for run in runs["PipelineExecutionSummaries"]:
             listed = clients.sagemaker.list_pipeline_parameters_for_execution(
@@ -78,7 +78,7 @@ def query(clients: Clients, stacks: Stacks, text: str, token: str | None = None)
     names = {name: stacks.output("ingestion", name) for name in ("GlueDatabase", "GlueTable")}
     for name, value in names.items():
         text = text.replace(f"${{{name}}}", value)
-    with explained(f"querying {names['GlueDatabase']}.{names['GlueTable']}"):
+    with aws_errors(f"querying {names['GlueDatabase']}.{names['GlueTable']}"):
         query_id = clients.athena.start_query_execution(
             QueryString=text,
             WorkGroup=stacks.output("ingestion", "Workgroup"),
@@ -103,7 +103,7 @@ def query(clients: Clients, stacks: Stacks, text: str, token: str | None = None)
 def champion(clients: Clients, stacks: Stacks) -> Values:
     """The approved model's address as a parameter, so that a run by hand is measured against it too."""
     group = stacks.output("pipelines", "ModelPackageGroupName")
-    with explained(f"looking for an approved model in {group}"):
+    with aws_errors(f"looking for an approved model in {group}"):
         listed = clients.sagemaker.list_model_packages(
             ModelPackageGroupName=group, ModelApprovalStatus="Approved", SortOrder="Descending", MaxResults=1
         )["ModelPackageSummaryList"]
@@ -111,7 +111,7 @@ def champion(clients: Clients, stacks: Stacks) -> Values:
             return {}
         approved = clients.sagemaker.describe_model_package(ModelPackageName=listed[0]["ModelPackageArn"])
     uri = str(approved["InferenceSpecification"]["Containers"][0]["ModelDataUrl"])
-    if not executions.exists(clients, uri):
+    if not s3.exists(clients, uri):
         # Otherwise Evaluate would fail before it begins: a job's input has to be there.
         uri = f"s3://{stacks.output('artifacts', 'ArtifactBucket')}/{archives.LOST_CHAMPION.folder}"
     return {"ChampionModel": uri}

@@ -1,4 +1,4 @@
-"""Create or update the SageMaker Pipeline in the account (or at AWS_ENDPOINT_URL), and say what that changes."""
+"""Create or update the SageMaker Pipeline, and compare the deployed definition with the new one."""
 
 import json
 import subprocess
@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from localaws.sagemaker import graph
-from pipelines.account.clients import Clients, explained
+from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, upload
 from pipelines.authoring import archives
 from pipelines.authoring.settings import Settings, assets
 
-# The folders whose content is what a run executes.
+# The folders with the code that a run executes.
 SHIPPED = ("processing", "training", "evaluation", "pipelines/authoring")
 
 
@@ -32,7 +32,7 @@ def settings(clients: Clients, stacks: Stacks) -> Settings:
 def git_commit() -> str:
     """The last commit of the shipped code, with `-dirty` when it was changed since; "unknown" outside a checkout."""
     commands = (["log", "-1", "--format=%H", "--", *SHIPPED], ["status", "--porcelain", "--", *SHIPPED])
-    said = []
+    outputs = []
     for command in commands:
         try:
             done = subprocess.run(
@@ -44,16 +44,16 @@ def git_commit() -> str:
             )
         except (OSError, subprocess.SubprocessError):
             return "unknown"
-        said.append(done.stdout.strip())
-    commit, changes = said
+        outputs.append(done.stdout.strip())
+    commit, changes = outputs
     return (commit or "unknown") + ("-dirty" if changes else "")
 
 
 def deployed(clients: Clients, name: str) -> dict[str, Any] | None:
-    """The definition that is deployed under a name, or None."""
+    """The deployed definition of a pipeline; None when there is no such pipeline."""
     import botocore.exceptions
 
-    with explained(f"reading the pipeline {name}"):
+    with aws_errors(f"reading the pipeline {name}"):
         try:
             described = clients.sagemaker.describe_pipeline(PipelineName=name)
         except botocore.exceptions.ClientError as error:
@@ -73,17 +73,17 @@ def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]
     if before == json.loads(text):
         return "unchanged"
     with ThreadPoolExecutor(8) as pool:
-        put = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in assets(settings)]
-    for each in put:
+        uploads = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in assets(settings)]
+    for each in uploads:
         each.result()
     request = {
         "PipelineName": settings.pipeline_name,
         "PipelineDescription": "From beers to a model of their bitterness (IBU) that waits for approval",
         "RoleArn": settings.pipeline_role_arn,
-        # Compact: the API takes 1 MB, and the indented text is for people.
+        # The API accepts 1 MB; the indented text is for people.
         "PipelineDefinition": graph.canonical(json.loads(text)),
     }
-    with explained(f"writing the pipeline {settings.pipeline_name}"):
+    with aws_errors(f"writing the pipeline {settings.pipeline_name}"):
         if before is None:
             clients.sagemaker.create_pipeline(
                 **request,
@@ -96,19 +96,19 @@ def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]
 
 
 def changes(before: dict[str, Any] | None, after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """What an upsert would change: (kind, name, what), kind being "added", "removed" or "changed"."""
+    """(kind, name, what) of each change that an upsert makes; kind is "added", "removed" or "changed"."""
     old = before or {"Parameters": [], "Steps": []}
-    for noun, old_parts, new_parts in (
+    for noun, old_items, new_items in (
         ("parameter", _parameters(old), _parameters(after)),
         ("step", _steps(old), _steps(after)),
     ):
-        for name in [*old_parts, *(each for each in new_parts if each not in old_parts)]:
-            if name not in new_parts:
+        for name in [*old_items, *(each for each in new_items if each not in old_items)]:
+            if name not in new_items:
                 yield "removed", f"{noun} {name}", ""
-            elif name not in old_parts:
+            elif name not in old_items:
                 yield "added", f"{noun} {name}", ""
             else:
-                for address, was, becomes in differences(old_parts[name], new_parts[name]):
+                for address, was, becomes in differences(old_items[name], new_items[name]):
                     yield "changed", f"{noun} {name}", f"{address}: {was} -> {becomes}"
 
 

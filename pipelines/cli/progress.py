@@ -1,6 +1,6 @@
-"""What a person sees while something long runs: one line per stage, with seconds, on standard error.
+"""Progress of a long command on standard error: one line per step, with its seconds.
 
-On a terminal the stage under way turns and grows details; elsewhere (a log, a pipe) each stage is one plain line.
+On a terminal the step that runs has a spinner and its line changes; in a log or a pipe each step is one plain line.
 """
 
 import time
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 22
-MARKS = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "Executing": "…"}
 
 
-class Stages:
-    """Prints stages and keeps their seconds. quiet: print nothing, still keep them."""
+class Progress:
+    """Prints the steps of a command and measures them. quiet: print nothing."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.seconds: dict[str, float] = {}
@@ -27,12 +26,12 @@ class Stages:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the command began."""
         return time.monotonic() - self._began
 
     @property
     def console(self) -> "Console":
-        """Standard error as rich sees it, made when first needed: rich takes its time to import."""
+        """rich's console on standard error, made when first used: the import of rich takes a moment."""
         if self._console is None:
             from rich.console import Console
 
@@ -40,54 +39,54 @@ class Stages:
         return self._console
 
     @contextmanager
-    def stage(self, name: str) -> Iterator["Stage"]:
-        """Inside: the stage is under way. It is printed as done at the end, or as failed when something raises."""
-        stage = Stage(self, name)
-        with stage:
-            yield stage
+    def step(self, name: str) -> Iterator["Step"]:
+        """A context in which the step runs. On leaving it, the step is printed as done, or as failed on an error."""
+        with Step(self, name) as step:
+            yield step
 
-    def say(self, text: str = "") -> None:
-        """Print a line."""
+    def line(self, text: str = "") -> None:
+        """Print a line of text."""
         self.console.print(text, markup=False)
 
 
-class Stage:
-    """One stage; `detail` is what stands behind its name."""
+class Step:
+    """One step: its name, its seconds, and a detail that `update` sets."""
 
-    def __init__(self, stages: Stages, name: str) -> None:
-        self._stages = stages
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
         self._name = name
         self._began = 0.0
         self._detail = ""
-        self._status = stages.console.status("", spinner="dots") if stages.console.is_terminal else None
+        self._spinner = progress.console.status("", spinner="dots") if progress.console.is_terminal else None
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "Step":
         self._began = time.monotonic()
-        if self._status:
-            self._status.start()
-            self._show()
+        if self._spinner:
+            self._spinner.start()
+            self._refresh()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: TracebackType | BaseException | None) -> None:
         seconds = time.monotonic() - self._began
-        self._stages.seconds[self._name] = round(seconds, 3)
-        if self._status:
-            self._status.stop()
+        self._progress.seconds[self._name] = round(seconds, 3)
+        if self._spinner:
+            self._spinner.stop()
         mark, style = ("✗", "red") if kind else ("✓", "green")
         line = f"{self._name:<{WIDTH}} {seconds:5.1f} s  {self._detail}".rstrip()
-        self._stages.console.print(f"[{style}]{mark}[/] {_plain(line)}")
+        self._progress.console.print(f"[{style}]{mark}[/] {_escaped(line)}")
 
-    def detail(self, text: str) -> None:
-        """Show what is happening, or what came of it."""
-        self._detail = text
-        self._show()
+    def update(self, detail: str) -> None:
+        """Set the detail: what the step does now, or its result."""
+        self._detail = detail
+        self._refresh()
 
-    def _show(self) -> None:
-        if self._status:
-            self._status.update(f"{self._name:<{WIDTH}} {_plain(self._detail)}")
+    def _refresh(self) -> None:
+        if self._spinner:
+            self._spinner.update(f"{self._name:<{WIDTH}} {_escaped(self._detail)}")
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
+    """Text in which rich reads no markup."""
     from rich.markup import escape
 
     return escape(text)

@@ -21,10 +21,9 @@ from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
 from pipelines.cli.arguments import Arguments
 from pipelines.cli.errors import exit_code
+from pipelines.cli.output import Document
 from pipelines.local import endpoint as local_endpoint
 from pipelines.records import commands as records
-
-Document = dict[str, Any]
 
 
 def arguments() -> Arguments:

@@ -13,13 +13,14 @@ from typing import Any
 
 from localaws.endpoint import Endpoint
 from localaws.workspace import Workspace
-from pipelines.account import executions, upsert
-from pipelines.account.clients import Clients, explained
+from pipelines.account import executions, model_packages, s3, upsert
+from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import cached_definition
 from pipelines.authoring.settings import Settings
 from pipelines.cli.errors import RUN_FAILED, ExpectedError
-from pipelines.cli.progress import Stages
+from pipelines.cli.output import Document
+from pipelines.cli.progress import Progress
 from pipelines.local import endpoint
 from pipelines.local.endpoint import api_url
 from pipelines.local.punk_api import load_catalogue
@@ -31,22 +32,21 @@ PATIENCE_SECONDS = 300
 LOOK_SECONDS = 0.05
 # A training wants both cores, and each look takes a little of one.
 LOOK_AT_STEPS_SECONDS = 0.25
-Document = dict[str, Any]
 
 
-def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, stages: Stages) -> Document:
+def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, progress: Progress) -> Document:
     """Run the chain; returns the object that `--json` prints. Raises ExpectedError when it fails."""
     if catalogue is not None:
         # Said before anything is started.
         load_catalogue(catalogue)
     author = _InBackground()
     with contextlib.ExitStack() as until_the_end:
-        with stages.stage("endpoint") as stage:
+        with progress.step("endpoint") as step:
             running = until_the_end.enter_context(endpoint.running(workspace, keep=keep, port=port))
             beers = running.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
-            stage.detail(f"{running.url}, {beers} beers to collect")
-        with explained("running the chain at the local endpoint"):
-            return _Chain(running, stages, author).run(keep)
+            step.update(f"{running.url}, {beers} beers to collect")
+        with aws_errors("running the chain at the local endpoint"):
+            return _Chain(running, progress, author).run(keep)
 
 
 class _InBackground:
@@ -64,11 +64,11 @@ class _InBackground:
 
 
 class _Chain:
-    """One run: each stage a method."""
+    """One run: each step of it is a method."""
 
-    def __init__(self, running: Endpoint, stages: Stages, author: _InBackground) -> None:
+    def __init__(self, running: Endpoint, progress: Progress, author: _InBackground) -> None:
         self.endpoint = running
-        self.stages = stages
+        self.progress = progress
         self.author = author
         self.clients = Clients(running.url)
         # A run in a person's hands shall train each time, so no new beers are asked for.
@@ -80,7 +80,7 @@ class _Chain:
         self.began = time.time()
 
     def run(self, keep: bool) -> Document:
-        """All stages, then the verdict."""
+        """All steps, then the result."""
         self.deploy()
         settings = self.upsert()
         before = self.ledger()
@@ -88,10 +88,10 @@ class _Chain:
         self.collect()
         records = self.deliver(before)
         execution = self.retrain(earlier, settings)
-        package = executions.registered(self.clients, execution["arn"])
+        package = executions.registered_package(self.clients, execution["arn"])
         if execution["status"] != "Succeeded" or package is None:
             raise executions.failure(self.clients, execution["arn"])
-        metrics = executions.metrics(executions.read_json(self.clients, executions.evaluation_uri(package)))
+        metrics = model_packages.metrics(s3.read_json(self.clients, model_packages.evaluation_uri(package)))
         return {
             "records": records,
             "execution": execution,
@@ -102,33 +102,33 @@ class _Chain:
             },
             "metrics": metrics,
             "endpoint_url": self.endpoint.url if keep or self.endpoint.detached else None,
-            "seconds": round(self.stages.elapsed, 3),
+            "seconds": round(self.progress.elapsed, 3),
         }
 
     def deploy(self) -> None:
         """The CloudFormation stacks."""
-        with self.stages.stage("stacks") as stage:
-            told: list[str] = []
+        with self.progress.step("stacks") as step:
+            lines: list[str] = []
 
-            def say(stack: str, outcome: str) -> None:
-                told.append(f"{stack} {outcome}")
-                stage.detail(", ".join(told))
+            def show(stack: str, outcome: str) -> None:
+                lines.append(f"{stack} {outcome}")
+                step.update(", ".join(lines))
 
-            self.stacks.deploy(say)
+            self.stacks.deploy(show)
 
     def upsert(self) -> Settings:
         """The SageMaker Pipeline."""
-        with self.stages.stage("pipeline") as stage:
+        with self.progress.step("pipeline") as step:
             settings = upsert.settings(self.clients, self.stacks)
             self.author.wait()
             text = cached_definition.definition(settings)
             outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
-            stage.detail(f"{settings.pipeline_name} {outcome}")
+            step.update(f"{settings.pipeline_name} {outcome}")
             return settings
 
     def collect(self) -> None:
         """The collector Lambda, asked for the whole catalogue."""
-        with self.stages.stage("collect") as stage, explained("invoking the collector"):
+        with self.progress.step("collect") as step, aws_errors("invoking the collector"):
             answer = self.clients["lambda"].invoke(
                 FunctionName=self.stacks.output("ingestion", "CollectorName"),
                 Payload=json.dumps({"mode": "catalogue"}).encode(),
@@ -141,30 +141,30 @@ class _Chain:
                     hint=f"see its log group, or {self.endpoint.workspace.log}",
                 )
             refused = ", ".join(f"{count} {reason}" for reason, count in payload["refused"].items())
-            stage.detail(f"{payload['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
+            step.update(f"{payload['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
 
     def deliver(self, before: Document) -> Document:
         """Wait until Firehose has delivered everything; what became of the records."""
-        with self.stages.stage("deliver") as stage:
+        with self.progress.step("deliver") as step:
             self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of the records")
             after = self.ledger()
             records = {name: after[name] - before[name] for name in ("accepted", "clean", "dropped", "failed")}
-            stage.detail("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
+            step.update("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
             return records
 
     def retrain(self, earlier: set[str], settings: Settings) -> Document:
         """Wait for the state machine that the new objects start, and for the pipeline run that it starts."""
-        with self.stages.stage("retrain") as stage:
-            stage.detail("waiting for the event of the new objects")
+        with self.progress.step("retrain") as step:
+            step.update("waiting for the event of the new objects")
             machine = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
             execution_arn = self.wait_for(lambda: self.pipeline_run(machine, settings), "the pipeline run's start")
-            stage.detail(execution_arn.rpartition(":")[2])
+            step.update(execution_arn.rpartition(":")[2])
         return self.follow(execution_arn, machine)
 
     def follow(self, execution_arn: str, machines: set[str]) -> Document:
         """The pipeline's steps as they go, until the state machine has told how they ended."""
-        with self.stages.stage("train") as stage:
-            execution = executions.follow(self.clients, execution_arn, stage.detail, LOOK_AT_STEPS_SECONDS)
+        with self.progress.step("train") as step:
+            execution = executions.wait(self.clients, execution_arn, step.update, LOOK_AT_STEPS_SECONDS)
             self.wait_for(lambda: not any(map(self.machine_runs, machines)), "the state machine's end")
             return execution
 
@@ -191,7 +191,7 @@ class _Chain:
                         where=arn,
                         hint="collect more beers, or start the pipeline: python -m pipelines.run --start",
                     )
-        with explained("listing the pipeline's runs"):
+        with aws_errors("listing the pipeline's runs"):
             listed = self.clients.sagemaker.list_pipeline_executions(
                 PipelineName=settings.pipeline_name, CreatedAfter=self.began, SortOrder="Ascending"
             )
@@ -201,12 +201,12 @@ class _Chain:
     def machine_executions(self) -> set[str]:
         """ARNs of the state machine's executions."""
         machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
-        with explained("listing the state machine's executions"):
+        with aws_errors("listing the state machine's executions"):
             pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
             return {each["executionArn"] for page in pages for each in page["executions"]}
 
     def waiting(self) -> dict[str, dict[str, int]]:
-        """Records that Firehose still holds, by delivery stream and stage."""
+        """Records that Firehose still holds, by delivery stream and stage of the delivery."""
         waiting: dict[str, dict[str, int]] = self.endpoint.control("status")["waiting"]
         return waiting
 

@@ -1,24 +1,21 @@
 """The ledger and the replay of an environment, as `pipelines.records` and `pipelines.local` run and print them."""
 
-from typing import Any
-
-from pipelines.account.clients import explained
+from pipelines.account.clients import aws_errors
 from pipelines.account.stacks import Stacks
+from pipelines.cli.output import Document
 from pipelines.records import ledger, replay
-
-Document = dict[str, Any]
 
 
 def account(stacks: Stacks, since: str | None) -> Document:
     """The ledger of an environment's data bucket."""
-    with explained("reading the delivered records"):
+    with aws_errors("reading the delivered records"):
         return ledger.ledger(stacks.clients.s3, stacks.output("ingestion", "DataBucket"), since)
 
 
 def again(stacks: Stacks, since: str | None) -> Document:
     """Replay an environment's failed records."""
     bucket, transform = stacks.output("ingestion", "DataBucket"), stacks.output("ingestion", "TransformName")
-    with explained("delivering failed records again"):
+    with aws_errors("delivering failed records again"):
         return replay.replay(stacks.clients.s3, stacks.clients["lambda"], bucket, transform, since)
 
 

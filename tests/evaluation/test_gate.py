@@ -8,20 +8,19 @@ import json
 import tarfile
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ingestion import record
 from pipelines import deploy, registry
-from pipelines.account import executions, upsert
+from pipelines.account import executions, s3, upsert
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring import archives, definition
 from pipelines.cli.errors import ExpectedError
+from pipelines.cli.output import Document
 from pipelines.local.punk_api import BUNDLED
 
-Document = dict[str, Any]
 # A forest that can hardly tell one beer from another, and so is hardly better than the median.
 BLUNT = {"NEstimators": "3", "MinSamplesLeaf": "80", "MaxFeatures": "0.1"}
 # Put behind inference.py, it makes a model that loads, and answers every beer with what is no number.
@@ -57,8 +56,7 @@ class Gate:
 
     def get(self, uri: str) -> bytes:
         """An object's content."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        return bytes(self.clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        return s3.read(self.clients, uri)
 
     def run(self, **parameters: str) -> Document:
         """A run to its end: {"status", "steps", "package" or None, "evaluation" or None, "reasons" of failed steps}."""
@@ -70,12 +68,12 @@ class Gate:
             ],
         )
         arn = str(started["PipelineExecutionArn"])
-        execution = executions.follow(self.clients, arn, lambda steps: None, every_seconds=0.1)
+        execution = executions.wait(self.clients, arn, lambda steps: None, every_seconds=0.1)
         uri = f"{self.settings.home}/executions/{arn.rpartition('/')[2]}/evaluate/evaluation/evaluation.json"
         return {
             **execution,
-            "package": executions.registered(self.clients, arn),
-            "evaluation": executions.read_json(self.clients, uri) if executions.exists(self.clients, uri) else None,
+            "package": executions.registered_package(self.clients, arn),
+            "evaluation": s3.read_json(self.clients, uri) if s3.exists(self.clients, uri) else None,
             "reasons": {
                 each["StepName"]: each["FailureReason"]
                 for each in executions.steps(self.clients, arn)
@@ -115,7 +113,7 @@ def gate(clients: Clients) -> Iterator[Gate]:
     """The environment."""
     made = Gate(clients)
     yield made
-    deploy.delete(made.stacks, data=True, unprotect=False, say=lambda part, outcome: None)
+    deploy.delete(made.stacks, data=True, unprotect=False, show=lambda name, outcome: None)
 
 
 @pytest.fixture(scope="module")

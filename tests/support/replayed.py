@@ -18,7 +18,8 @@ from botocore.config import Config
 
 from localaws import shapes
 from localaws.sagemaker.s3 import split
-from pipelines.account import executions as follow
+from pipelines.account import executions as pipeline_executions
+from pipelines.account import model_packages
 from pipelines.checks.integrations import RESOURCE
 from tests.support.strict import Call, Document, Strict
 
@@ -176,7 +177,7 @@ def jobs(strict: Strict) -> Iterator[tuple[str, Document]]:
     """(ProcessingJob or TrainingJob, description) of every job that has completed."""
     api = strict.clients.sagemaker
     for run in runs(strict):
-        for step in follow.steps(strict.clients, run["PipelineExecutionArn"]):
+        for step in pipeline_executions.steps(strict.clients, run["PipelineExecutionArn"]):
             for kind in LOG_GROUPS.keys() & step.get("Metadata", {}).keys():
                 name = step["Metadata"][kind]["Arn"].rpartition("/")[2]
                 job = getattr(api, f"describe_{xform_name(kind)}")(**{f"{kind}Name": name})
@@ -228,7 +229,7 @@ def _started_job(kind: str, job: Document) -> Iterator[Call]:
 
 def _registration(strict: Strict, package: Document) -> Iterator[Call]:
     """Read what the condition asked for, make the package as the step made it, pending, and tag it."""
-    bucket, key = split(follow.evaluation_uri(package))
+    bucket, key = split(model_packages.evaluation_uri(package))
     yield "s3", "get_object", {"Bucket": bucket, "Key": key}
     group, arn = package["ModelPackageGroupName"], package["ModelPackageArn"]
     yield "sagemaker", "describe_model_package_group", {"ModelPackageGroupName": group}

@@ -14,11 +14,11 @@ from localaws.endpoint import Endpoint
 from localaws.server import REGION
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import STACKS, Stacks, environment
+from pipelines.cli.output import Document
 
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "403"}
 # Service, operation as boto3 names it, arguments.
 Call = tuple[str, str, dict[str, Any]]
-Document = dict[str, Any]
 
 # Operations whose right has another name (the service authorization reference).
 RIGHTS = {"lambda:Invoke": "lambda:InvokeFunction", "s3:ListObjectsV2": "s3:ListBucket"}

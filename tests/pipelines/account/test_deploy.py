@@ -16,8 +16,8 @@ from pipelines.authoring.archives import ROOT
 from pipelines.cli.errors import ExpectedError
 
 
-def quiet(part: str, outcome: str) -> None:
-    """Say nothing."""
+def silent(name: str, outcome: str) -> None:
+    """Print nothing."""
 
 
 def another(clients: Clients, name: str, *, protected: bool = False) -> Stacks:
@@ -39,21 +39,21 @@ def statuses(clients: Clients, name: str) -> dict[str, str]:
     }
 
 
-def test_two_environments_live_beside_each_other_and_one_is_deleted_alone(clients: Clients) -> None:
+def test_of_two_environments_each_is_deployed_and_deleted_alone(clients: Clients) -> None:
     one, two = another(clients, "one"), another(clients, "two")
     for stacks in (one, two):
-        assert deploy.deploy(stacks, quiet) == dict.fromkeys(
+        assert deploy.deploy(stacks, silent) == dict.fromkeys(
             ("artifacts", "ingestion", "pipelines", "pipeline"), "created"
         )
-    assert deploy.deploy(one, quiet) == dict.fromkeys(("artifacts", "ingestion", "pipelines", "pipeline"), "unchanged")
+    assert deploy.deploy(one, silent) == dict.fromkeys(("artifacts", "ingestion", "pipelines", "pipeline"), "unchanged")
     bucket = one.output("ingestion", "DataBucket")
     assert bucket != two.output("ingestion", "DataBucket")
-    outcomes = deploy.delete(one, data=False, unprotect=False, say=quiet)
+    outcomes = deploy.delete(one, data=False, unprotect=False, show=silent)
     assert outcomes[f"bucket {bucket}"] == "kept"
     assert statuses(clients, "one") == {}
     assert set(statuses(clients, "two").values()) == {"CREATE_COMPLETE"}
     assert bucket in {each["Name"] for each in clients.s3.list_buckets()["Buckets"]}
-    everything = deploy.delete(two, data=True, unprotect=False, say=quiet)
+    everything = deploy.delete(two, data=True, unprotect=False, show=silent)
     assert set(everything.values()) == {"deleted"}
 
 
@@ -62,10 +62,10 @@ def test_a_changed_parameter_updates_only_its_stack(clients: Clients) -> None:
     stacks.deploy()
     stacks.environment.parameters["ingestion"]["BeersPerPoll"] = "2"
     assert stacks.deploy() == {"artifacts": "unchanged", "ingestion": "updated", "pipelines": "unchanged"}
-    deploy.delete(stacks, data=True, unprotect=False, say=quiet)
+    deploy.delete(stacks, data=True, unprotect=False, show=silent)
 
 
-def test_an_update_that_fails_is_rolled_back_and_told_with_its_root_cause(clients: Clients) -> None:
+def test_an_update_that_fails_is_rolled_back_and_its_error_names_the_root_cause(clients: Clients) -> None:
     stacks = another(clients, "failing")
     stacks.deploy()
     before = stacks.outputs("pipelines")
@@ -75,10 +75,10 @@ def test_an_update_that_fails_is_rolled_back_and_told_with_its_root_cause(client
     assert statuses(clients, "failing")["pipelines"] == "UPDATE_ROLLBACK_COMPLETE"
     assert stacks.outputs("pipelines") == before
     assert stacks.deploy()["pipelines"] in ("unchanged", "updated")
-    deploy.delete(stacks, data=True, unprotect=False, say=quiet)
+    deploy.delete(stacks, data=True, unprotect=False, show=silent)
 
 
-def test_a_protected_environment_is_deleted_only_when_asked_twice(clients: Clients) -> None:
+def test_a_protected_environment_is_deleted_only_with_unprotect(clients: Clients) -> None:
     stacks = another(clients, "guarded", protected=True)
     stacks.deploy()
     described = clients.cloudformation.describe_stacks(StackName="tapline-guarded-ingestion")["Stacks"][0]
@@ -88,8 +88,8 @@ def test_a_protected_environment_is_deleted_only_when_asked_twice(clients: Clien
     )
     assert policy["Statement"][1]["Action"] == ["Update:Replace", "Update:Delete"]
     with pytest.raises(ExpectedError, match="guarded is protected"):
-        deploy.delete(stacks, data=False, unprotect=False, say=quiet)
-    deploy.delete(stacks, data=True, unprotect=True, say=quiet)
+        deploy.delete(stacks, data=False, unprotect=False, show=silent)
+    deploy.delete(stacks, data=True, unprotect=True, show=silent)
     assert statuses(clients, "guarded") == {}
 
 

@@ -67,14 +67,14 @@ def test_a_call_that_never_succeeds_fails_and_is_told_and_nothing_runs(
 ) -> None:
     account.deliver(2000 + 10 * len(account.runs()), 5)
     before = account.runs()
-    account.told()
+    account.notifications()
     failing(call, times=None)
     status, failed = account.run()
     assert (status, failed["Cause"]) == ("FAILED", "Rate exceeded")
     assert failed["Error"].endswith(".ThrottlingException")
     assert answered(endpoint, call) == TRIES
     failing(call, times=0)
-    assert account.told() == [("Tapline: retrain failed", f"{failed['Error']}: Rate exceeded")]
+    assert account.notifications() == [("Tapline: retrain failed", f"{failed['Error']}: Rate exceeded")]
     assert account.runs() == before
     # Nothing is left locked: the next event trains.
     assert account.run()[1]["decision"] == "trained"
@@ -84,12 +84,12 @@ def test_a_run_that_cannot_be_looked_at_is_told_and_goes_on(
     account: Account, endpoint: Endpoint, failing: Callable[..., None]
 ) -> None:
     account.deliver(3000, 5)
-    account.told()
+    account.notifications()
     before = len(account.runs())
     failing("sagemaker:DescribePipelineExecution", times=None)
     status, failed = account.run()
     assert (status, failed) == ("FAILED", {"Error": "SageMaker.ThrottlingException", "Cause": "Rate exceeded"})
-    assert [subject for subject, _ in account.told()] == ["Tapline: retrain failed"]
+    assert [subject for subject, _ in account.notifications()] == ["Tapline: retrain failed"]
     (run,) = account.runs()[before:]
     assert run["PipelineExecutionStatus"] in ("Executing", "Succeeded")
 
@@ -133,12 +133,12 @@ def test_a_champion_that_may_not_be_looked_at_is_told_and_not_left_out(
         },
     )
     account.deliver(9100, 5)
-    account.told()
+    account.notifications()
     before = len(account.runs())
     failing("s3:GET", times=None, containing="list-type", code="AccessDenied", status=403)
     status, failed = account.run()
     assert (status, failed["Error"]) == ("FAILED", "S3.AccessDeniedException")
-    assert [subject for subject, _ in account.told()] == ["Tapline: retrain failed"]
+    assert [subject for subject, _ in account.notifications()] == ["Tapline: retrain failed"]
     assert len(account.runs()) == before
     failing("s3:GET", times=0)
     assert account.run()[1]["decision"] == "trained"

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.support.accounts import BAD, GOOD, PATIENCE_SECONDS, Account
+from benchmarks.support.accounts import BAD, DEADLINE_SECONDS, GOOD, Account
 from benchmarks.support.definitions import Execution, Project
 from pipelines.account import start
 from pipelines.account.clients import Clients
@@ -53,11 +53,11 @@ def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(accoun
     bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
     assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 1
     told = f"The run {output['run']} has succeeded and registered no model."
-    assert account.told() == [("Tapline: a run has ended without a model", told)]
+    assert account.notifications() == [("Tapline: a run has ended without a model", told)]
     reason = "too few new beers: 0 since the last successful run, 1 are asked for"
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
-    assert [body["Message"] for body in account.heard(account.skips)] == [reason]
-    assert account.told() == []
+    assert [body["Message"] for body in account.messages(account.skips)] == [reason]
+    assert account.notifications() == []
     assert len(account.runs()) == before + 1
 
 
@@ -69,7 +69,7 @@ def test_a_new_model_is_told_in_its_own_words_with_the_command_that_shows_it(acc
     account.deliver(50, 5)
     run = account.run()[1]["run"]
     (package,) = project.packages()
-    assert account.told() == [
+    assert account.notifications() == [
         (
             "Tapline: a new model waits for approval",
             f"Version {package['ModelPackageVersion']}. The error is 12.0 % below the median's. "
@@ -80,7 +80,7 @@ def test_a_new_model_is_told_in_its_own_words_with_the_command_that_shows_it(acc
 
 def test_what_is_told_says_what_it_is_so_that_subscriptions_can_filter(account: Account) -> None:
     def outcomes(queue: str) -> list[str]:
-        return [body["MessageAttributes"]["outcome"]["Value"] for body in account.heard(queue)]
+        return [body["MessageAttributes"]["outcome"]["Value"] for body in account.messages(queue)]
 
     outcomes(account.skips)
     account.upsert(GOOD)
@@ -93,7 +93,7 @@ def test_what_is_told_says_what_it_is_so_that_subscriptions_can_filter(account: 
     assert (outcomes(account.inbox), outcomes(account.skips)) == (["finished", "failed"], ["skipped"])
     account.upsert(GOOD)
     account.run()
-    account.told()
+    account.notifications()
 
 
 def test_a_forced_run_trains_on_the_same_snapshot_while_the_table_is_the_same(account: Account) -> None:
@@ -110,7 +110,7 @@ def test_a_forced_run_trains_on_the_same_snapshot_while_the_table_is_the_same(ac
     data = [(given["InputData"], given["Rows"]) for given in map(account.parameters, account.runs()[-3:])]
     assert data[0] == data[1]
     assert (data[2][0] != data[0][0], int(data[2][1]) - int(data[0][1])) == (True, 5)
-    account.told()
+    account.notifications()
 
 
 def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
@@ -125,7 +125,7 @@ def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
     history = account.history(account.start(force=True))
     found = history.index("SameSnapshot")
     assert history[found : found + 4] == ["SameSnapshot", "SnapshotObjects", "HasSnapshot", "Snapshot"]
-    account.told()
+    account.notifications()
 
 
 def test_a_run_by_hand_and_the_state_machine_share_a_snapshot(account: Account) -> None:
@@ -143,7 +143,7 @@ def test_a_run_by_hand_and_the_state_machine_share_a_snapshot(account: Account) 
     # And the other way round.
     Execution(account.clients, start.start(account.clients, account.stacks, {})).wait()
     assert account.parameters(account.runs()[-1])["InputData"] == given["InputData"]
-    account.told()
+    account.notifications()
 
 
 def test_a_run_that_fails_is_told_with_its_first_failed_step_and_reason(account: Account) -> None:
@@ -152,11 +152,11 @@ def test_a_run_that_fails_is_told_with_its_first_failed_step_and_reason(account:
     status, failed = account.run()
     run = account.runs()[-1]["PipelineExecutionArn"]
     assert (status, failed) == ("FAILED", {"Error": "RunFailed", "Cause": f"Reject: not good enough ({run})"})
-    assert account.told() == [("Tapline: retrain failed", f"RunFailed: Reject: not good enough ({run})")]
+    assert account.notifications() == [("Tapline: retrain failed", f"RunFailed: Reject: not good enough ({run})")]
     # A failed run knew nothing: its beers still count as new, so the next event tries again.
     account.upsert(GOOD)
     assert account.run()[1]["decision"] == "trained"
-    account.told()
+    account.notifications()
 
 
 def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Account) -> None:
@@ -164,7 +164,7 @@ def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Ac
     account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
     account.deliver(200, 5)
     first = account.start()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + DEADLINE_SECONDS
     before = len(account.runs())
     while len(account.runs()) == before and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -173,7 +173,7 @@ def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Ac
     assert account.run(force=True)[1]["decision"] == "skipped"
     account.clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken=uuid.uuid4().hex)
     assert account.outcome(first) == ("FAILED", {"Error": "RunStopped", "Cause": f"The run {run} ended as Stopped."})
-    assert account.told() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
+    assert account.notifications() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
 
 
 def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
@@ -186,7 +186,7 @@ def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
     assert {status for status, _ in outcomes} == {"SUCCEEDED"}
     assert {output["decision"] for _, output in outcomes} <= {"trained", "skipped"}
     assert len(account.runs()) == before + 1
-    account.told()
+    account.notifications()
 
 
 def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> None:
@@ -202,13 +202,13 @@ def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> N
         assert (status, failed["Error"]) == ("FAILED", "States.TaskFailed")
         assert failed["Cause"].startswith("TABLE_NOT_FOUND")
         assert len(account.runs()) == before
-        assert account.told()[0][0] == "Tapline: retrain failed"
+        assert account.notifications()[0][0] == "Tapline: retrain failed"
     finally:
         kept = ("Name", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters")
         account.clients.glue.create_table(DatabaseName=database, TableInput={key: table[key] for key in kept})
     assert account.run()[1]["decision"] == "trained"
     assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix="snapshots/")["KeyCount"] >= 1
-    account.told()
+    account.notifications()
 
 
 def test_a_missing_pipeline_is_told_and_nothing_is_left_behind(account: Account) -> None:
@@ -217,7 +217,7 @@ def test_a_missing_pipeline_is_told_and_nothing_is_left_behind(account: Account)
     status, failed = account.run()
     assert (status, failed["Error"]) == ("FAILED", "SageMaker.ResourceNotFound")
     assert "does not exist" in failed["Cause"]
-    assert account.told()[0][0] == "Tapline: retrain failed"
+    assert account.notifications()[0][0] == "Tapline: retrain failed"
 
 
 def test_a_run_too_soon_after_the_last_is_skipped(patient: Account) -> None:
@@ -270,7 +270,7 @@ def test_a_new_object_starts_it_and_objects_elsewhere_do_not(clients: Clients) -
     for key in ("raw/dt=2026-11-20/x.json.gz", "errors/cleaned/processing-failed/dt=2026-11-20/x"):
         clients.s3.put_object(Bucket=data, Key=key, Body=b"{}")
     account.deliver(1, 3)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not account.runs() and time.monotonic() < deadline:
         time.sleep(0.05)
     executions = clients.stepfunctions.list_executions(stateMachineArn=account.machine)["executions"]

@@ -15,7 +15,7 @@ import pytest
 
 from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
-from pipelines.account import executions as follow
+from pipelines.account import s3
 from pipelines.account.clients import Clients
 from pipelines.authoring import step_outputs
 from pipelines.authoring.archives import ROOT
@@ -159,7 +159,7 @@ def test_the_package_itself_says_why_it_passed_the_gate_and_what_it_is_worth(twi
     package = clients.sagemaker.describe_model_package(ModelPackageName=result["model_package"]["arn"])
     assert json.loads(package["ModelCard"]["ModelCardContent"]) == step_outputs.MODEL_CARD
     told = package["CustomerMetadataProperties"]
-    evaluation = follow.read_json(clients, told["Evaluation"])
+    evaluation = s3.read_json(clients, told["Evaluation"])
     assert package["ModelPackageDescription"] == f"{step_outputs.PURPOSE} {evaluation['gate']['reason']}"
     assert told["MAE"] == f"{result['metrics']['mae']:.2f}"
     assert (told["Rows"], told["DistinctBeers"], told["KeptBeers"], told["Seed"]) == ("323", "323", "318", "0")

@@ -1,0 +1,78 @@
+"""A model package on one screen: its metrics, its gate, its data and its code.
+
+The identity comes from the package, the rest from the evaluation.json that it points to.
+"""
+
+from pipelines.account import model_packages
+from pipelines.cli.output import Document
+
+METRICS = ("mae", "rmse", "median_absolute_error", "r2", "accuracy", "macro_f1")
+
+
+def summary(package: Document, evaluation: Document) -> Document:
+    """{group: {name: value}} of a described package and its evaluation.json."""
+    container = package["InferenceSpecification"]["Containers"][0]
+    lineage, data = evaluation["lineage"], evaluation["quality"]
+    folds, candidate = evaluation["cross_validation"]["grouped"], evaluation["candidate"]
+    return {
+        "model_package": {
+            "arn": package["ModelPackageArn"],
+            "version": package["ModelPackageVersion"],
+            "created": package["CreationTime"].isoformat(timespec="seconds"),
+            "approval_status": package["ModelApprovalStatus"],
+            "note": package.get("ApprovalDescription", ""),
+            "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
+        },
+        # With their 90 % intervals; the errors are in IBU.
+        "metrics": {
+            **{name: measured(candidate.get(name)) for name in METRICS},
+            "baseline_mae": measured(evaluation["baseline"]["mae"]),
+            "champion_mae": measured((evaluation["champion"] or {}).get("mae")),
+            "folds_mae": f"{folds['mae']:.1f} in cross-validation over {folds['n']} beers, {folds['groups']} recipes",
+            "coverage": f"{measured(candidate.get('coverage'))}, promised {evaluation['intervals']['level']:.2f}",
+            "interval_width": measured(candidate.get("mean_width")),
+        },
+        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
+        "data": {
+            "input": lineage["input_uri"],
+            "cut_off": lineage["cut_off"],
+            "input_sha256": lineage["input_sha256"],
+            "split_sha256": lineage["split_sha256"],
+            "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
+            "sides": counts(lineage["sides"]),
+            "dropped": counts(data["dropped"]),
+            "repaired": counts(data["repaired"]),
+        },
+        "code": {
+            "git_commit": lineage["git_commit"],
+            "image": container["Image"],
+            "parameters": counts(lineage.get("parameters", {})),
+            "hyperparameters": counts(lineage["hyperparameters"]),
+            "model": container["ModelDataUrl"],
+            "model_sha256": lineage["model_sha256"],
+            "report": model_packages.evaluation_uri(package).rpartition("/")[0] + "/report.html",
+        },
+        "card": dict(evaluation.get("card", {})),
+    }
+
+
+def measured(figure: Document | None) -> str:
+    """A metric with its interval: `17.6 (12.8 to 22.5)`, or `none`."""
+    if not figure:
+        return "none"
+    texts = (f"{figure[name]:.{1 if abs(figure[name]) >= 10 else 2}f}" for name in ("value", "low", "high"))
+    value, low, high = texts
+    return f"{value} ({low} to {high})"
+
+
+def counts(values: Document) -> str:
+    """`train 221, validation 22`, or `none`."""
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
+
+
+def flatten(groups: Document, prefix: str = "") -> Document:
+    """`{"gate": {"passed": 1}}` as `{"gate.passed": 1}`."""
+    found: Document = {}
+    for name, value in groups.items():
+        found |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
