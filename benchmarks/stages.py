@@ -2,7 +2,7 @@
 
 Runs the whole chain three times, each from an empty workspace, and prints the median of each stage. The limit is
 10 s for the whole on two cores; exit code 1 when the median is over it. A first, uncounted run warms the disk. The
-last lines are bare imports on the same machine in the same minute: how fast it is, and what no code of ours can save.
+last lines are bare imports in the same minute: the speed of the machine, and time that is not this project's code.
 """
 
 import json

@@ -1,9 +1,8 @@
-"""Ask the Punk API for beers over HTTP, whatever it answers: bounded in time, bytes, tries and redirects.
+"""Client of the Punk API over HTTP, bounded in time, bytes, tries and redirects.
 
-A try takes at most 3 s to connect, 5 s between two reads and 15 s in all, even when the answer drips in.
-Faults of the network, 429 and 5xx are tried again, three tries in all, after a wait with full jitter or as
-Retry-After tells (up to 10 s). Any other answer is final: beers, or a reason out of REFUSED or
-`http_<status>`.
+A try takes at most 3 s to connect, 5 s between two reads and 15 s in total, also when the answer drips in.
+Network errors, 429 and 5xx are retried, three tries in total, after a backoff with full jitter or the time of
+Retry-After (up to 10 s). Any other answer is final: beers, or a reason from REFUSED or `http_<status>`.
 """
 
 import contextlib
@@ -27,30 +26,30 @@ from ingestion.retry import Deadline, full_jitter
 
 CONNECT_SECONDS, READ_SECONDS, TRY_SECONDS = 3.0, 5.0, 15.0
 TRIES, REDIRECTS = 3, 3
-FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS, MOST_RETRY_AFTER_SECONDS = 0.5, 4.0, 10.0
-MOST_BODY_BYTES = 2 * 2**20
-MOST_RECORD_BYTES = 2**20
+FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, MAX_RETRY_AFTER_SECONDS = 0.5, 4.0, 10.0
+MAX_BODY_BYTES = 2 * 2**20
+MAX_RECORD_BYTES = 2**20
 
 REFUSED = {
     "redirected": "a redirect to another scheme, host or port, or one too many",
-    "answer_too_large": "a body of more than MOST_BODY_BYTES, counted after decompression",
+    "answer_too_large": "a body of more than MAX_BODY_BYTES, counted after decompression",
     "bad_encoding": "a body whose Content-Encoding is unknown or does not decode",
     "not_json": "a body that is not JSON, for example HTML or half an answer",
     "api_message": "an API's error or notice instead of a beer",
     "not_an_object": "a value that is not an object where a beer should be",
     "not_a_beer": "an object with neither id nor name",
     "non_finite": "a beer with NaN or Infinity, which JSON does not have",
-    "too_large": "a beer of more than MOST_RECORD_BYTES, which Kinesis does not take",
+    "too_large": "a beer of more than MAX_RECORD_BYTES, which Kinesis does not take",
 }
 MESSAGE_KEYS = frozenset({"statusCode", "error", "message", "detail"})
 
 
 class ApiError(Exception):
-    """The API gave no answer in all its tries; the text says of which URL and why, in one line."""
+    """The API did not answer in all tries; the text has the URL and the last cause, in one line."""
 
 
 class Record(NamedTuple):
-    """What goes on the stream: the partition key, and the beer's JSON in UTF-8 ended by its only newline."""
+    """A record for the stream: the partition key, and the beer's JSON in UTF-8 ended by its only newline."""
 
     key: str
     data: bytes
@@ -70,7 +69,7 @@ class _Refused(Exception):
 
 
 class _TryAgain(Exception):
-    """A fault that may pass: why, and how many seconds the API asks us to wait."""
+    """An error that is retried: why, and how many seconds the API asks to wait."""
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
         super().__init__(why)
@@ -96,31 +95,31 @@ class Api:
             except _TryAgain as fault:
                 why, wait = str(fault), fault.retry_after
             if wait is None:
-                wait = full_jitter(attempt, FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS)
-            if attempt + 1 == TRIES or not self.deadline.wait(min(wait, MOST_RETRY_AFTER_SECONDS)):
+                wait = full_jitter(attempt, FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS)
+            if attempt + 1 == TRIES or not self.deadline.wait(min(wait, MAX_RETRY_AFTER_SECONDS)):
                 break
             self.retries += 1
         raise ApiError(f"no answer from {url} in {attempt + 1} of {TRIES} tries: {why}")
 
 
 def parse_answer(body: bytes) -> Answer:
-    """The records of a list of beers or of one beer, and why anything in it is none."""
+    """The records of a list of beers or of one beer, and the reasons for what is refused."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return Answer(refused=Counter(["not_json"]))
     answer = Answer(entries=len(value) if isinstance(value, list) else 1)
     for beer in value if isinstance(value, list) else [value]:
-        outcome = _record(beer)
-        if isinstance(outcome, Record):
-            answer.records.append(outcome)
+        record = _record(beer)
+        if isinstance(record, Record):
+            answer.records.append(record)
         else:
-            answer.refused[outcome] += 1
+            answer.refused[record] += 1
     return answer
 
 
 def _record(beer: Any) -> Record | str:
-    """The beer as a record, or the reason why it is none."""
+    """The beer as a record, or the reason why it is refused."""
     if not isinstance(beer, dict):
         return "not_an_object"
     if "id" not in beer and "name" not in beer:
@@ -132,7 +131,7 @@ def _record(beer: Any) -> Record | str:
     except RecursionError:
         return "not_json"
     key = _partition_key(beer, data)
-    return Record(key, data) if len(data) + len(key.encode()) <= MOST_RECORD_BYTES else "too_large"
+    return Record(key, data) if len(data) + len(key.encode()) <= MAX_RECORD_BYTES else "too_large"
 
 
 def _json_line(beer: dict[str, Any]) -> bytes:
@@ -155,29 +154,29 @@ def _partition_key(beer: dict[str, Any], data: bytes) -> str:
 
 
 def _get(url: str, seconds: float) -> bytes:
-    """The body at `url`, asked for in a thread: an answer may drip in for hours and no read ever time out."""
-    outcomes: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    """The body at `url`, read in a thread: an answer may drip in for hours without any read timing out."""
+    results: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
     deadline = Deadline(seconds)
 
-    def ask() -> None:
+    def read() -> None:
         try:
-            outcomes.put(_follow(url, deadline))
+            results.put(_read(url, deadline))
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
-            outcomes.put(_TryAgain(type(error).__name__))
+            results.put(_TryAgain(type(error).__name__))
         except Exception as error:
-            outcomes.put(error)
+            results.put(error)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=read, daemon=True).start()
     try:
-        outcome = outcomes.get(timeout=max(seconds, 0.001))
+        result = results.get(timeout=max(seconds, 0.001))
     except queue.Empty:
         raise _TryAgain(f"no whole answer within {seconds:.0f} s") from None
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _follow(url: str, deadline: Deadline) -> bytes:
+def _read(url: str, deadline: Deadline) -> bytes:
     """The body at `url` or where it redirects to within its own origin."""
     # Not a session: it would read a redirect's body to its end, and take proxies and passwords from the environment.
     adapter = requests.adapters.HTTPAdapter()
@@ -193,7 +192,7 @@ def _follow(url: str, deadline: Deadline) -> bytes:
 
 
 def _redirect(url: str, location: str) -> str:
-    """Where to go from `url`: nowhere but within its origin, or the API could point us at the network we run in."""
+    """The target of a redirect, within the origin of `url` only: the API must not point us at our own network."""
     try:
         target = urljoin(url, location)
         if _origin(target) == _origin(url):
@@ -219,7 +218,7 @@ def _body(response: requests.Response, deadline: Deadline) -> bytes:
     # read1, for read would wait until the whole amount has dripped in.
     while chunk := response.raw.read1(2**16, decode_content=False):
         body += chunk
-        if len(body) > MOST_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             raise _Refused("answer_too_large")
         if not deadline.left():
             raise _TryAgain("the answer drips in")
@@ -233,10 +232,10 @@ def _decompress(body: bytes, encoding: str) -> bytes:
         raise _Refused("bad_encoding")
     gunzip = zlib.decompressobj(wbits=31)
     try:
-        plain = gunzip.decompress(body, MOST_BODY_BYTES + 1)
+        plain = gunzip.decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error:
         raise _Refused("bad_encoding") from None
-    if len(plain) > MOST_BODY_BYTES:
+    if len(plain) > MAX_BODY_BYTES:
         raise _Refused("answer_too_large")
     if not gunzip.eof:
         raise _Refused("bad_encoding")
@@ -244,7 +243,7 @@ def _decompress(body: bytes, encoding: str) -> bytes:
 
 
 def _retry_after(header: str) -> float | None:
-    """Seconds that a Retry-After header asks for, in seconds or as a date; None when it says nothing."""
+    """Seconds of a Retry-After header, which is a number or a date; None for anything else."""
     if header.isdecimal():
         return float(header)
     try:

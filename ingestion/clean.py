@@ -1,7 +1,7 @@
-"""Lambda: a Firehose batch of raw beers in, the same records out, each Ok, Dropped or ProcessingFailed.
+"""Lambda: transforms a Firehose batch of raw beers; each record is answered Ok, Dropped or ProcessingFailed.
 
-Nothing that comes in makes it raise: an exception would cost the whole batch, a ProcessingFailed costs one
-record, which Firehose keeps under its error prefix. The reasons are those of `record.to_row` and REASONS.
+It raises for no input: an exception costs the whole batch, a ProcessingFailed costs one record, which
+Firehose writes under its error prefix. The reasons are those of `record.to_row` and REASONS.
 A batch leaves one line of metrics (records Clean, Dropped, Failed and Flagged) and one line for each reason;
 no payload is ever logged. Environment: CLEANED_FORMAT, csv (the default) or json.
 """
@@ -26,15 +26,16 @@ REASONS = {
 # Firehose makes Parquet of JSON lines, not of CSV.
 WRITERS = {"csv": record.to_csv, "json": record.to_json, "parquet": record.to_json}
 
-# Lambda refuses an answer above 6 MB, and Firehose would then fail the whole batch. Bytes of JSON:
-MOST_CLEANED, MOST = 5_500_000, 5_900_000
+# Above 6 MB Lambda refuses the answer and Firehose fails the whole batch. Bytes of JSON:
+# https://docs.aws.amazon.com/firehose/latest/dev/data-transformation.html
+MAX_CLEANED, MAX = 5_500_000, 5_900_000
 _FRAME = len('{"recordId": "", "result": "ProcessingFailed", "data": ""}, ')
 
 Writer = Callable[[record.Row], str]
 
 
 class Answer(NamedTuple):
-    """What becomes of an entry: its result, base64 data, and the reasons for it (of an Ok: the flags)."""
+    """The answer to an entry: its result, base64 data, and the reasons (of an Ok: the flags)."""
 
     record_id: Any
     result: str
@@ -49,14 +50,14 @@ def handler(event: Any, context: Any = None) -> dict[str, list[dict[str, Any]]]:
     if not isinstance(entries, list):
         entries = []
     answers = [transform(entry, write) for entry in entries]
-    if sum([_size(answer) for answer in answers]) > MOST_CLEANED:
+    if sum([_size(answer) for answer in answers]) > MAX_CLEANED:
         answers = _fit(answers, entries)
     _report(answers)
     return {"records": [{"recordId": id_, "result": result, "data": data} for id_, result, data, _ in answers]}
 
 
 def transform(entry: Any, write: Writer) -> Answer:
-    """The answer to one entry of a batch, whatever it is."""
+    """The answer to one entry of a batch."""
     try:
         record_id, data = entry["recordId"], entry["data"]
         raw = a2b_base64(data, strict_mode=True)
@@ -86,12 +87,12 @@ def _size(answer: Answer) -> int:
 
 
 def _fit(answers: list[Answer], entries: list[Any]) -> list[Answer]:
-    """Fail what is clean beyond MOST_CLEANED. Beyond MOST send no data back: the raw copy still holds it."""
+    """Fail what is clean beyond MAX_CLEANED. Beyond MAX send no data back: the raw copy still holds it."""
     fitting, size = [], 0
     for answer, entry in zip(answers, entries, strict=True):
-        if answer.result == OK and size + _size(answer) > MOST_CLEANED:
+        if answer.result == OK and size + _size(answer) > MAX_CLEANED:
             answer = Answer(answer.record_id, FAILED, entry["data"], ("answer_too_large",))
-        if size + _size(answer) > MOST:
+        if size + _size(answer) > MAX:
             answer = answer._replace(data="")
         size += _size(answer)
         fitting.append(answer)

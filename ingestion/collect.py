@@ -18,10 +18,10 @@ from ingestion.api import Answer, Api, ApiError, Record
 from ingestion.retry import Deadline, remaining_seconds
 from ingestion.stream import Stream, StreamError
 
-PER_PAGE, MOST_PAGES, MOST_RANDOM = 80, 100, 1000
-# What a run by hand may take; in a Lambda its own limit holds.
+PER_PAGE, MAX_PAGES, MAX_RANDOM = 80, 100, 1000
+# Without a Lambda context, whose own limit holds otherwise.
 SECONDS = 300.0
-# Of the time there is, what fetching may use up; the rest is for sending what came.
+# The share of the time for fetching; the rest is for sending.
 FETCHING_SHARE = 0.7
 SECONDS_TO_REPORT = 1.0
 
@@ -34,7 +34,7 @@ REFUSED = {
 
 
 class CollectError(Exception):
-    """Something could not be fetched or sent, after all tries; one line that says what."""
+    """Something could not be fetched or sent after all tries; one line with the cause."""
 
 
 def handler(event: Any, context: Any = None) -> dict[str, Any]:
@@ -76,12 +76,12 @@ def handler(event: Any, context: Any = None) -> dict[str, Any]:
 
 def _read_event(event: Any) -> tuple[str, int]:
     """The mode and the count that an event asks for."""
-    wish = event if isinstance(event, dict) else {}
-    mode, count = wish.get("mode", "random"), wish.get("count", 1)
+    given = event if isinstance(event, dict) else {}
+    mode, count = given.get("mode", "random"), given.get("count", 1)
     if mode not in ("random", "catalogue"):
         raise ValueError(f"mode is {mode!r}, not random or catalogue")
-    if type(count) is not int or not 1 <= count <= MOST_RANDOM:
-        raise ValueError(f"count is {count!r}, not an integer from 1 to {MOST_RANDOM}")
+    if type(count) is not int or not 1 <= count <= MAX_RANDOM:
+        raise ValueError(f"count is {count!r}, not an integer from 1 to {MAX_RANDOM}")
     return mode, count
 
 
@@ -93,7 +93,7 @@ def _random(source: Api, count: int) -> Iterator[Answer]:
 def _catalogue(source: Api) -> Iterator[Answer]:
     """Page after page until one is not full, or the same as the one before: an API that ignores `page`."""
     before: list[Record] = []
-    for page in range(1, MOST_PAGES + 1):
+    for page in range(1, MAX_PAGES + 1):
         answer = source.fetch(f"beers?page={page}&per_page={PER_PAGE}")
         if answer.records and answer.records == before:
             return

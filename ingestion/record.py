@@ -1,15 +1,15 @@
-"""The record: the nine columns of the cleaned table, and how bytes become one row of it or a reason why not.
+"""The schema of the cleaned table and the record contract: how the bytes of a record become a row.
 
-`to_row` is pure and total: whatever the bytes, it answers one of Clean, Dropped and Failed. What it decides:
+`to_row` is pure and total: for any bytes it returns Clean, Dropped or Failed. Its rules:
 
-- No id or no name: failed, for nothing could be said about which beer it is.
-- No label (`ibu`): clean with that column empty, a prediction fills it. An implausible label: failed.
-- A feature out of its plausible range: the column is emptied and flagged, the row stays. An outlier within
-  the range stays as it is. A column whose key is absent (not null) is flagged, so that a renamed field shows.
-- Text that is a JSON number ("4.5") counts as that number; any other text in a number's place has failed.
-- Dropped is only what was never meant to be a beer (see DROPPED). All the rest that is not clean has failed.
+- No id or no name: Failed, because the beer is not identified.
+- No label (`ibu`): Clean with that column empty; a prediction fills it. An implausible label: Failed.
+- A feature outside its plausible range: Clean with that column empty and a flag. An outlier within the range
+  is unchanged. A column whose key is absent (not null) is flagged, so that a renamed field is seen.
+- Text that is a JSON number ("4.5") is that number; any other text in a number's place: Failed.
+- Dropped is a record that is no beer at all (see DROPPED). All others that are not Clean are Failed.
 
-Reasons about the whole record stand in DROPPED and FAILED. A reason about one column, or a flag, is
+Reasons about the whole record are in DROPPED and FAILED. A reason about one column, or a flag, is
 `<column>_<problem>`, for example `ph_out_of_range`, with the problem from PROBLEMS.
 """
 
@@ -58,7 +58,7 @@ FAILED = {
     "too_many_digits": "an integer longer than Python reads",
     "nested_too_deep": "arrays or objects nested deeper than Python's recursion limit",
     "not_an_object": "a JSON value that is not an object",
-    "duplicate_key": "a key given twice: which one holds is anybody's guess",
+    "duplicate_key": "an object with the same key twice",
 }
 PROBLEMS = {
     "missing": "null or absent where a value is needed",
@@ -86,13 +86,13 @@ class Clean(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Rightly thrown away; the reason is a key of DROPPED."""
+    """Not a beer at all; the reason is a key of DROPPED."""
 
     reason: str
 
 
 class Failed(NamedTuple):
-    """Should have been a beer and is not; the reason is a key of FAILED or `<column>_<problem>`."""
+    """An invalid beer; the reason is a key of FAILED or `<column>_<problem>`."""
 
     reason: str
 
@@ -106,13 +106,13 @@ def to_row(raw: bytes) -> Clean | Dropped | Failed:
     try:
         beer = _read_object(raw)
     except (ValueError, RecursionError) as error:
-        return _judge(raw, error)
+        return _unreadable(raw, error)
     row: list[Value] = []
     flags: tuple[str, ...] = ()
     for name, low, high, read, column in _READERS:
         value = beer.get(name)
         if type(value) is int and low <= value <= high:
-            # Most values are plausible integers already; asking here first saves a call for each.
+            # Most values are plausible integers already; testing here first saves a call for each.
             row.append(value)
             continue
         try:
@@ -173,8 +173,8 @@ _DECODER_ERRORS = {
 }
 
 
-def _judge(raw: bytes, error: Exception) -> Dropped | Failed:
-    """Why `_read_object` raised."""
+def _unreadable(raw: bytes, error: Exception) -> Dropped | Failed:
+    """The result for a record that `_read_object` refuses."""
     if not raw.strip():
         return Dropped("empty")
     if raw.startswith(b"\xef\xbb\xbf"):

@@ -1,4 +1,4 @@
-"""How long to go on trying: a deadline, and waits between tries out of step with anybody else's."""
+"""Retry: a deadline, and exponential backoff with full jitter."""
 
 import random
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Deadline:
-    """A moment after which nothing is begun any more."""
+    """A moment after which no attempt starts."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -16,7 +16,7 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
     def wait(self, seconds: float) -> bool:
-        """Sleep that long and return True, or return False at once when there is not so much time."""
+        """Sleep that long and return True; return False at once when the deadline comes first."""
         if seconds >= self.left():
             return False
         time.sleep(seconds)
@@ -26,13 +26,12 @@ class Deadline:
 def full_jitter(attempt: int, first: float, most: float) -> float:
     """Seconds to wait after this attempt (from 0): uniform in 0 .. min(most, first x 2^attempt).
 
-    AWS Architecture Blog, "Exponential Backoff And Jitter": of its variants the one with the least work in
-    all.
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
     return random.uniform(0.0, min(most, first * 2.0**attempt))
 
 
 def remaining_seconds(context: Any, otherwise: float) -> float:
-    """What Lambda leaves of this invocation, or `otherwise` where nobody says (a test, a run by hand)."""
+    """Seconds left of this Lambda invocation; `otherwise` without a Lambda context (a test, a run by hand)."""
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     return remaining() / 1000 if callable(remaining) else otherwise

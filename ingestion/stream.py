@@ -1,4 +1,4 @@
-"""Put records on a Kinesis stream: in calls within its limits, sending again only what it did not take."""
+"""Put records on a Kinesis stream within its limits; retry only the records that it refused."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 from ingestion.api import Record
 from ingestion.retry import Deadline, full_jitter
 
-# PutRecords takes 500 records and 5 MB with their keys in one call.
-MOST_RECORDS, MOST_BYTES = 500, 5_000_000
+# https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html: records and bytes, keys included.
+MAX_RECORDS, MAX_BYTES = 500, 5_000_000
 TRIES = 8
-FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.1, 5.0
+FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 5.0
 CONNECT_SECONDS, READ_SECONDS = 3.0, 10.0
 
-# Errors of a whole call that may pass; those of status 5xx may, too.
-PASSING = frozenset({"ProvisionedThroughputExceededException", "KMSThrottlingException", "ThrottlingException"})
+# Errors of a whole call that are retried, beside those of status 5xx.
+RETRIED = frozenset({"ProvisionedThroughputExceededException", "KMSThrottlingException", "ThrottlingException"})
 
 
 class StreamError(Exception):
-    """The stream did not take everything; the text says how many records it took, how many not, and why."""
+    """The stream refused records in all tries; the text has how many were sent, how many not, and why."""
 
 
 class Stream:
-    """A stream by name. sent counts the records it took, retries the calls that had to be repeated."""
+    """A stream by name. sent counts the records it took, retries the repeated calls."""
 
     def __init__(self, name: str, deadline: Deadline, client: Any = None) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Stream:
         self.retries = 0
 
     def put(self, records: Iterable[Record]) -> None:
-        """Put all records; raises StreamError when TRIES calls in a row are in vain, or time runs out."""
+        """Put all records; raises StreamError when TRIES calls in a row send nothing, or at the deadline."""
         batches = list(batches_of(records))
         if batches and self.client is None:
             self.client = kinesis()
@@ -42,21 +42,21 @@ class Stream:
                 raise StreamError(f"stream {self.name}: {self.sent} records sent, {left} not sent: {why}")
 
     def _put_batch(self, batch: list[Record]) -> tuple[int, str]:
-        """How many records were not taken in the end, and why."""
-        in_vain = 0
+        """How many records were refused in all tries, and why."""
+        failures_in_a_row = 0
         while True:
             left, why, final = self._put_once(batch)
             self.sent += len(batch) - len(left)
-            in_vain = 0 if len(left) < len(batch) else in_vain + 1
+            failures_in_a_row = 0 if len(left) < len(batch) else failures_in_a_row + 1
             batch = left
-            if not batch or final or in_vain == TRIES:
+            if not batch or final or failures_in_a_row == TRIES:
                 return len(batch), why
-            if not self.deadline.wait(full_jitter(in_vain, FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS)):
+            if not self.deadline.wait(full_jitter(failures_in_a_row, FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS)):
                 return len(batch), f"{why}, and no time is left"
             self.retries += 1
 
     def _put_once(self, batch: list[Record]) -> tuple[list[Record], str, bool]:
-        """One call: the records it did not take, in their order, why, and whether trying again is in vain."""
+        """One call: the records that were refused, in their order, why, and whether a retry is useless."""
         from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
         entries = [{"Data": record.data, "PartitionKey": record.key} for record in batch]
@@ -65,7 +65,7 @@ class Stream:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-            return batch, code, code not in PASSING and status < 500
+            return batch, code, code not in RETRIED and status < 500
         except BotoCoreError as error:
             return batch, type(error).__name__, not isinstance(error, HTTPClientError | ConnectionError)
         refused = [result["ErrorCode"] for result in results if result.get("ErrorCode")]
@@ -79,7 +79,7 @@ def batches_of(records: Iterable[Record]) -> Iterator[list[Record]]:
     size = 0
     for record in records:
         weight = len(record.data) + len(record.key.encode())
-        if batch and (len(batch) == MOST_RECORDS or size + weight > MOST_BYTES):
+        if batch and (len(batch) == MAX_RECORDS or size + weight > MAX_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(record)
@@ -89,7 +89,7 @@ def batches_of(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def kinesis() -> Any:
-    """A client that does not retry on its own: tries are counted once, here. It heeds AWS_ENDPOINT_URL."""
+    """A client without retries of its own: they are made and counted here. It reads AWS_ENDPOINT_URL."""
     import boto3
     from botocore.config import Config
 

@@ -1,4 +1,4 @@
-"""Faults to order: an API that misbehaves by script, a stream that does so at a given rate from a given seed.
+"""Fault injection: an API that misbehaves by a script, a stream that does so at a rate and from a seed.
 
 Everything listens on 127.0.0.1 only and stops by itself at the end of a `with`.
 """
@@ -28,7 +28,7 @@ class Reply:
 
     delay: seconds before the first byte. drip: seconds before each byte of the body, or of the head, too,
     with drip_head. repeat: how often the body is sent. cut: bytes of the body after which the connection is
-    closed. reset: no answer, the connection is reset. Content-Length tells of the whole body unless headers
+    closed. reset: no answer, the connection is reset. Content-Length is that of the whole body unless headers
     has another.
     """
 
@@ -94,7 +94,7 @@ class _ScriptedHandler(socketserver.StreamRequestHandler):
             self.connection.close()
             return
         self.script.stopping.wait(reply.delay)
-        # A client that has had enough hangs up: just what these replies are made for.
+        # A client with a deadline closes the connection.
         with contextlib.suppress(OSError):
             port = str(self.script.port).encode()
             self._send(reply.head().replace(b"{port}", port), reply.drip * reply.drip_head)
@@ -117,7 +117,7 @@ class _ScriptedHandler(socketserver.StreamRequestHandler):
 
 
 class FakeKinesis:
-    """Takes PutRecords as Kinesis does, within its limits, and keeps what it took: (partition key, data)."""
+    """Takes PutRecords as Kinesis does, within its limits, and stores what it accepted: (partition key, data)."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, bytes]] = []
@@ -161,14 +161,14 @@ class _KinesisHandler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class StreamFaults:
-    """What goes wrong with PutRecords: whole calls throttled, and records refused out of calls, at a rate.
+    """Fault injection for PutRecords: whole calls throttled, and single records refused, at a rate.
 
     It works through botocore's events, so against any endpoint; install it on a client's `meta.events`, or
-    on a session's `events` for all clients made later. calls counts them all, throttlings and refusals what it did.
+    on a session's `events` for all clients made later. calls counts all calls, throttlings and refusals the faults.
     """
 
     def __init__(self, *, throttled: float = 0.0, refused: float = 0.0, seed: int = 0) -> None:

@@ -32,7 +32,7 @@ def check(data: bytes) -> None:
         assert isinstance(json.loads(record.data), dict)
         assert 1 <= len(record.key) <= 256
     with contextlib.suppress(api._Refused):
-        assert len(api._decompress(data, "gzip")) <= api.MOST_BODY_BYTES
+        assert len(api._decompress(data, "gzip")) <= api.MAX_BODY_BYTES
     header = data[:200].decode("latin-1")
     wait = api._retry_after(header)
     assert wait is None or wait >= 0

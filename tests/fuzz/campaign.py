@@ -1,6 +1,6 @@
-"""Run a fuzz target for so many seconds in a process of its own; say how fast it was and what it found.
+"""Run a fuzz target for some seconds in a process of its own; print its speed and its findings.
 
-The corpus grows under .cache/fuzz/<name>/corpus and is used again; an input that breaks a target is kept under
+The corpus grows under .cache/fuzz/<name>/corpus and is used again; an input that breaks a target is stored under
 .cache/fuzz/<name>/findings, and handing its path to the target (`--replay FILE`) shows the failure.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "fuzz"
 # The longest input that is made up; real records have 1 to 3 kB.
-MOST_BYTES = 4096
+MAX_BYTES = 4096
 
 Target = Callable[[bytes], None]
 
@@ -64,7 +64,7 @@ def _supervise(name: str, seconds: int, seeds: Iterable[bytes], words: Iterable[
     with tempfile.NamedTemporaryFile("w", suffix=".dict") as dictionary:
         dictionary.writelines(f'"{_escape(word)}"\n' for word in words)
         dictionary.flush()
-        options = [f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", f"-dict={dictionary.name}"]
+        options = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", f"-dict={dictionary.name}"]
         engine = [*options, f"-artifact_prefix={findings}/", "-timeout=10", str(corpus)]
         command = [sys.executable, "-m", f"tests.fuzz.{name}", "--work", *engine]
         done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)

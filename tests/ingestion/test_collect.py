@@ -23,7 +23,7 @@ def as_json(value: Any) -> bytes:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience of a fraction of a second."""
+    """Read timeouts of a fraction of a second."""
     monkeypatch.setattr(api, "READ_SECONDS", 0.3)
     monkeypatch.setattr(api, "TRY_SECONDS", 0.6)
 
@@ -72,7 +72,7 @@ def test_an_api_that_ignores_the_page_is_asked_for_no_third(kinesis: FakeKinesis
     assert server.paths == ["/beers?page=1&per_page=80", "/beers?page=2&per_page=80"]
 
 
-def test_so_many_random_beers_are_asked_for_as_the_event_says(kinesis: FakeKinesis) -> None:
+def test_the_event_has_the_number_of_random_beers(kinesis: FakeKinesis) -> None:
     with CatalogueServer(load_catalogue(), seed=1) as base:
         assert collect_from(f"{base}/v3", {"mode": "random", "count": 7}) == summary(7, 7)
     assert len(kinesis.taken) == 7
@@ -87,12 +87,12 @@ def test_a_schedules_event_asks_for_one_random_beer(kinesis: FakeKinesis) -> Non
 @pytest.mark.parametrize(
     "event", [{"mode": "all"}, {"mode": None}, {"count": 0}, {"count": 1001}, {"count": True}, {"count": "7"}]
 )
-def test_an_event_of_another_form_is_an_error_that_names_it(kinesis: FakeKinesis, event: dict[str, Any]) -> None:
+def test_an_event_of_another_form_is_refused_by_name(kinesis: FakeKinesis, event: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=repr(next(iter(event.values())))):
         collect_from("http://127.0.0.1:9", event)
 
 
-# What the API answers: (replies, what comes of it). Nothing here is tried again.
+# What the API answers, and the report. Nothing here is retried.
 FINAL: dict[str, tuple[Reply, dict[str, Any]]] = {
     "one beer": (Reply(as_json(BUZZ)), summary(1, 1)),
     "a list of one": (Reply(as_json([BUZZ])), summary(1, 1)),
@@ -136,7 +136,7 @@ FINAL: dict[str, tuple[Reply, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", FINAL)
-def test_only_beers_reach_the_stream_and_the_rest_is_counted(kinesis: FakeKinesis, case: str) -> None:
+def test_only_beers_reach_the_stream_and_other_values_are_counted(kinesis: FakeKinesis, case: str) -> None:
     reply, expected = FINAL[case]
     with HostileServer(reply) as server:
         assert collect_from(server.url) == expected
@@ -169,8 +169,8 @@ def test_a_redirect_is_followed_three_times_and_within_its_own_origin_only(
     assert len(kinesis.taken) == expected["sent"]
 
 
-# Faults that may pass: (reply, what the error says of it).
-PASSING: dict[str, tuple[Reply, str]] = {
+# Errors that are retried: (reply, the cause in the error's text).
+RETRIED: dict[str, tuple[Reply, str]] = {
     "500 with HTML": (Reply(b"<html>", status=500), "status 500"),
     "500 with beers": (Reply(as_json([BUZZ]), status=500), "status 500"),
     "503": (Reply(status=503), "status 503"),
@@ -184,11 +184,11 @@ PASSING: dict[str, tuple[Reply, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", PASSING)
-def test_a_fault_that_may_pass_is_tried_three_times_and_then_an_error(
+@pytest.mark.parametrize("case", RETRIED)
+def test_a_passing_error_is_retried_twice_before_it_is_raised(
     kinesis: FakeKinesis, short: None, case: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reply, why = PASSING[case]
+    reply, why = RETRIED[case]
     with HostileServer(reply) as server, pytest.raises(collect.CollectError) as failure:
         collect_from(server.url)
     assert str(failure.value) == f"no answer from {server.url}/beers/random in 3 of 3 tries: {why}"
@@ -200,9 +200,9 @@ def test_a_fault_that_may_pass_is_tried_three_times_and_then_an_error(
     ]
 
 
-@pytest.mark.parametrize("case", PASSING)
-def test_a_fault_that_passes_costs_a_retry_and_no_beer(kinesis: FakeKinesis, short: None, case: str) -> None:
-    with HostileServer(PASSING[case][0], Reply(as_json(BUZZ))) as server:
+@pytest.mark.parametrize("case", RETRIED)
+def test_a_retry_that_succeeds_loses_no_beer(kinesis: FakeKinesis, short: None, case: str) -> None:
+    with HostileServer(RETRIED[case][0], Reply(as_json(BUZZ))) as server:
         assert collect_from(server.url) == summary(1, 1, retries=1)
     assert kinesis.taken == [("1", LINE)]
 
@@ -214,7 +214,7 @@ def test_an_api_that_is_not_there_is_an_error_of_one_line(kinesis: FakeKinesis) 
     assert str(failure.value) == reason
 
 
-def test_what_was_fetched_before_the_api_failed_is_sent_before_the_error_is_raised(kinesis: FakeKinesis) -> None:
+def test_beers_fetched_before_an_error_are_sent(kinesis: FakeKinesis) -> None:
     page = as_json([{"id": number} for number in range(80)])
     with HostileServer(Reply(page), Reply(status=500)) as server, pytest.raises(collect.CollectError, match="page=2"):
         collect_from(server.url, {"mode": "catalogue"})
@@ -237,7 +237,7 @@ def test_retry_after_is_read_in_seconds_or_as_a_date(header: str, seconds: float
     assert api._retry_after(header) == seconds
 
 
-def test_no_wait_begins_that_would_outlast_the_lambda(kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_backoff_is_longer_than_the_invocation(kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch) -> None:
     class Context:
         def get_remaining_time_in_millis(self) -> int:
             return 3_000

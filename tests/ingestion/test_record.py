@@ -121,7 +121,7 @@ VALUES = [
     (raw(srm=406, ebc=800), Clean(row(srm=406, ebc=800))),
     (raw(abv=None, ph=None), Clean(row(abv=None, ph=None))),
     (without("ebc", "ph"), Clean(row(ebc=None, ph=None), ("ebc_absent", "ph_absent"))),
-    # Nothing can be said of a beer without identity.
+    # A beer without an identity fails.
     (without("id"), Failed("id_missing")),
     (raw(id=None), Failed("id_missing")),
     (raw(id=0), Failed("id_out_of_range")),

@@ -1,4 +1,4 @@
-"""Records put on a stream that may refuse anything: none is lost or sent twice, and the rest is an error."""
+"""Records on a stream that refuses some: none is lost or sent twice, and what is refused is an error."""
 
 from collections import Counter
 from typing import Any
@@ -23,14 +23,14 @@ def put(records: list[Record], faults: StreamFaults | None = None) -> stream.Str
     return target
 
 
-def test_what_the_stream_takes_at_once_is_sent_in_calls_of_500(kinesis: FakeKinesis) -> None:
+def test_records_are_sent_in_calls_of_500(kinesis: FakeKinesis) -> None:
     assert put(RECORDS).sent == 1200
     assert kinesis.taken == RECORDS
     assert kinesis.calls == 3
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_records_that_are_refused_are_sent_again_and_no_other(kinesis: FakeKinesis, seed: int) -> None:
+def test_only_refused_records_are_sent_again(kinesis: FakeKinesis, seed: int) -> None:
     faults = StreamFaults(refused=0.25, throttled=0.25, seed=seed)
     target = put(RECORDS, faults)
     assert Counter(kinesis.taken) == Counter(RECORDS)
@@ -54,7 +54,7 @@ def test_a_stream_that_throttles_every_call_is_an_error_after_eight_tries(kinesi
     assert faults.throttlings == 8
 
 
-def test_what_was_sent_before_the_stream_gave_out_is_counted(kinesis: FakeKinesis, monkeypatch: Any) -> None:
+def test_records_sent_before_an_error_are_counted(kinesis: FakeKinesis, monkeypatch: Any) -> None:
     faults = StreamFaults()
     original = kinesis.answer
 
@@ -78,7 +78,7 @@ def test_what_was_sent_before_the_stream_gave_out_is_counted(kinesis: FakeKinesi
         (Reply(reset=True), 8, "ConnectionClosedError"),
     ],
 )
-def test_only_what_may_pass_is_tried_again(
+def test_only_passing_errors_are_retried(
     kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch, reply: Reply, calls: int, why: str
 ) -> None:
     with HostileServer(reply) as server:
