@@ -32,13 +32,15 @@ class Components:
         for name in extensions:
             extension = load(name)
             self._extensions[extension.name] = extension
+        sagemaker = SageMaker(workspace, time_scale)
         commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "faults": faults.inject}
+        commands |= sagemaker.commands
         for extension in self._extensions.values():
             commands |= extension.commands
         self.app = Control(patches.module("app").app, commands)
         self._workspace = workspace
         self._delivery = Delivery(workspace, time_scale)
-        self._components: list[Any] = [self._delivery, SageMaker(workspace, time_scale), Athena()]
+        self._components: list[Any] = [self._delivery, sagemaker, Athena()]
         for component in self._components:
             component.install()
         faults.install()

@@ -116,8 +116,8 @@ class Project:
 
     def register(self, name: str, model: Any, **members: Any) -> Document:
         """A step that registers a model in the project's group, which is made when it is missing."""
-        groups = self.clients.sagemaker.list_model_package_groups(NameContains=self.name)
-        if not groups["ModelPackageGroupSummaryList"]:
+        pages = self.clients.sagemaker.get_paginator("list_model_package_groups").paginate(NameContains=self.name)
+        if not any(page["ModelPackageGroupSummaryList"] for page in pages):
             self.clients.sagemaker.create_model_package_group(ModelPackageGroupName=self.name)
         specification = {
             "Containers": [{"Image": IMAGE, "ModelDataUrl": model}],

@@ -1,11 +1,14 @@
-"""SageMaker as a part of the endpoint: put together, routed, and known to CloudFormation."""
+"""SageMaker as a component of the endpoint: its operations, their routing, and its CloudFormation resources."""
 
 from typing import Any
 
+from localaws.control import Command
 from localaws.ministack import patches
+from localaws.sagemaker import switches
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.executions_api import Starts
 from localaws.sagemaker.jobs import Jobs
+from localaws.sagemaker.package_groups import PackageGroups
 from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.service import ApiError, Service
@@ -19,6 +22,7 @@ class SageMaker:
 
     def __init__(self, workspace: Workspace, time_scale: float) -> None:
         self.service = Service(Store(workspace.database))
+        PackageGroups(self.service)
         registry = Registry(self.service)
         jobs = Jobs(self.service, workspace.jobs)
         self.executions = Executions(self.service, jobs, registry, time_scale)
@@ -26,8 +30,13 @@ class SageMaker:
         Starts(self.service, self.executions)
         Tags(self.service)
 
+    @property
+    def commands(self) -> dict[str, Command]:
+        """`/_localaws/sagemaker`: see switches."""
+        return {"sagemaker": lambda arguments: {"switches": switches.command(self.service.store, arguments)}}
+
     def install(self) -> None:
-        """Route SageMaker's requests here and let CloudFormation make its resources."""
+        """Route SageMaker's requests here and add its resources to CloudFormation."""
         patches.add_service("sagemaker", self.service, target="SageMaker", sdk_prefix="SageMaker")
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
         handlers["AWS::SageMaker::ModelPackageGroup"] = {
@@ -37,15 +46,15 @@ class SageMaker:
         }
 
     def start(self) -> None:
-        """Settle what an earlier process left unfinished."""
+        """Finish what an earlier process left unfinished."""
         self.executions.recover()
 
     def close(self) -> None:
-        """End the executions under way."""
+        """Stop what is running."""
         self.executions.close()
 
     def _create_group(self, logical_id: str, properties: Document, stack_name: str) -> tuple[str, Document]:
-        # CloudFormation requires the name in the template, so there is none to make up.
+        # The name is required in the template, so none is generated.
         answer = self._call("CreateModelPackageGroup", properties)
         return answer["ModelPackageGroupArn"], {"ModelPackageGroupArn": answer["ModelPackageGroupArn"]}
 

@@ -1,7 +1,9 @@
-"""The events SageMaker puts on EventBridge's default bus about executions, steps and model packages.
+"""The events that SageMaker puts on EventBridge's default bus: executions, steps, model packages, endpoints.
 
-An event is stored in the transaction of the change it tells of, and sent after it. One that a killed process had not
-sent is sent by the next: as with AWS, a change may be told twice, but not never.
+An event is stored in the transaction of its change and sent after it. The next process sends those that a killed one
+did not. As on AWS, an event arrives at least once.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
 """
 
 import datetime
@@ -15,7 +17,9 @@ from localaws.store import Document, Store
 EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 PACKAGE_EVENT = "SageMaker Model Package State Change"
-
+ENDPOINT_EVENT = "SageMaker Endpoint State Change"
+# The members whose change puts an event about a model package, and is listed in its UpdatedModelPackageFields.
+UPDATED_FIELDS = ("ModelApprovalStatus", "CustomerMetadataProperties", "ModelLifeCycle", "ModelPackageStatus")
 
 KIND = "event"
 _sending: set[str] = set()
@@ -23,7 +27,7 @@ _sending_lock = threading.Lock()
 
 
 def execution_changed(store: Store, execution: Document, previous: str | None) -> None:
-    """An execution has another status than `previous` (None: it has just begun)."""
+    """An execution's status changed from `previous` (None: it has just started)."""
     detail = {
         "pipelineArn": execution["PipelineArn"],
         "pipelineExecutionArn": execution["PipelineExecutionArn"],
@@ -35,11 +39,11 @@ def execution_changed(store: Store, execution: Document, previous: str | None) -
     }
     if execution["PipelineExecutionStatus"] not in ("Executing", "Stopping"):
         detail["executionEndTime"] = timestamp(execution["LastModifiedTime"])
-    _keep(store, execution["PipelineExecutionArn"], EXECUTION_EVENT, detail)
+    _store(store, execution["PipelineExecutionArn"], EXECUTION_EVENT, detail)
 
 
 def step_changed(store: Store, execution: Document, step: Document, previous: str | None) -> None:
-    """A step of an execution has another status than `previous`."""
+    """The status of an execution's step changed from `previous`."""
     detail = {
         "pipelineArn": execution["PipelineArn"],
         "pipelineExecutionArn": execution["PipelineExecutionArn"],
@@ -54,11 +58,20 @@ def step_changed(store: Store, execution: Document, step: Document, previous: st
     }
     if "EndTime" in step:
         detail["stepEndTime"] = timestamp(step["EndTime"])
-    _keep(store, execution["PipelineExecutionArn"], STEP_EVENT, detail)
+    _store(store, execution["PipelineExecutionArn"], STEP_EVENT, detail)
 
 
-def package_changed(store: Store, package: Document) -> None:
-    """A model package was registered, or its approval changed."""
+def updated_fields(before: Document, after: Document) -> list[str]:
+    """The members of a model package whose change puts an event."""
+    return [name for name in UPDATED_FIELDS if (before.get(name) or None) != (after.get(name) or None)]
+
+
+def package_changed(store: Store, package: Document, updated: list[str] | None = None) -> None:
+    """A model package was registered (updated: None), or these members of it changed.
+
+    SageMaker also puts an event when only metadata changed: the status is still Approved, and
+    UpdatedModelPackageFields does not list ModelApprovalStatus.
+    """
     members = (
         "ModelPackageGroupName",
         "ModelPackageVersion",
@@ -66,17 +79,28 @@ def package_changed(store: Store, package: Document) -> None:
         "ModelPackageDescription",
         "InferenceSpecification",
         "ModelPackageStatus",
+        "ModelPackageStatusDetails",
         "ModelApprovalStatus",
+        "MetadataProperties",
+        "ModelMetrics",
+        "ModelLifeCycle",
         "CustomerMetadataProperties",
     )
-    detail = {member: package[member] for member in members if member in package}
-    name = f"{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}"
-    detail |= {"ModelPackageName": name, "CreationTime": timestamp(package["CreationTime"])}
-    _keep(store, package["ModelPackageArn"], PACKAGE_EVENT, detail)
+    detail = {member: package[member] for member in members if package.get(member) is not None}
+    for time in ("CreationTime", "LastModifiedTime"):
+        if time in package:
+            detail[time] = timestamp(package[time])
+    if "ModelPackageVersion" in package:
+        detail["ModelPackageName"] = f"{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}"
+    else:
+        detail["ModelPackageName"] = package["ModelPackageName"]
+    if updated is not None:
+        detail["UpdatedModelPackageFields"] = updated
+    _store(store, package["ModelPackageArn"], PACKAGE_EVENT, detail)
 
 
 def send(store: Store) -> None:
-    """Send the events that are stored and not being sent by another thread, the oldest first."""
+    """Send the stored events that no other thread is sending, the oldest first."""
     for event in store.all(KIND):
         with _sending_lock:
             if event["Id"] in _sending or store.get(KIND, event["Id"]) is None:
@@ -91,7 +115,7 @@ def send(store: Store) -> None:
                 _sending.discard(event["Id"])
 
 
-def _keep(store: Store, arn: str, detail_type: str, detail: Document) -> None:
+def _store(store: Store, arn: str, detail_type: str, detail: Document) -> None:
     identifier = uuid.uuid4().hex
     store.put(KIND, identifier, {"Id": identifier, "Arn": arn, "DetailType": detail_type, "Detail": detail})
 

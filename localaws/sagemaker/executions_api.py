@@ -14,11 +14,9 @@ from localaws.sagemaker.service import (
     ApiError,
     Service,
     cut,
-    in_window,
+    listing,
     not_found,
     now,
-    page,
-    summaries,
     validation_error,
 )
 from localaws.store import Document
@@ -45,36 +43,35 @@ class Starts:
         )
 
     def start(self, request: Document) -> Document:
-        """StartPipelineExecution; the same ClientRequestToken is the same start."""
+        """StartPipelineExecution. The same ClientRequestToken is the same execution."""
         for member in ("SelectiveExecutionConfig", "PipelineVersionId"):
             if member in request:
                 raise validation_error(f"The local SageMaker does not offer {member}.")
-        token = request["ClientRequestToken"]
         with self.store.transaction():
             pipeline = pipeline_of(self.store, request["PipelineName"])
             pipeline_arn = pipeline["PipelineArn"]
-            earlier = tokens.remembered(self.store, "StartPipelineExecution", pipeline_arn, token)
+            earlier = tokens.earlier_answer(self.store, "StartPipelineExecution", pipeline_arn, request)
             if earlier:
                 return earlier
             execution = _new_execution(pipeline, request)
             execution_arn = execution["PipelineExecutionArn"]
             self.store.put(EXECUTION, execution_arn, execution)
             answer = {"PipelineExecutionArn": execution_arn}
-            tokens.remember(self.store, "StartPipelineExecution", pipeline_arn, token, answer)
+            tokens.save_answer(self.store, "StartPipelineExecution", pipeline_arn, request, answer)
             events.execution_changed(self.store, execution, None)
         events.send(self.store)
         self.executions.start(execution_arn)
         return answer
 
     def stop(self, request: Document) -> Document:
-        """StopPipelineExecution: steps under way are ended, the status goes through Stopping to Stopped."""
+        """StopPipelineExecution: running steps are ended; the status goes through Stopping to Stopped."""
         execution_arn = self._execution(request["PipelineExecutionArn"])["PipelineExecutionArn"]
         self.executions.stop(execution_arn)
         return {"PipelineExecutionArn": execution_arn}
 
     def retry(self, request: Document) -> Document:
-        """RetryPipelineExecution: goes on from the failed or stopped steps; finished ones are kept."""
-        execution_arn, token = request["PipelineExecutionArn"], request["ClientRequestToken"]
+        """RetryPipelineExecution: runs the failed, stopped and missing steps; succeeded ones stay."""
+        execution_arn = request["PipelineExecutionArn"]
 
         def reopen(document: Document) -> None:
             status = document["PipelineExecutionStatus"]
@@ -87,19 +84,19 @@ class Starts:
 
         with self.store.transaction():
             previous = self._execution(execution_arn)["PipelineExecutionStatus"]
-            earlier = tokens.remembered(self.store, "RetryPipelineExecution", execution_arn, token)
+            earlier = tokens.earlier_answer(self.store, "RetryPipelineExecution", execution_arn, request)
             if earlier:
                 return earlier
             execution = self.store.change(EXECUTION, execution_arn, reopen)
             answer = {"PipelineExecutionArn": execution_arn}
-            tokens.remember(self.store, "RetryPipelineExecution", execution_arn, token, answer)
+            tokens.save_answer(self.store, "RetryPipelineExecution", execution_arn, request, answer)
             events.execution_changed(self.store, execution, previous)
         events.send(self.store)
         self.executions.start(execution_arn)
         return answer
 
     def update(self, request: Document) -> Document:
-        """UpdatePipelineExecution: its display name, description and parallelism."""
+        """UpdatePipelineExecution: display name, description, parallelism."""
         execution = self._execution(request["PipelineExecutionArn"])
         changes = {**request, "LastModifiedTime": now()}
         self.store.change(EXECUTION, execution["PipelineExecutionArn"], lambda document: document.update(changes))
@@ -116,26 +113,22 @@ class Starts:
         return {"PipelineDefinition": execution["Definition"], "CreationTime": execution["CreationTime"]}
 
     def list_executions(self, request: Document) -> Document:
-        """ListPipelineExecutions, newest first unless asked otherwise."""
+        """ListPipelineExecutions, newest first by default."""
         pipeline = pipeline_of(self.store, request["PipelineName"])
-        found = [each for each in executions_of(self.store, pipeline["PipelineArn"]) if in_window(request, each)]
-        by = "PipelineExecutionArn" if request.get("SortBy") == "PipelineExecutionArn" else "CreationTime"
-        chosen, more = page(found, request, by=by)
-        name = "PipelineExecutionSummaries"
-        for each in chosen:
+        found = executions_of(self.store, pipeline["PipelineArn"])
+        for each in found:
             each["PipelineExecutionFailureReason"] = each.get("FailureReason")
-        return {name: summaries("ListPipelineExecutions", name, chosen), **more}
+        by = "PipelineExecutionArn" if request.get("SortBy") == "PipelineExecutionArn" else "CreationTime"
+        return listing("ListPipelineExecutions", found, request, by=by)
 
     def list_steps(self, request: Document) -> Document:
-        """ListPipelineExecutionSteps: those that have begun, newest first unless asked otherwise."""
+        """ListPipelineExecutionSteps: those that have started, newest first by default."""
         execution = self._execution(request["PipelineExecutionArn"])
-        begun = self.store.all(f"step {execution['PipelineExecutionArn']}")
-        chosen, more = page(begun, request, by="StartTime")
-        name = "PipelineExecutionSteps"
-        return {name: summaries("ListPipelineExecutionSteps", name, chosen), **more}
+        started = self.store.all(f"step {execution['PipelineExecutionArn']}")
+        return listing("ListPipelineExecutionSteps", started, request, by="StartTime")
 
     def list_parameters(self, request: Document) -> Document:
-        """ListPipelineParametersForExecution: every parameter with the value this execution has."""
+        """ListPipelineParametersForExecution: every parameter with this execution's value."""
         execution = self._execution(request["PipelineExecutionArn"])
         listed = [{"Name": name, "Value": as_text(value)} for name, value in execution["Parameters"].items()]
         chosen, more = cut(listed, request)
@@ -149,7 +142,7 @@ class Starts:
 
 
 def _new_execution(pipeline: Document, request: Document) -> Document:
-    """An execution's document: it keeps the definition and the role as they are now."""
+    """A new execution's document, with the pipeline's present definition and role."""
     definition = json.loads(pipeline["PipelineDefinition"])
     identifier = "".join(random.choices(string.ascii_lowercase + string.digits, k=12))
     time = now()

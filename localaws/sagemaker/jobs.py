@@ -8,11 +8,11 @@ from pathlib import Path
 
 from localaws import shapes
 from localaws.crashpoints import crashpoint
-from localaws.sagemaker import containers, isolation, logs, s3
+from localaws.sagemaker import containers, isolation, logs, s3, service
 from localaws.sagemaker.containers import Phase
 from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped, fail_as_planned
 from localaws.sagemaker.job_directory import Workplace, clear
-from localaws.sagemaker.service import Service, arn, in_window, now, page, validation_error
+from localaws.sagemaker.service import Service, arn, now, validation_error
 from localaws.store import Document
 
 logger = logging.getLogger("localaws.sagemaker")
@@ -53,11 +53,11 @@ TRAINING_SWITCHES = {
 class Jobs:
     """Runs jobs, keeps their documents, and answers Describe and List."""
 
-    def __init__(self, service: Service, folder: Path) -> None:
-        self.store = service.store
+    def __init__(self, api: Service, folder: Path) -> None:
+        self.store = api.store
         self.folder = folder
         for job in (PROCESSING, TRAINING):
-            service.add({f"Describe{job.noun}Job": self._describer(job), f"List{job.noun}Jobs": self._lister(job)})
+            api.add({f"Describe{job.noun}Job": self._describer(job), f"List{job.noun}Jobs": self._lister(job)})
 
     def recover(self, reason: str) -> None:
         """After a restart: end what is left of an earlier process's jobs; those under way are Failed."""
@@ -148,23 +148,21 @@ class Jobs:
         return describe
 
     def _lister(self, job: Job) -> Callable[[Document], Document]:
-        def listing(request: Document) -> Document:
+        def list_jobs(request: Document) -> Document:
             wanted, status = request.get("NameContains", ""), request.get("StatusEquals")
-            found = [
-                each
-                for each in self.store.all(job.kind)
-                if each[job.member("Arn")].startswith(arn(""))
-                and wanted in each[job.member("Name")]
-                and status in (None, each[job.member("Status")])
-                and in_window(request, each)
-            ]
             by = {"Name": job.member("Name"), "Status": job.member("Status")}.get(request.get("SortBy", ""))
-            chosen, more = page(found, request, order="Ascending", by=by or "CreationTime")
-            summaries = f"{job.noun}JobSummaries"
-            shape = shapes.output_shape("sagemaker", f"List{job.noun}Jobs").members[summaries].member
-            return {summaries: [shapes.project(shape, each) for each in chosen], **more}
+            return service.listing(
+                f"List{job.noun}Jobs",
+                service.here(self.store.all(job.kind), job.member("Arn")),
+                request,
+                matches=lambda each: (
+                    wanted in each[job.member("Name")] and status in (None, each[job.member("Status")])
+                ),
+                order="Ascending",
+                by=by or "CreationTime",
+            )
 
-        return listing
+        return list_jobs
 
 
 def _failure(error: Exception, name: str) -> tuple[str, JobFailed | JobStopped]:

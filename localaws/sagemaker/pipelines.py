@@ -4,18 +4,16 @@ import json
 from collections.abc import Iterator
 
 from localaws import shapes
-from localaws.sagemaker import cache, failures, graph, retry, tokens
+from localaws.sagemaker import cache, failures, graph, retry, tags, tokens
 from localaws.sagemaker.s3 import MissingInput, read_object
 from localaws.sagemaker.service import (
     ApiError,
     Service,
     arn,
     here,
-    in_window,
+    listing,
     not_found,
     now,
-    page,
-    summaries,
     validation_error,
 )
 from localaws.sagemaker.steps import RUNNABLE
@@ -42,11 +40,11 @@ class Definitions:
 
     def create(self, request: Document) -> Document:
         """CreatePipeline."""
-        name, token = request["PipelineName"], request["ClientRequestToken"]
-        pipeline_arn = arn(f"pipeline/{name.lower()}")
+        name = request["PipelineName"]
+        pipeline_arn = arn(f"pipeline/{name}")
         definition = read_definition(request)
         with self.store.transaction():
-            earlier = tokens.remembered(self.store, "CreatePipeline", pipeline_arn, token)
+            earlier = tokens.earlier_answer(self.store, "CreatePipeline", pipeline_arn, request)
             if earlier:
                 return earlier
             if self.store.get(PIPELINE, pipeline_arn):
@@ -66,13 +64,12 @@ class Definitions:
                 "LastModifiedTime": time,
             }
             self.store.put(PIPELINE, pipeline_arn, document)
-            if request.get("Tags"):
-                self.store.put("tags", pipeline_arn, {tag["Key"]: tag["Value"] for tag in request["Tags"]})
+            tags.put(self.store, pipeline_arn, request.get("Tags"))
             answer = {"PipelineArn": pipeline_arn}
-            return tokens.remember(self.store, "CreatePipeline", pipeline_arn, token, answer)
+            return tokens.save_answer(self.store, "CreatePipeline", pipeline_arn, request, answer)
 
     def update(self, request: Document) -> Document:
-        """UpdatePipeline; executions under way keep the definition they were started with."""
+        """UpdatePipeline. Running executions keep the definition that they were started with."""
         pipeline_arn = pipeline_of(self.store, request["PipelineName"])["PipelineArn"]
         changes = {member: request[member] for member in SETTINGS if member in request}
         if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
@@ -82,7 +79,7 @@ class Definitions:
         return {"PipelineArn": pipeline_arn}
 
     def delete(self, request: Document) -> Document:
-        """DeletePipeline, with its executions; refused while one runs."""
+        """DeletePipeline, with its executions. ConflictException while one runs."""
         with self.store.transaction():
             pipeline_arn = pipeline_of(self.store, request["PipelineName"])["PipelineArn"]
             executions = executions_of(self.store, pipeline_arn)
@@ -91,10 +88,10 @@ class Definitions:
             for each in executions:
                 self.store.delete_kind(f"step {each['PipelineExecutionArn']}")
                 self.store.delete(EXECUTION, each["PipelineExecutionArn"])
-                tokens.forget(self.store, each["PipelineExecutionArn"])
-            tokens.forget(self.store, pipeline_arn)
+                tokens.delete_all(self.store, each["PipelineExecutionArn"])
+            tokens.delete_all(self.store, pipeline_arn)
             cache.forget(self.store, pipeline_arn)
-            self.store.delete("tags", pipeline_arn)
+            tags.delete_all(self.store, pipeline_arn)
             self.store.delete(PIPELINE, pipeline_arn)
         return {"PipelineArn": pipeline_arn}
 
@@ -105,15 +102,18 @@ class Definitions:
         return shapes.project(shapes.output_shape("sagemaker", "DescribePipeline"), pipeline)
 
     def list_pipelines(self, request: Document) -> Document:
-        """ListPipelines, newest first unless asked otherwise."""
-        found = here(self.store.all(PIPELINE), "PipelineArn")
+        """ListPipelines, newest first by default."""
         prefix = request.get("PipelineNamePrefix", "")
-        found = [each for each in found if each["PipelineName"].startswith(prefix) and in_window(request, each)]
-        by = {"Name": "PipelineName"}.get(request.get("SortBy", ""), "CreationTime")
-        chosen, more = page(found, request, by=by)
-        for each in chosen:
+        found = here(self.store.all(PIPELINE), "PipelineArn")
+        for each in found:
             each["LastExecutionTime"] = self._last_run(each["PipelineArn"])
-        return {"PipelineSummaries": summaries("ListPipelines", "PipelineSummaries", chosen), **more}
+        return listing(
+            "ListPipelines",
+            found,
+            request,
+            matches=lambda pipeline: pipeline["PipelineName"].startswith(prefix),
+            by="PipelineName" if request.get("SortBy") == "Name" else "CreationTime",
+        )
 
     def _last_run(self, pipeline_arn: str) -> float | None:
         executions = executions_of(self.store, pipeline_arn)
@@ -121,8 +121,8 @@ class Definitions:
 
 
 def pipeline_of(store: Store, name: str) -> Document:
-    """The stored pipeline of a name or ARN; ApiError when there is none."""
-    pipeline_arn = name if name.startswith("arn:") else arn(f"pipeline/{name.lower()}")
+    """The stored pipeline of a name or ARN; ResourceNotFound when there is none."""
+    pipeline_arn = name if name.startswith("arn:") else arn(f"pipeline/{name}")
     pipeline = store.get(PIPELINE, pipeline_arn)
     if pipeline is None:
         raise not_found(f"Pipeline '{pipeline_arn}' does not exist.")
@@ -135,7 +135,7 @@ def executions_of(store: Store, pipeline_arn: str) -> list[Document]:
 
 
 def read_definition(request: Document) -> str:
-    """The definition of a Create or Update request, from its text or from S3, checked."""
+    """The definition of a Create or Update request, inline or from S3, validated."""
     text, place = request.get("PipelineDefinition"), request.get("PipelineDefinitionS3Location")
     if text is not None and place is not None:
         raise validation_error("Both Pipeline Definition and Pipeline Definition S3 Location shouldn't be present")
@@ -157,7 +157,7 @@ def read_definition(request: Document) -> str:
 
 
 def _policy_problems(definition: Document) -> Iterator[str]:
-    """What is wrong with the steps' CacheConfig and RetryPolicies, each with its JSON address."""
+    """The faults of the steps' CacheConfig and RetryPolicies, each with its JSON address."""
     for step in graph.steps(definition):
         try:
             cache.seconds(step.get("CacheConfig", {}).get("ExpireAfter"))

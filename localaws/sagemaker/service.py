@@ -1,4 +1,4 @@
-"""The API's front: finds the operation, checks the request as AWS would, answers in AWS's words."""
+"""SageMaker's API: dispatches a request to its operation, validates it against AWS's model, encodes the answer."""
 
 import asyncio
 import base64
@@ -18,24 +18,25 @@ from localaws.store import Document, Store
 Handler = Callable[[Document], Document]
 logger = logging.getLogger("localaws.sagemaker")
 
-# AWS answers lists in pages; the API's default differs by operation and is not documented for all. 10 is the
-# smallest seen, and a caller that forgets NextToken shall notice here rather than there.
+# The default of MaxResults differs by operation and is not documented for all. 10 is the smallest that was seen:
+# a caller that ignores NextToken fails here before it fails on AWS.
 PAGE = 10
-# What the requests' members ...After and ...Before begin with, and what they are about.
+# The prefixes of the request members ...After and ...Before, and the time that each filters by.
 WINDOWS = (("Created", "CreationTime"), ("CreationTime", "CreationTime"), ("LastModifiedTime", "LastModifiedTime"))
 
 
 class ApiError(Exception):
-    """An error as the API answers it: a code such as ValidationException, and a message."""
+    """An error answer of the API. code: for example ValidationException. status: HTTP's."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.status = status
 
 
 def validation_error(message: str) -> ApiError:
-    """The error SageMaker gives for most wrong requests, missing model packages included."""
+    """The error for most wrong requests, missing model packages included."""
     return ApiError("ValidationException", message)
 
 
@@ -45,28 +46,28 @@ def not_found(message: str) -> ApiError:
 
 
 class Service:
-    """Operations by name over one store; MiniStack calls `handle_request`, `reset` and the state functions."""
+    """Operations by name over one store. MiniStack calls `handle_request`, `reset` and the state functions."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._operations: dict[str, Handler] = {}
 
     def add(self, operations: dict[str, Handler]) -> None:
-        """Serve these operations, named as the API names them."""
+        """Register handlers by the API's operation names."""
         self._operations.update(operations)
 
     def operations(self) -> list[str]:
-        """The names of what is served."""
+        """The names of the registered operations."""
         return sorted(self._operations)
 
     async def handle_request(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> tuple[int, dict[str, str], bytes]:
-        """Answer one HTTP request; the handlers block, so they run in a thread."""
+        """Answer one HTTP request. Handlers block, so they run in a thread."""
         return await asyncio.to_thread(self._answer, headers.get("x-amz-target", ""), body)
 
     def call(self, operation: str, request: Document) -> Document:
-        """Check the request against AWS's model and run the operation; raises ApiError."""
+        """Validate the request against AWS's model and run the operation. Raises ApiError."""
         handler = self._operations.get(operation)
         if handler is None:
             raise ApiError("UnknownOperationException", f"The local SageMaker does not offer {operation}.")
@@ -83,7 +84,7 @@ class Service:
             request = json.loads(body or b"{}")
             answer = self.call(operation, request)
         except ApiError as error:
-            return 400, headers, _error_body(error.code, error.message)
+            return error.status, headers, _error_body(error.code, error.message)
         except ValueError:
             return 400, headers, _error_body("SerializationException", "The request is not JSON.")
         except Exception as error:
@@ -93,19 +94,19 @@ class Service:
         return 200, headers, json.dumps(answer).encode()
 
     def get_state(self) -> Document:
-        """MiniStack saves states at its end; ours is on disk already."""
+        """The state that MiniStack saves at shutdown: none, the store is on disk."""
         return {}
 
     def load_persisted_state(self, state: Document) -> None:
-        """Nothing to load: the store is on disk."""
+        """Load nothing: the store is on disk."""
 
     def reset(self) -> None:
-        """Forget everything, as MiniStack's reset asks."""
+        """Delete every document: MiniStack's reset."""
         self.store.clear()
 
 
 def _why(error: Exception) -> str:
-    """A full disk or a damaged file is for the caller to know; the rest is ours."""
+    """The cause, for the caller, of a full disk or a damaged file; empty for an error in this code."""
     if isinstance(error, ExpectedError):
         return f"{error.what} ({error.where}). "
     return f"The workspace cannot be written: {error}. " if isinstance(error, sqlite3.OperationalError) else ""
@@ -116,12 +117,12 @@ def _error_body(code: str, message: str) -> bytes:
 
 
 def now() -> float:
-    """The present as the API writes it: epoch seconds with milliseconds."""
+    """The current time as the API writes it: epoch seconds with milliseconds."""
     return round(time.time(), 3)
 
 
 def scope() -> tuple[str, str]:
-    """(region, account) of the request being answered."""
+    """(region, account) of the current request."""
     from ministack.core.responses import get_account_id, get_region
 
     return get_region(), get_account_id()
@@ -134,30 +135,54 @@ def arn(resource: str) -> str:
 
 
 def here(documents: list[Document], member: str) -> list[Document]:
-    """Those documents whose ARN, in `member`, is of the request's region and account."""
+    """The documents whose ARN, in `member`, is of the request's region and account."""
     prefix = arn("")
     return [document for document in documents if document[member].startswith(prefix)]
 
 
 def page(
-    documents: list[Document], request: Document, *, order: str = "Descending", by: str = "CreationTime"
+    documents: list[Document],
+    request: Document,
+    *,
+    matches: Callable[[Document], bool] = lambda document: True,
+    order: str = "Descending",
+    by: str = "CreationTime",
 ) -> tuple[list[Document], Document]:
-    """One page of documents, sorted, and {"NextToken": ...} when there is more.
+    """One page of documents, and {"NextToken": ...} when there are more.
 
-    Documents come oldest first, which also orders those of the same millisecond.
+    documents: oldest first, which also orders those of the same millisecond. matches: the request's filters, beside
+    its times. AWS applies MaxResults before the filters: a page may be short or empty and still have a NextToken
+    (https://github.com/boto/boto3/issues/2973).
     """
     ordered = sorted(documents, key=lambda document: document[by])
     if request.get("SortOrder", order) == "Descending":
         ordered.reverse()
-    return cut(ordered, request)
+    chosen, more = cut(ordered, request)
+    return [each for each in chosen if in_window(request, each) and matches(each)], more
 
 
 def cut(ordered: list[Document], request: Document) -> tuple[list[Document], Document]:
-    """The page that a request asks for, and {"NextToken": ...} when there is more."""
+    """The page of a sorted list that a request asks for, and {"NextToken": ...} when there are more."""
     start = _offset(request["NextToken"]) if request.get("NextToken") else 0
     end = start + request.get("MaxResults", PAGE)
     token = base64.urlsafe_b64encode(str(end).encode()).decode()
     return ordered[start:end], ({"NextToken": token} if end < len(ordered) else {})
+
+
+def listing(
+    operation: str,
+    documents: list[Document],
+    request: Document,
+    *,
+    matches: Callable[[Document], bool] = lambda document: True,
+    order: str = "Descending",
+    by: str = "CreationTime",
+) -> Document:
+    """The whole answer of a List operation: one page (see `page`), each document reduced to the summary's members."""
+    chosen, more = page(documents, request, matches=matches, order=order, by=by)
+    members = shapes.output_shape("sagemaker", operation).members
+    name = next(name for name, shape in members.items() if shape.type_name == "list")
+    return {name: summaries(operation, name, chosen), **more}
 
 
 def _offset(token: str) -> int:
@@ -168,13 +193,13 @@ def _offset(token: str) -> int:
 
 
 def summaries(operation: str, member: str, documents: list[Document]) -> list[Document]:
-    """Documents reduced to the summary structure of a List operation."""
+    """Documents reduced to the members of a List operation's summary structure."""
     shape = shapes.output_shape("sagemaker", operation).members[member].member
     return [shapes.project(shape, document) for document in documents]
 
 
 def in_window(request: Document, document: Document) -> bool:
-    """Whether a document's times (epoch seconds) lie within those of the request: CreatedAfter and its like."""
+    """Whether a document's times (epoch seconds) lie between the request's ...After and ...Before."""
     return all(
         request.get(f"{name}After", -math.inf) < document[member] < request.get(f"{name}Before", math.inf)
         for name, member in WINDOWS

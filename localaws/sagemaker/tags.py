@@ -1,7 +1,7 @@
-"""Tags of pipelines, model package groups and the rest."""
+"""Tags of SageMaker's resources: AddTags, ListTags, DeleteTags."""
 
-from localaws.sagemaker.service import Service
-from localaws.store import Document
+from localaws.sagemaker.service import Service, cut, validation_error
+from localaws.store import Document, Store
 
 KIND = "tags"
 
@@ -14,26 +14,47 @@ class Tags:
         service.add({"AddTags": self.add, "ListTags": self.list_tags, "DeleteTags": self.delete})
 
     def add(self, request: Document) -> Document:
-        """AddTags."""
-        tags = self._of(request["ResourceArn"])
-        tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-        self.store.put(KIND, request["ResourceArn"], tags)
-        return {"Tags": _listed(tags)}
+        """AddTags. A resource that does not exist is a ValidationException."""
+        with self.store.transaction():
+            self._require(request["ResourceArn"])
+            put(self.store, request["ResourceArn"], request["Tags"])
+            return {"Tags": listed(self.store, request["ResourceArn"])}
 
     def list_tags(self, request: Document) -> Document:
         """ListTags."""
-        return {"Tags": _listed(self._of(request["ResourceArn"]))}
+        self._require(request["ResourceArn"])
+        chosen, more = cut(listed(self.store, request["ResourceArn"]), request)
+        return {"Tags": chosen, **more}
 
     def delete(self, request: Document) -> Document:
         """DeleteTags."""
-        tags = self._of(request["ResourceArn"])
-        kept = {key: value for key, value in tags.items() if key not in request["TagKeys"]}
-        self.store.put(KIND, request["ResourceArn"], kept)
+        with self.store.transaction():
+            self._require(request["ResourceArn"])
+            tags = self.store.get(KIND, request["ResourceArn"]) or {}
+            left = {key: value for key, value in tags.items() if key not in request["TagKeys"]}
+            self.store.put(KIND, request["ResourceArn"], left)
         return {}
 
-    def _of(self, resource_arn: str) -> Document:
-        return self.store.get(KIND, resource_arn) or {}
+    def _require(self, resource_arn: str) -> None:
+        kind, _, name = resource_arn.split(":", 5)[-1].partition("/")
+        if "/execution/" in name:
+            kind = "execution"
+        if self.store.get(kind, resource_arn) is None:
+            raise validation_error(f"Could not find resource with ARN {resource_arn}.")
 
 
-def _listed(tags: Document) -> list[Document]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
+def put(store: Store, resource_arn: str, tags: list[Document] | None) -> None:
+    """Add the tags of a request to a resource's; one with the same key replaces the earlier value."""
+    if tags:
+        stored = store.get(KIND, resource_arn) or {}
+        store.put(KIND, resource_arn, stored | {tag["Key"]: tag["Value"] for tag in tags})
+
+
+def listed(store: Store, resource_arn: str) -> list[Document]:
+    """A resource's tags as the API lists them."""
+    return [{"Key": key, "Value": value} for key, value in (store.get(KIND, resource_arn) or {}).items()]
+
+
+def delete_all(store: Store, resource_arn: str) -> None:
+    """Delete the tags of a deleted resource."""
+    store.delete(KIND, resource_arn)

@@ -41,6 +41,8 @@ MODEL = {
     }
 }
 TAGS = [{"Key": "a", "Value": "1"}]
+# One page: other tests use the endpoint too, and MaxResults counts what a filter leaves out.
+MANY = {"MaxResults": 100}
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 HERE = "arn:aws:sagemaker:us-east-1:000000000000"
 TOLD = HERE.replace("000000000000", "account")
@@ -57,13 +59,7 @@ PIPELINES = [
     Call("describe one that never ran", "DescribePipeline", PIPELINE),
     Call("list no executions", "ListPipelineExecutions", PIPELINE),
     Call("create it again", "CreatePipeline", {**PIPELINE, **WHOLE}),
-    Call(
-        "create one with a name in capitals",
-        "CreatePipeline",
-        {"PipelineName": "Capital", **WHOLE},
-        {"PipelineArn": (f"{TOLD}:pipeline/Capital", f"{TOLD}:pipeline/capital")},
-        "the ARNs in AWS's documentation are in small letters, a model package's in moto too",
-    ),
+    Call("create one with a name in capitals", "CreatePipeline", {"PipelineName": "Capital", **WHOLE}),
     Call("create without a definition", "CreatePipeline", {"PipelineName": "oracle-none", "RoleArn": ROLE}),
     Call("create from two definitions", "CreatePipeline", {"PipelineName": "oracle-both", **WHOLE, **IN_S3}),
     Call(
@@ -105,16 +101,18 @@ PIPELINES = [
     ),
     Call("describe what was executed", "DescribePipelineDefinitionForExecution", EXECUTION),
     Call("describe one that ran", "DescribePipeline", PIPELINE),
-    Call("list by prefix", "ListPipelines", {"PipelineNamePrefix": "oracle"}),
+    Call("list by prefix", "ListPipelines", {**MANY, "PipelineNamePrefix": "oracle"}),
     Call(
         "list by what is no prefix",
         "ListPipelines",
-        {"PipelineNamePrefix": "racle"},
+        {**MANY, "PipelineNamePrefix": "racle"},
         {"PipelineSummaries": ("1 items", "0 items")},
         "the prefix of the name, says the model",
     ),
     Call(
-        "list from before there were any", "ListPipelines", {"PipelineNamePrefix": "oracle", "CreatedBefore": LONG_AGO}
+        "list from before there were any",
+        "ListPipelines",
+        {**MANY, "PipelineNamePrefix": "oracle", "CreatedBefore": LONG_AGO},
     ),
     Call("list tags", "ListTags", {"ResourceArn": "<PipelineArn>"}),
     Call(
@@ -159,31 +157,29 @@ PIPELINES = [
 GROUPS = [{"ModelPackageGroupName": f"paged-{letter}"} for letter in "bac"]
 PAGED = [
     *(Call("create", "CreateModelPackageGroup", group) for group in GROUPS),
-    Call("the first", "ListModelPackageGroups", {"NameContains": "paged-", "MaxResults": 2}),
-    Call("the last", "ListModelPackageGroups", {"NameContains": "paged-", "MaxResults": 2, "NextToken": "<NextToken>"}),
-    Call("by name", "ListModelPackageGroups", {"NameContains": "paged-", "SortBy": "Name", "SortOrder": "Descending"}),
+    Call("in order of creation", "ListModelPackageGroups", {**MANY, "NameContains": "paged-"}),
+    Call(
+        "by name",
+        "ListModelPackageGroups",
+        {**MANY, "NameContains": "paged-", "SortBy": "Name", "SortOrder": "Descending"},
+    ),
     *(
         Call("register", "CreateModelPackage", {**group, **MODEL, "ModelApprovalStatus": "Rejected"})
         for group in [GROUPS[0], *GROUPS]
     ),
-    Call("all", "ListModelPackages", {"NameContains": "paged-", "ModelPackageType": "Both"}),
-    Call("by group", "ListModelPackages", {"NameContains": "paged-", "ModelPackageType": "Both", "SortBy": "Name"}),
+    Call("all", "ListModelPackages", {**MANY, "NameContains": "paged-", "ModelPackageType": "Both"}),
+    Call(
+        "by group",
+        "ListModelPackages",
+        {**MANY, "NameContains": "paged-", "ModelPackageType": "Both", "SortBy": "Name"},
+    ),
     Call("a version", "ListModelPackages", {**GROUPS[0], "MaxResults": 1}),
     Call("the next", "ListModelPackages", {**GROUPS[0], "MaxResults": 1, "NextToken": "<NextToken>"}),
     Call("newest first", "ListModelPackages", {**GROUPS[0], "SortOrder": "Descending"}),
     *(Call("create", "CreatePipeline", {"PipelineName": f"paged-{letter}", **WHOLE}) for letter in "bac"),
-    Call("newest first", "ListPipelines", {"PipelineNamePrefix": "paged"}),
-    Call("by name", "ListPipelines", {"PipelineNamePrefix": "paged", "SortBy": "Name", "SortOrder": "Ascending"}),
+    Call("newest first", "ListPipelines", {**MANY, "PipelineNamePrefix": "paged"}),
     Call(
-        "a page",
-        "ListPipelines",
-        {"PipelineNamePrefix": "paged", "SortBy": "Name", "SortOrder": "Ascending", "MaxResults": 1},
-        {
-            "PipelineSummaries[0].PipelineArn": (f"{TOLD}:pipeline/paged-b", f"{TOLD}:pipeline/paged-a"),
-            "PipelineSummaries[0].PipelineName": ("paged-b", "paged-a"),
-            "PipelineSummaries[0].PipelineDisplayName": ("paged-b", "paged-a"),
-        },
-        "moto cuts the page before it sorts",
+        "by name", "ListPipelines", {**MANY, "PipelineNamePrefix": "paged", "SortBy": "Name", "SortOrder": "Ascending"}
     ),
     *(
         Call("start", "StartPipelineExecution", {"PipelineName": "paged-a", "PipelineExecutionDisplayName": name})
@@ -231,9 +227,13 @@ NO_JOBS = [
 
 # What to compare these with are AWS's own clients, in test_sagemaker_api and test_sagemaker_clients.
 MOTO_LACKS = {
+    "BatchDescribeModelPackage",
     "DeleteModelPackage",
     "DeleteModelPackageGroup",
+    "DeleteModelPackageGroupPolicy",
+    "GetModelPackageGroupPolicy",
     "ListPipelineExecutionSteps",
+    "PutModelPackageGroupPolicy",
     "RetryPipelineExecution",
     "StopPipelineExecution",
     "UpdatePipelineExecution",

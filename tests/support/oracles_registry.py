@@ -1,6 +1,6 @@
 """What moto and the local SageMaker are both asked of the registry: calls as in tests/support/oracles.py."""
 
-from tests.support.oracles import ABSENT, HERE, LONG_AGO, MESSAGE, MODEL, TAGS, TOLD, Call
+from tests.support.oracles import ABSENT, HERE, LONG_AGO, MANY, MESSAGE, MODEL, TAGS, TOLD, Call
 
 GROUP = {"ModelPackageGroupName": "Oracle"}
 
@@ -15,8 +15,12 @@ REGISTRY = [
     Call("create a group", "CreateModelPackageGroup", {**GROUP, "ModelPackageGroupDescription": "g", "Tags": TAGS}),
     Call("describe a group", "DescribeModelPackageGroup", GROUP),
     Call("list a group's tags", "ListTags", {"ResourceArn": "<ModelPackageGroupArn>"}),
-    Call("list groups", "ListModelPackageGroups", {"NameContains": "racl"}),
-    Call("list groups of before", "ListModelPackageGroups", {"NameContains": "Oracle", "CreationTimeBefore": LONG_AGO}),
+    Call("list groups", "ListModelPackageGroups", {**MANY, "NameContains": "racl"}),
+    Call(
+        "list groups of before",
+        "ListModelPackageGroups",
+        {**MANY, "NameContains": "Oracle", "CreationTimeBefore": LONG_AGO},
+    ),
     Call(
         "register",
         "CreateModelPackage",
@@ -36,15 +40,15 @@ REGISTRY = [
         {"ModelPackageSummaryList[0].ModelApprovalStatus": (ABSENT, "PendingManualApproval")},
         NO_APPROVAL,
     ),
-    Call("list those of no group", "ListModelPackages", {"NameContains": "Oracle"}),
+    Call("list those of no group", "ListModelPackages", {**MANY, "NameContains": "Oracle"}),
     Call(
         "list those of every group",
         "ListModelPackages",
-        {"NameContains": "racl", "ModelPackageType": "Versioned"},
+        {**MANY, "NameContains": "racl", "ModelPackageType": "Versioned"},
         {"ModelPackageSummaryList[0].ModelApprovalStatus": (ABSENT, "PendingManualApproval")},
         NO_APPROVAL,
     ),
-    Call("list by another name", "ListModelPackages", {"NameContains": "Oracles", "ModelPackageType": "Both"}),
+    Call("list by another name", "ListModelPackages", {**MANY, "NameContains": "Oracles", "ModelPackageType": "Both"}),
     Call("list the approved", "ListModelPackages", {**GROUP, "ModelApprovalStatus": "Approved"}),
     Call(
         "approve",

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.support.definitions import ROLE, Project, condition, definition, fail, parameter, until
 from localaws import shapes
+from localaws.endpoint import Endpoint
 from localaws.sagemaker.component import SageMaker
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
@@ -26,14 +27,14 @@ def answers(clients: Clients) -> Iterator[list[tuple[str, Any]]]:
     """(operation, raw JSON) of every SageMaker answer while the test runs."""
     seen: list[tuple[str, Any]] = []
 
-    def look(http_response: Any, model: Any, **_: Any) -> None:
+    def record(http_response: Any, model: Any, **_: Any) -> None:
         if http_response.status_code == 200:
             seen.append((model.name, json.loads(http_response.content)))
 
     events = clients.sagemaker.meta.events
-    events.register("after-call.sagemaker", look)
+    events.register("after-call.sagemaker", record)
     yield seen
-    events.unregister("after-call.sagemaker", look)
+    events.unregister("after-call.sagemaker", record)
 
 
 def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
@@ -81,6 +82,10 @@ def test_every_answer_has_the_shape_that_aws_documents(
     api.list_training_jobs(NameContains=run.arn.rpartition("/")[2], StatusEquals="Completed")
     api.list_processing_jobs(NameContains=run.arn.rpartition("/")[2], StatusEquals="Failed")
     api.describe_model_package_group(**group)
+    api.put_model_package_group_policy(**group, ResourcePolicy="{}")
+    api.get_model_package_group_policy(**group)
+    api.delete_model_package_group_policy(**group)
+    api.batch_describe_model_package(ModelPackageArnList=[package, package + "0"])
     api.list_model_package_groups(NameContains=project.name)
     api.describe_model_package(ModelPackageName=package)
     api.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription="good")
@@ -101,7 +106,7 @@ def test_every_answer_has_the_shape_that_aws_documents(
         return sorted(found - AWS_LEAVES_OUT.get(operation, set()))
 
     assert [(operation, wrong(operation, answer)) for operation, answer in answers if wrong(operation, answer)] == []
-    # What the API of the models' serving part offers is its own tests' matter.
+    # The operations of models, endpoints and jobs have tests of their own.
     workspace.create()
     offered = SageMaker(workspace, time_scale=1.0).service.operations()
     asked = {each for each in offered if any(noun in each for noun in ("Pipeline", "ModelPackage", "Job", "Tags"))}
@@ -231,7 +236,21 @@ def test_lists_come_in_pages_and_whole(project: Project) -> None:
     assert [each["PipelineExecutionArn"] for each in ascending["PipelineExecutionSummaries"]] == arns[:2]
 
 
-def test_tags_are_kept_until_their_pipeline_is_deleted(project: Project) -> None:
+def test_maxresults_is_applied_before_the_filters(project: Project) -> None:
+    api = project.clients.sagemaker
+    group = {"ModelPackageGroupName": project.name}
+    api.create_model_package_group(**group)
+    for status in ("Approved", "Rejected", "PendingManualApproval"):
+        api.create_model_package(**group, ModelApprovalStatus=status, ModelPackageDescription=status)
+    wanted = {**group, "ModelApprovalStatus": "Approved", "SortBy": "CreationTime", "SortOrder": "Descending"}
+    pages = list(api.get_paginator("list_model_packages").paginate(**wanted, PaginationConfig={"PageSize": 1}))
+    versions = [[each["ModelPackageVersion"] for each in page["ModelPackageSummaryList"]] for page in pages]
+    assert versions == [[], [], [1]]
+    assert ["NextToken" in page for page in pages] == [True, True, False]
+    assert api.list_model_packages(**wanted, MaxResults=100)["ModelPackageSummaryList"] != []
+
+
+def test_tags_stay_until_their_pipeline_is_deleted(project: Project) -> None:
     api = project.clients.sagemaker
     project.upsert([fail("Step", "no")], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
     arn = api.describe_pipeline(PipelineName=project.name)["PipelineArn"]
@@ -239,6 +258,10 @@ def test_tags_are_kept_until_their_pipeline_is_deleted(project: Project) -> None
     api.delete_tags(ResourceArn=arn, TagKeys=["a"])
     assert api.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "3"}, {"Key": "c", "Value": "4"}]
     api.delete_pipeline(PipelineName=project.name)
+    gone = ("ValidationException", f"Could not find resource with ARN {arn}.")
+    assert refusal(api.list_tags, ResourceArn=arn) == gone
+    assert refusal(api.add_tags, ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}]) == gone
+    project.upsert([fail("Step", "no")])
     assert api.list_tags(ResourceArn=arn)["Tags"] == []
 
 
@@ -261,6 +284,22 @@ def test_the_same_token_is_the_same_request(project: Project) -> None:
     for _ in range(2):
         api.retry_pipeline_execution(PipelineExecutionArn=runs[0].arn, ClientRequestToken=token)
     assert runs[0].wait().status == "Failed"
+
+
+def test_a_token_with_other_parameters_is_answered_or_refused(project: Project, endpoint: Endpoint) -> None:
+    project.upsert([fail("S", "no")], (parameter("N", "Integer", 1),))
+    token = uuid.uuid4().hex
+    first = project.start({"N": "1"}, ClientRequestToken=token)
+    assert project.start({"N": "2"}, ClientRequestToken=token).arn == first.arn
+    endpoint.control("sagemaker", ReusedToken="refuse")
+    try:
+        assert project.start({"N": "1"}, ClientRequestToken=token).arn == first.arn
+        assert refusal(lambda: project.start({"N": "2"}, ClientRequestToken=token)) == (
+            "ConflictException",
+            "StartPipelineExecution was called with this token and other parameters before.",
+        )
+    finally:
+        endpoint.control("sagemaker", ReusedToken="answer")
 
 
 def test_simultaneous_starts_with_one_token_are_one_run(project: Project) -> None:
