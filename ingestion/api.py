@@ -49,7 +49,7 @@ class ApiError(Exception):
 
 
 class Record(NamedTuple):
-    """A record for the stream: the partition key, and the beer's JSON in UTF-8 ended by its only newline."""
+    """A record for the stream: the partition key, and the beer's JSON in UTF-8 on one line, without a newline."""
 
     key: str
     data: bytes
@@ -57,11 +57,15 @@ class Record(NamedTuple):
 
 @dataclass
 class Answer:
-    """The beers in an answer, what was refused by reason, and how many entries it had (an object is one)."""
+    """The beers in an answer, what was refused by reason, and how many entries it had (an object is one).
+
+    content: what a repeated page is recognised by; None when the answer is not a list or has no entry.
+    """
 
     records: list[Record] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     entries: int = 0
+    content: bytes | None = None
 
 
 class _Refused(Exception):
@@ -108,7 +112,8 @@ def parse_answer(body: bytes) -> Answer:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return Answer(refused=Counter(["not_json"]))
-    answer = Answer(entries=len(value) if isinstance(value, list) else 1)
+    content = sha256(body).digest() if isinstance(value, list) and value else None
+    answer = Answer(entries=len(value) if isinstance(value, list) else 1, content=content)
     for beer in value if isinstance(value, list) else [value]:
         record = _record(beer)
         if isinstance(record, Record):
@@ -137,10 +142,10 @@ def _record(beer: Any) -> Record | str:
 def _json_line(beer: dict[str, Any]) -> bytes:
     layout: Any = {"allow_nan": False, "separators": (",", ":")}
     try:
-        return (json.dumps(beer, ensure_ascii=False, **layout) + "\n").encode()
+        return json.dumps(beer, ensure_ascii=False, **layout).encode()
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8; escaped it stays evidence of what the API sent.
-        return (json.dumps(beer, **layout) + "\n").encode()
+        return json.dumps(beer, **layout).encode()
 
 
 def _partition_key(beer: dict[str, Any], data: bytes) -> str:

@@ -1,35 +1,36 @@
-"""Lambda: beers from the Punk API onto a Kinesis stream.
+"""Lambda: sends beers from the Punk API to a Kinesis stream.
 
-The event says how: {"mode": "random", "count": 1} asks for so many random beers (this is the default, a
-schedule's event included), {"mode": "catalogue"} for all pages. Environment: STREAM_NAME; API_URL, the
-API's base URL with its version, for example https://host/v3.
+Its event has a mode: {"mode": "random", "count": 1} for some random beers (the default, and what a schedule's
+event means), {"mode": "catalogue"} for all pages, {"mode": "page", "page": 1} for one page, by which the state
+machine `backfill` reads a catalogue in parallel. Environment: STREAM_NAME; API_URL, the API's base URL with its
+version, for example https://host/v3.
 
-Whatever was fetched is sent before an error is raised. Everything is counted: fetched = sent + refused, and
-each refusal has a reason: one of REFUSED, or `http_<status>` for an answer with another status than 200.
+Beers are sent while the pages are read, so that a catalogue of any size needs the memory of a few pages. Everything
+is counted: fetched = sent + refused, and each refusal has a reason: one of REFUSED, or `http_<status>`.
 """
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingestion import api, metrics
 from ingestion.api import Answer, Api, ApiError, Record
 from ingestion.retry import Deadline, remaining_seconds
-from ingestion.stream import Stream, StreamError
+from ingestion.stream import MAX_RECORDS, Stream, StreamError
 
-PER_PAGE, MAX_PAGES, MAX_RANDOM = 80, 100, 1000
+PER_PAGE, MAX_RANDOM = 80, 1000
 # Without a Lambda context, whose own limit holds otherwise.
 SECONDS = 300.0
 # The share of the time for fetching; the rest is for sending.
 FETCHING_SHARE = 0.7
 SECONDS_TO_REPORT = 1.0
 
-
 REFUSED = {
     **api.REFUSED,
     "no_answer": "an API that did not answer in all tries",
-    "not_sent": "a beer that the stream did not take in all tries",
+    "no_time": "the pages that were not read before the deadline, counted as one",
+    "not_sent": "a beer that the stream refused in all tries",
 }
 
 
@@ -37,30 +38,23 @@ class CollectError(Exception):
     """Something could not be fetched or sent after all tries; one line with the cause."""
 
 
+class OutOfTime(Exception):
+    """The deadline came before the last page."""
+
+
 def handler(event: Any, context: Any = None) -> dict[str, Any]:
     """Fetch and send; return {"mode", "fetched", "sent", "refused": {reason: n}, "retries"}.
 
+    With the mode "page" also "page" and "content", a digest of the page, null for an empty one.
     Raises CollectError after all tries, and ValueError for an event of another form.
     """
-    mode, count = _read_event(event)
+    mode, number = _read_event(event)
     seconds = remaining_seconds(context, otherwise=SECONDS)
     source = Api(os.environ["API_URL"], Deadline(seconds * FETCHING_SHARE))
     stream = Stream(os.environ["STREAM_NAME"], Deadline(seconds - SECONDS_TO_REPORT))
-    records: list[Record] = []
     refused: Counter[str] = Counter()
-    failures: list[Exception] = []
-    try:
-        for answer in _random(source, count) if mode == "random" else _catalogue(source):
-            records += answer.records
-            refused += answer.refused
-    except ApiError as failure:
-        failures.append(failure)
-        refused["no_answer"] += 1
-    try:
-        stream.put(records)
-    except StreamError as failure:
-        failures.append(failure)
-        refused["not_sent"] += len(records) - stream.sent
+    pages: list[bytes | None] = []
+    failure = _transfer(_ANSWERS[mode](source, number), stream, refused, pages)
     report = {
         "mode": mode,
         "fetched": stream.sent + refused.total(),
@@ -69,20 +63,61 @@ def handler(event: Any, context: Any = None) -> dict[str, Any]:
         "retries": source.retries + stream.retries,
     }
     _emit(report)
-    if failures:
-        raise CollectError("; ".join(map(str, failures)))
+    if failure:
+        raise CollectError(str(failure))
+    if mode == "page":
+        return {**report, "page": number, "content": pages[0].hex() if pages[0] else None}
     return report
 
 
+def _transfer(
+    answers: Iterator[Answer], stream: Stream, refused: Counter[str], pages: list[bytes | None]
+) -> Exception | None:
+    """Send what the answers hold as it comes, count the rest; return the error that ended it, if any."""
+    waiting: list[Record] = []
+    failure: Exception | None = None
+    try:
+        for answer in answers:
+            pages.append(answer.content)
+            refused += answer.refused
+            waiting += answer.records
+            full = len(waiting) - len(waiting) % MAX_RECORDS
+            sending, waiting = waiting[:full], waiting[full:]
+            _send(stream, sending, refused)
+    except ApiError as error:
+        failure, refused["no_answer"] = error, 1
+    except OutOfTime as error:
+        failure, refused["no_time"] = error, 1
+    except StreamError as error:
+        return error
+    try:
+        _send(stream, waiting, refused)
+    except StreamError as error:
+        return CollectError(f"{failure}; {error}") if failure else error
+    return failure
+
+
+def _send(stream: Stream, records: list[Record], refused: Counter[str]) -> None:
+    before = stream.sent
+    try:
+        stream.put(records)
+    except StreamError:
+        refused["not_sent"] += len(records) - (stream.sent - before)
+        raise
+
+
 def _read_event(event: Any) -> tuple[str, int]:
-    """The mode and the count that an event asks for."""
+    """The mode, and its number: how many random beers, or which page."""
     given = event if isinstance(event, dict) else {}
-    mode, count = given.get("mode", "random"), given.get("count", 1)
-    if mode not in ("random", "catalogue"):
-        raise ValueError(f"mode is {mode!r}, not random or catalogue")
-    if type(count) is not int or not 1 <= count <= MAX_RANDOM:
-        raise ValueError(f"count is {count!r}, not an integer from 1 to {MAX_RANDOM}")
-    return mode, count
+    mode = given.get("mode", "random")
+    if mode not in _ANSWERS:
+        raise ValueError(f"mode is {mode!r}, not one of {', '.join(_ANSWERS)}")
+    name = "page" if mode == "page" else "count"
+    number = given.get(name, 1)
+    if type(number) is not int or number < 1 or (mode == "random" and number > MAX_RANDOM):
+        limit = f" to {MAX_RANDOM}" if mode == "random" else ""
+        raise ValueError(f"{name} is {number!r}, not an integer from 1{limit}")
+    return mode, number
 
 
 def _random(source: Api, count: int) -> Iterator[Answer]:
@@ -90,17 +125,38 @@ def _random(source: Api, count: int) -> Iterator[Answer]:
         yield source.fetch("beers/random")
 
 
-def _catalogue(source: Api) -> Iterator[Answer]:
-    """Page after page until one is not full, or the same as the one before: an API that ignores `page`."""
-    before: list[Record] = []
-    for page in range(1, MAX_PAGES + 1):
-        answer = source.fetch(f"beers?page={page}&per_page={PER_PAGE}")
-        if answer.records and answer.records == before:
-            return
-        yield answer
-        if answer.entries < PER_PAGE:
-            return
-        before = answer.records
+def _page(source: Api, page: int) -> Iterator[Answer]:
+    yield source.fetch(f"beers?page={page}&per_page={PER_PAGE}")
+
+
+def _catalogue(source: Api, _: int) -> Iterator[Answer]:
+    """Page after page until one is empty or repeats an earlier one.
+
+    A page shorter than PER_PAGE is not the last one: an API may return fewer beers a page than it is asked for.
+    """
+    seen: set[bytes] = set()
+    page = 0
+    while True:
+        page += 1
+        if not source.deadline.left():
+            raise OutOfTime(
+                f"no time is left for page {page} and those after it; the state machine Backfill has no limit"
+            )
+        for answer in _page(source, page):
+            if answer.content is None:
+                yield answer
+                return
+            if answer.content in seen:
+                return
+            seen.add(answer.content)
+            yield answer
+
+
+_ANSWERS: dict[str, Callable[[Api, int], Iterator[Answer]]] = {
+    "random": _random,
+    "catalogue": _catalogue,
+    "page": _page,
+}
 
 
 def _emit(report: dict[str, Any]) -> None:

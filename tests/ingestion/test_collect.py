@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import time
 import tracemalloc
 from typing import Any
 
@@ -14,7 +15,7 @@ from ingestion import api, collect
 from pipelines.local.punk_api import CatalogueServer, load_catalogue
 
 BUZZ = {"id": 1, "name": "Buzz", "abv": 4.5}
-LINE = b'{"id":1,"name":"Buzz","abv":4.5}\n'
+LINE = b'{"id":1,"name":"Buzz","abv":4.5}'
 
 
 def as_json(value: Any) -> bytes:
@@ -57,19 +58,71 @@ def test_the_catalogue_goes_on_the_stream_beer_by_beer_in_its_order(kinesis: Fak
         assert collect_from(f"{base}/{version}/", {"mode": "catalogue"}) == summary(325, 325, mode="catalogue")
     assert [json.loads(data) for _, data in kinesis.taken] == beers
     assert [key for key, _ in kinesis.taken] == [str(beer["id"]) for beer in beers]
-    assert all(data.count(b"\n") == 1 and data.endswith(b"\n") for _, data in kinesis.taken)
+    assert all(b"\n" not in data for _, data in kinesis.taken)
 
 
-def test_a_catalogue_of_full_pages_ends_with_an_empty_one(kinesis: FakeKinesis) -> None:
-    with CatalogueServer([{"id": number} for number in range(1, 161)]) as base:
-        assert collect_from(f"{base}/v2", {"mode": "catalogue"}) == summary(160, 160, mode="catalogue")
+def beers(first: int, last: int) -> bytes:
+    return as_json([{"id": number} for number in range(first, last + 1)])
 
 
-def test_an_api_that_ignores_the_page_is_asked_for_no_third(kinesis: FakeKinesis) -> None:
-    page = as_json([{"id": number} for number in range(80)])
-    with HostileServer(Reply(page)) as server:
-        assert collect_from(server.url, {"mode": "catalogue"}) == summary(80, 80, mode="catalogue")
-    assert server.paths == ["/beers?page=1&per_page=80", "/beers?page=2&per_page=80"]
+# The pages that an API answers, one after the other, the last one again and again; how many are read; beers sent.
+PAGES: dict[str, tuple[list[bytes], int, int]] = {
+    "full pages and an empty one": ([beers(1, 80), beers(81, 160), b"[]"], 3, 160),
+    "pages shorter than they are asked for": ([beers(1, 50), beers(51, 100), beers(101, 125), b"[]"], 4, 125),
+    "a short page between full ones": ([beers(1, 80), beers(81, 90), beers(91, 170), b"[]"], 4, 170),
+    "an API that ignores the page": ([beers(1, 80)], 2, 80),
+    "an API that repeats its last page": ([beers(1, 80), beers(81, 90)], 3, 90),
+    "an API that starts again": ([beers(1, 80), beers(81, 160), beers(1, 80)], 3, 160),
+    "no beers": ([b"[]"], 1, 0),
+}
+
+
+@pytest.mark.parametrize("case", PAGES)
+def test_pages_are_read_until_one_is_empty_or_repeats(kinesis: FakeKinesis, case: str) -> None:
+    bodies, pages, sent = PAGES[case]
+    with HostileServer(*map(Reply, bodies)) as server:
+        assert collect_from(server.url, {"mode": "catalogue"}) == summary(sent, sent, mode="catalogue")
+    assert server.paths == [f"/beers?page={page}&per_page=80" for page in range(1, pages + 1)]
+    assert [data for _, data in kinesis.taken] == [b'{"id":%d}' % number for number in range(1, sent + 1)]
+
+
+def test_a_catalogue_has_no_limit_of_pages_and_is_sent_in_full_calls(kinesis: FakeKinesis) -> None:
+    with CatalogueServer([{"id": number} for number in range(1, 9_001)]) as base:
+        assert collect_from(f"{base}/v2", {"mode": "catalogue"}) == summary(9_000, 9_000, mode="catalogue")
+    assert kinesis.calls == 18
+
+
+def test_one_page_is_read_alone_and_named_by_its_content(kinesis: FakeKinesis) -> None:
+    with CatalogueServer([{"id": number} for number in range(1, 91)]) as base:
+        answers = [collect_from(f"{base}/v2", {"mode": "page", "page": page}) for page in (1, 2, 3)]
+    contents = [answer.pop("content") for answer in answers]
+    assert answers == [{**summary(n, n, mode="page"), "page": page} for page, n in ((1, 80), (2, 10), (3, 0))]
+    assert len(set(contents)) == 3 and contents[2] is None and len(contents[0]) == 64
+
+
+class Hurried:
+    """A Lambda context with little time left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> float:
+        return (self.end - time.monotonic()) * 1000
+
+
+def test_pages_for_which_no_time_is_left_are_counted_and_named_after_the_others_were_sent(
+    kinesis: FakeKinesis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [Reply(beers(80 * number + 1, 80 * number + 80), delay=0.2) for number in range(40)]
+    with HostileServer(*pages) as server:
+        monkeypatch.setenv("API_URL", server.url)
+        with pytest.raises(collect.CollectError, match=r"no time is left for page|no answer from"):
+            collect.handler({"mode": "catalogue"}, Hurried(1.6))
+    sent = len(kinesis.taken)
+    assert sent in range(80, 80 * 39, 80)
+    totals, reason = metrics(capsys.readouterr().out)
+    assert (totals["Sent"], totals["Refused"]) == (sent, 1)
+    assert reason["Reason"] in ("no_time", "no_answer")
 
 
 def test_the_event_has_the_number_of_random_beers(kinesis: FakeKinesis) -> None:
