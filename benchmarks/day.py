@@ -31,7 +31,7 @@ def main() -> int:
         endpoints.running(Workspace(Path(folder)), keep=False) as endpoint,
     ):
         parameters = {"MinNewBeers": str(MIN_NEW_BEERS), "MinMinutesBetweenRuns": "0", "NewDataState": "ENABLED"}
-        account = Account(Clients(endpoint.url), **parameters)
+        account = Account(Clients(endpoint), **parameters)
         account.upsert(GOOD)
         return day(account, objects)
 

@@ -27,7 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder) / "workspace")
         with endpoints.running(workspace, keep=False) as endpoint:
-            project = Project(Clients(endpoint.url))
+            project = Project(Clients(endpoint))
             project.upsert([project.processing("Step", SCRIPT)])
             one_step(project)
             pairs = [(directly(), one_step(project)) for _ in range(ROUNDS)]

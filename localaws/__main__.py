@@ -1,10 +1,4 @@
-"""AWS on this machine, for any project: MiniStack with SageMaker, Firehose delivery and Athena, on 127.0.0.1.
-
-python -m localaws up        start the endpoint and leave it running; prints its URL
-python -m localaws status    whether it runs, its URL, and what waits for delivery
-python -m localaws env       the lines that point the AWS CLI and boto3 at it: eval "$(python -m localaws env)"
-python -m localaws down      stop it; everything it stores stays in the workspace
-"""
+"""AWS on this machine, for any project: `python -m localaws up`, `down`, `status`, `env`."""
 
 import argparse
 import json
@@ -19,19 +13,23 @@ from localaws.errors import exit_code
 from localaws.workspace import Workspace
 
 Document = dict[str, Any]
+DESCRIPTION = """AWS on this machine, for any project: MiniStack with SageMaker, Firehose and Athena, on 127.0.0.1.
+
+python -m localaws up                      start the endpoint and leave it running
+eval "$(python -m localaws env)"           point the AWS CLI and the SDKs of this shell at it
+"""
 
 
 def arguments() -> Arguments:
     """The sub-commands and their flags."""
     parser = Arguments(
-        prog="python -m localaws", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m localaws", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Arguments)
     every = Arguments(add_help=False)
     every.add_argument("--workspace", type=Path, default=Path(".local"), help="folder with all of its state (.local)")
     every.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    for name, run in COMMANDS.items():
-        summary = (run.__doc__ or "").splitlines()[0]
+    for name, (run, summary) in COMMANDS.items():
         command = commands.add_parser(name, parents=[every], help=summary, description=summary)
         command.set_defaults(run=run)
         if name == "up":
@@ -81,11 +79,15 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 def env(given: argparse.Namespace, workspace: Workspace) -> Document:
     """The environment variables that point the AWS CLI and boto3 at the endpoint."""
-    return endpoints.require(workspace).environment()
+    return endpoints.require(workspace).variables()
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace, Workspace], Document]] = {
-    each.__name__: each for each in (up, down, status, env)
+# Command -> its function and its help; docstrings are not there under `python -OO`.
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Workspace], Document], str]] = {
+    "up": (up, "start the endpoint and leave it running; prints its URL"),
+    "status": (status, "whether it runs, its URL, and what waits for delivery"),
+    "env": (env, "the lines that point the AWS CLI and boto3 at it"),
+    "down": (down, "stop it; everything it stores stays in the workspace"),
 }
 
 

@@ -7,7 +7,7 @@ from localaws.errors import WRONG_USAGE, ExpectedError
 
 
 class Arguments(argparse.ArgumentParser):
-    """argparse, with wrong usage as an ExpectedError."""
+    """argparse that raises ExpectedError for wrong usage."""
 
     def error(self, message: str) -> Any:
         """Raise instead of printing usage and leaving."""

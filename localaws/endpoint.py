@@ -5,7 +5,6 @@ import json
 import os
 import select
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,72 +13,81 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from localaws.errors import ENVIRONMENT, NOT_FOUND, WRONG_USAGE, ExpectedError
+from localaws import environment
+from localaws.clients import REGION
+from localaws.errors import ENVIRONMENT, NOT_FOUND, WRONG_USAGE, ExpectedError, quoted
+from localaws.security import credentials
 from localaws.workspace import TIME_SCALE, Workspace, take_lock
 
 START_SECONDS = 30
 STOP_SECONDS = 20
+KILL_SECONDS = 5
+# Loopback is reached directly, whatever proxy the user has configured.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Endpoint:
-    """A running endpoint. url: for every AWS client. addresses: base URLs of its extensions, by name."""
+    """A running endpoint.
 
-    def __init__(self, workspace: Workspace, told: dict[str, Any]) -> None:
+    url: for every AWS client. credentials: the workspace's key pair. addresses: base URLs of its extensions, by name.
+    detached: it runs on when the process that started it ends.
+    """
+
+    def __init__(self, workspace: Workspace, described: dict[str, Any]) -> None:
         self.workspace = workspace
-        self.url: str = told["url"]
-        self.addresses: dict[str, str] = told["extensions"]
-        self.pid: int = told["pid"]
-        self.detached: bool = told["detached"]
+        self.url: str = described["url"]
+        self.addresses: dict[str, str] = described["extensions"]
+        self.pid: int = described["pid"]
+        self.detached: bool = described["detached"]
+        self.credentials = credentials.load(workspace.credentials)
 
     def control(self, name: str, **arguments: Any) -> dict[str, Any]:
-        """Ask our own parts something that AWS has no call for (`drain`, `status`, `faults`, an extension's)."""
-        request = urllib.request.Request(
-            f"{self.url}/_localaws/{name}",
-            data=json.dumps(arguments).encode(),
-            headers={"Content-Type": "application/json"},
-        )
+        """Run a command that AWS has no call for (`drain`, `status`, `faults`, an extension's); returns its answer."""
+        request = self._request(name, json.dumps(arguments).encode())
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with _direct.open(request, timeout=120) as answer:
                 content: dict[str, Any] = json.load(answer)
                 return content
         except urllib.error.HTTPError as refusal:
             with refusal:
-                why = refusal.read().decode(errors="replace")
+                reason = refusal.read().decode(errors="replace")
             raise ExpectedError(
-                f"the local endpoint refuses {name}: {why}",
+                f"the local endpoint refuses {name}: {reason}",
                 where=request.full_url,
-                hint="see its log",
+                hint=f"cat {quoted(self.workspace.log)}",
                 code=WRONG_USAGE,
             ) from refusal
         except (OSError, ValueError) as error:
             raise gone(self.workspace) from error
 
-    def environment(self) -> dict[str, str]:
-        """The variables that point the AWS CLI and boto3 at this endpoint."""
+    def variables(self) -> dict[str, str]:
+        """The environment variables that point the AWS CLI and the SDKs at this endpoint."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            **self.credentials.variables(),
         }
 
     def alive(self) -> bool:
         """Whether it answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/_localaws/status", timeout=5) as answer:
+            with _direct.open(self._request("status", None), timeout=5) as answer:
                 return bool(json.load(answer).get("pid") == self.pid)
         except (OSError, ValueError):
             return False
+
+    def _request(self, name: str, body: bytes | None) -> urllib.request.Request:
+        headers = {"Content-Type": "application/json", credentials.TOKEN_HEADER: self.credentials.control_token()}
+        return urllib.request.Request(f"{self.url}/_localaws/{name}", data=body, headers=headers)
 
 
 def gone(workspace: Workspace) -> ExpectedError:
     """The error for an endpoint that has stopped answering."""
     return ExpectedError(
-        "the local endpoint does not answer any more",
+        "the local endpoint no longer answers",
         where=str(workspace.log),
         hint="run the same command again; what was stored in the workspace is still there",
         code=ENVIRONMENT,
@@ -88,10 +96,10 @@ def gone(workspace: Workspace) -> ExpectedError:
 
 def find(workspace: Workspace) -> Endpoint | None:
     """The endpoint that answers in this workspace, or None."""
-    told = workspace.read_endpoint()
-    if told is None:
+    described = workspace.read_endpoint()
+    if described is None:
         return None
-    endpoint = Endpoint(workspace, told)
+    endpoint = Endpoint(workspace, described)
     return endpoint if endpoint.alive() else None
 
 
@@ -102,7 +110,7 @@ def require(workspace: Workspace) -> Endpoint:
         raise ExpectedError(
             "no local endpoint is running",
             where=str(workspace.root),
-            hint=f"python -m localaws up --workspace {shown(workspace.root)}",
+            hint=f"python -m localaws up --workspace {quoted(workspace.root)}",
             code=NOT_FOUND,
         )
     return endpoint
@@ -129,21 +137,23 @@ def start(
         command += ["--extension", extension]
     if not detached:
         command.append("--follow-parent")
+    logged = workspace.log.stat().st_size if workspace.log.exists() else 0
     with workspace.log.open("a") as log:
         process = subprocess.Popen(
             command,
+            env=environment.clean(workspace.scratch),
             stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
         )
-    return _wait_until_ready(workspace, process), process
+    return _wait_until_ready(workspace, process, logged), process
 
 
-def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]") -> Endpoint:
+def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]", logged: int) -> Endpoint:
+    """The endpoint once it answers. logged: the log's size in bytes before the start; what follows is this start's."""
     assert process.stdout is not None
-    size = workspace.log.stat().st_size
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if ready else ""
     if line:
@@ -152,17 +162,17 @@ def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]") ->
         process.wait(timeout=1)
     process.kill()
     process.wait()
-    said = workspace.log.read_text(errors="replace")[max(0, size - 4096) :].strip().splitlines()
-    for number, text in enumerate(said):
-        if text.startswith("Error: ") and len(said) >= number + 3:
+    lines = workspace.log.read_bytes()[logged:].decode(errors="replace").strip().splitlines()
+    for number, text in enumerate(lines):
+        if text.startswith("Error: ") and len(lines) >= number + 3:
             # The server's own three lines.
-            what, where, hint = (each.partition(": ")[2] for each in said[number : number + 3])
+            what, where, hint = (each.partition(": ")[2] for each in lines[number : number + 3])
             raise ExpectedError(what, where=where, hint=hint, code=process.returncode or ENVIRONMENT)
-    last = said[-1] if said else f"exit code {process.returncode}"
+    last = lines[-1] if lines else f"exit code {process.returncode}"
     raise ExpectedError(
         f"the local endpoint did not start: {last}",
         where=str(workspace.log),
-        hint="read that file; pip install -e '.[local]' repairs a broken environment",
+        hint=f"cat {quoted(workspace.log)}; pip install -e '.[local]' repairs a broken environment",
         code=ENVIRONMENT,
     )
 
@@ -173,32 +183,40 @@ def refuse_if_held(workspace: Workspace) -> None:
 
 
 def stop(workspace: Workspace) -> bool:
-    """Stop the endpoint of a workspace; False when none was running."""
-    told = workspace.read_endpoint()
-    if told is None or not _is_ours(told["pid"], workspace):
+    """Stop the endpoint of a workspace and wait until its process has ended; False when none was running."""
+    pid = _holder(workspace)
+    if pid is None:
         workspace.endpoint.unlink(missing_ok=True)
         return False
-    os.kill(told["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        if not _is_ours(told["pid"], workspace):
-            return True
-        time.sleep(0.02)
-    os.kill(told["pid"], signal.SIGKILL)
-    workspace.endpoint.unlink(missing_ok=True)
-    return True
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if _holder(workspace) != pid:
+                workspace.endpoint.unlink(missing_ok=True)
+                return True
+            time.sleep(0.02)
+    raise ExpectedError(
+        f"the local endpoint, process {pid}, does not end",
+        where=str(workspace.root),
+        hint=f"kill -9 {pid}",
+        code=ENVIRONMENT,
+    )
 
 
-def _is_ours(pid: int, workspace: Workspace) -> bool:
-    """Whether this process holds the lock; a process id alone may have been given to somebody else since."""
-    with contextlib.suppress(OSError, ValueError):
-        if int(workspace.lock.read_text() or 0) != pid:
-            return False
+def _holder(workspace: Workspace) -> int | None:
+    """The process that holds the workspace's lock. A process id alone may belong to another program by now."""
+    if not workspace.lock.exists():
+        return None
     try:
         refuse_if_held(workspace)
     except ExpectedError:
-        return True
-    return False
+        with contextlib.suppress(OSError, ValueError):
+            return int(workspace.lock.read_text())
+        described = workspace.read_endpoint()
+        return int(described["pid"]) if described else None
+    return None
 
 
 @contextmanager
@@ -234,15 +252,8 @@ def exports(variables: dict[str, str]) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
-def shown(path: Path) -> str:
-    """A path as a person would type it."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
-
-
 def remove(workspace: Workspace) -> None:
-    """Delete everything in a workspace; its endpoint must be down."""
-    workspace.create()
+    """Delete a workspace; its endpoint must be down. ExpectedError for a folder that holds anything else."""
+    workspace.refuse_foreign()
     refuse_if_held(workspace)
-    shutil.rmtree(workspace.root)
+    workspace.delete()

@@ -18,26 +18,26 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
+from localaws import environment
+from localaws.clients import REGION
 from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
 from localaws.ministack import persistence
+from localaws.security import credentials
 from localaws.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
 
-REGION = "us-east-1"
 STOP_SECONDS = 10
 ACCOUNT = "000000000000"
 
 
-def environment(workspace: Workspace, port: int, time_scale: float) -> dict[str, str]:
-    """What MiniStack and the Lambdas it starts read: state in the workspace, loopback only, nothing sent anywhere."""
-    return {
+def variables(workspace: Workspace, port: int, time_scale: float) -> dict[str, str]:
+    """The environment of MiniStack and of the Lambdas it starts: state in the workspace, loopback only."""
+    return environment.clean(workspace.scratch) | {
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **credentials.load(workspace.credentials).variables(),
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_EC2_METADATA_DISABLED": "true",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(workspace.state),
         "S3_PERSIST": "1",
@@ -45,6 +45,8 @@ def environment(workspace: Workspace, port: int, time_scale: float) -> dict[str,
         "TMPDIR": str(workspace.scratch),
         "SFN_WAIT_SCALE": str(time_scale),
         "LOG_LEVEL": os.environ.get("LOCALAWS_LOG_LEVEL", "WARNING"),
+        # Enforce IAM policies; a run without them needs no rights.
+        "AUTH": os.environ.get("LOCALAWS_AUTH", "false"),
         # Listeners and helpers of services that are not used here.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -55,7 +57,7 @@ def environment(workspace: Workspace, port: int, time_scale: float) -> dict[str,
 def lock(workspace: Workspace) -> IO[str]:
     """The workspace's lock: freed by the system when this process ends, however it ends."""
     handle = take_lock(workspace)
-    # Says which process holds it: the number in endpoint.json may be another process's by now.
+    # The number in endpoint.json may be another process's by now; this one is the holder's.
     handle.truncate(0)
     handle.write(str(os.getpid()))
     handle.flush()
@@ -102,7 +104,9 @@ def serve(
         print(f"{mended} objects were being written when the endpoint was killed", file=sys.stderr)
     listener = listen(port or preferred_port(workspace))
     port = listener.getsockname()[1]
-    os.environ.update(environment(workspace, port, time_scale))
+    found = variables(workspace, port, time_scale)
+    os.environ.clear()
+    os.environ.update(found)
 
     # MiniStack reads its environment when it is imported.
     from localaws.components import Components

@@ -1,37 +1,58 @@
-"""The workspace: the one folder in which everything of a local endpoint lies.
+"""The workspace: the one folder that holds everything of a local endpoint.
 
-endpoint.json   who answers, where (only while it runs)        lock       held by the running endpoint
-state/          MiniStack's services                            objects/   the buckets' objects, as files
-sagemaker.db    pipelines, executions, jobs, model packages     jobs/      one folder per step that ran
-delivery.db     records accepted and not yet delivered          scratch/   temporary files
+endpoint.json     the running endpoint's address and process    lock       held by the running endpoint
+workspace.json    its format, ports and extensions              state/     MiniStack's services
+credentials.json  its access key                                objects/   the buckets' objects, as files
+sagemaker.db      pipelines, executions, jobs, model packages   jobs/      one folder per step that ran
+delivery.db       records accepted and not yet delivered        scratch/   temporary files
 """
 
 import contextlib
 import errno
 import fcntl
+import fnmatch
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import IO, Any
 
-from localaws.errors import CONFLICT, ENVIRONMENT, ExpectedError
+from localaws.errors import CONFLICT, ENVIRONMENT, WRONG_USAGE, ExpectedError, quoted
+from localaws.security import credentials
 
 # Raised when a release can no longer read what an older one wrote.
 FORMAT = 3
 # Local seconds for a second of AWS's own waiting: 60 s of buffering are 0.3 s, a state machine's 30 s are 0.15 s.
 TIME_SCALE = 0.005
-# What must at least be free to begin; a run of the whole chain takes about 10 MB.
+# The space that must be free at the start; a run of the whole chain takes about 10 MB.
 PROBE_BYTES = 1 << 20
+# What a workspace may hold; a folder with anything else is never deleted. The patterns cover SQLite's files.
+CONTENTS = (
+    ".gitignore",
+    ".write-*",
+    "credentials.json*",
+    "delivery.db*",
+    "endpoint.json*",
+    "endpoint.log*",
+    "jobs",
+    "lock",
+    "objects",
+    "sagemaker.db*",
+    "scratch",
+    "state",
+    "state.db*",
+    "workspace.json*",
+)
 
 
 class Workspace:
-    """Paths below one folder; nothing is created before `prepare`."""
+    """Paths below one folder; nothing is created before `create`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.endpoint = self.root / "endpoint.json"
         self.marker = self.root / "workspace.json"
+        self.credentials = self.root / "credentials.json"
         self.lock = self.root / "lock"
         self.log = self.root / "endpoint.log"
         self.state = self.root / "state"
@@ -41,9 +62,15 @@ class Workspace:
         self.scratch = self.root / "scratch"
 
     def create(self) -> None:
-        """Make the folder; raise ExpectedError when it cannot be made or written, or is of another format."""
+        """Make the folder, readable by its owner alone, with its access key.
+
+        Raises ExpectedError when it cannot be made or written, is of another format, or holds files of others.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            if not self.marker.exists():
+                self._refuse_others("the folder is not empty and is not a workspace")
+                self.root.chmod(0o700)
             probe = self.root / f".write-{os.getpid()}"
             try:
                 # Some bytes: an empty file can be made on a full disk.
@@ -51,6 +78,8 @@ class Workspace:
             finally:
                 probe.unlink(missing_ok=True)
             self._check_format()
+            self.scratch.mkdir(exist_ok=True)
+            credentials.create(self.credentials)
         except OSError as error:
             full = error.errno == errno.ENOSPC
             raise ExpectedError(
@@ -62,28 +91,60 @@ class Workspace:
 
     def _check_format(self) -> None:
         if not self.marker.exists():
-            # Nothing in here is anybody's source: git and the linters that heed it pass it by.
-            (self.root / ".gitignore").write_text("*\n")
             write_atomically(self.marker, {"format": FORMAT})
+            # Git, and the linters that read .gitignore, pass the folder by.
+            (self.root / ".gitignore").write_text("*\n", encoding="utf-8")
             return
         found = read_json(self.marker).get("format")
         if found != FORMAT:
             raise ExpectedError(
                 f"the workspace is of format {found}, this release reads format {FORMAT}",
                 where=str(self.marker),
-                hint=f"rm -r {self.root}, or use another --workspace",
+                hint=f"rm -r {quoted(self.root)}, or use another --workspace",
                 code=ENVIRONMENT,
             )
 
     def prepare(self) -> None:
-        """Make the folders an endpoint needs and drop what a killed one left behind in scratch."""
+        """Make the folders an endpoint needs and clear the temporary files of an earlier one."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in (self.state, self.objects, self.jobs, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def refuse_foreign(self) -> None:
+        """Raise ExpectedError unless the folder is a workspace, not a link to one, with nothing else in it."""
+        if self.root.is_symlink():
+            raise self._not_deleted("the workspace is a symbolic link")
+        if read_json(self.marker).get("format") is None:
+            raise self._not_deleted("the folder is not a workspace")
+        self._refuse_others("the workspace holds files that are not the endpoint's")
+
+    def _refuse_others(self, what: str) -> None:
+        names = sorted(each.name for each in self.root.iterdir())
+        others = [name for name in names if not any(fnmatch.fnmatchcase(name, each) for each in CONTENTS)]
+        if others:
+            raise self._not_deleted(f"{what}: {', '.join(others[:3])}{', ...' if others[3:] else ''}")
+
+    def _not_deleted(self, what: str) -> ExpectedError:
+        return ExpectedError(
+            what, where=str(self.root), hint="give the workspace's own folder with --workspace DIR", code=WRONG_USAGE
+        )
+
+    def delete(self) -> None:
+        """Delete the folder and everything in it; the marker goes last, so that a cut-off call can be repeated."""
+        for path in self.root.iterdir():
+            if path == self.marker:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                # SQLite removes its own files when the last connection closes.
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.root)
+
     def read_endpoint(self) -> dict[str, Any] | None:
-        """What endpoint.json says, or None; it may be stale after a kill -9."""
-        return read_json(self.endpoint) or None
+        """The content of endpoint.json, or None when it is missing or damaged; it may be stale after a kill -9."""
+        content = read_json(self.endpoint)
+        return content if {"url", "pid", "extensions", "detached"} <= content.keys() else None
 
     def write_endpoint(self, endpoint: dict[str, Any]) -> None:
         """Write where the endpoint answers, and store its ports and extensions for the next start."""
@@ -112,11 +173,10 @@ def take_lock(workspace: Workspace) -> IO[str]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.close()
-        root = workspace.root
         raise ExpectedError(
             "the workspace is in use by another endpoint",
-            where=str(root),
-            hint=f"wait for it, or python -m localaws down --workspace {root}, or another --workspace",
+            where=str(workspace.root),
+            hint=f"python -m localaws down --workspace {quoted(workspace.root)}, or use another --workspace",
             code=CONFLICT,
         ) from error
     return handle
@@ -125,7 +185,7 @@ def take_lock(workspace: Workspace) -> IO[str]:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file, or {} when it is missing or not one."""
     with contextlib.suppress(OSError, ValueError):
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict):
             return content
     return {}
@@ -135,7 +195,7 @@ def write_atomically(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file so that readers see the old or the new one, never a half."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w") as handle:
+        with temporary.open("w", encoding="utf-8") as handle:
             json.dump(content, handle, indent=2)
             handle.flush()
             os.fsync(handle.fileno())

@@ -202,10 +202,10 @@ def clients_of(given: argparse.Namespace) -> Iterator[Clients]:
 
     workspace = Workspace(given.workspace)
     if endpoint.find(workspace) or not workspace.marker.exists():
-        yield Clients(endpoint.require(workspace).url)
+        yield Clients(endpoint.require(workspace))
         return
     with running(workspace, keep=False) as started:
-        yield Clients(started.url)
+        yield Clients(started)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -74,7 +74,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[endpoints.End
 @pytest.fixture(scope="session")
 def clients(endpoint: endpoints.Endpoint) -> Clients:
     """boto3 clients of the shared endpoint."""
-    return Clients(endpoint.url)
+    return Clients(endpoint)
 
 
 @pytest.fixture
@@ -107,10 +107,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def victim(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
-    """An endpoint of the test's own, to be killed and started anew."""
-    # A dead endpoint shall be an error at once.
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+def victim(workspace: Workspace) -> Iterator[Victim]:
+    """An endpoint of the test's own, to be killed and started again."""
     victim = Victim(workspace)
     yield victim
     if victim.alive:

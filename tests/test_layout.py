@@ -60,7 +60,13 @@ MAY_IMPORT = {
     "localaws": {"localaws"},
     "pipelines.cli": {"pipelines.cli", "localaws.arguments", "localaws.errors"},
     "pipelines.authoring": {"pipelines.authoring"},
-    "pipelines.account": {"pipelines.account", "pipelines.authoring", "pipelines.cli", "localaws.sagemaker.graph"},
+    "pipelines.account": {
+        "pipelines.account",
+        "pipelines.authoring",
+        "pipelines.cli",
+        "localaws.clients",
+        "localaws.sagemaker.graph",
+    },
     "pipelines.records": {
         "pipelines.records",
         "pipelines.account",

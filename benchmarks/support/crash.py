@@ -63,7 +63,8 @@ class Victim:
         """Start the endpoint; it dies at the crash point, if one is named."""
         with environment(LOCALAWS_CRASH_AT=crash_at):
             endpoint, self._process = endpoints.start(self.workspace, detached=False)
-        self.clients = Clients(endpoint.url)
+        # A dead endpoint is an error at once.
+        self.clients = Clients(endpoint, attempts=1)
         return self
 
     @property

@@ -8,12 +8,11 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
+from localaws import clients
+from localaws.clients import REGION
 from localaws.endpoint import Endpoint
 
-REGION, ACCOUNT = "us-east-1", "000000000000"
+ACCOUNT = "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/test"
 # Longer than any test: only size or a drain makes such a buffer due.
 NEVER = 900
@@ -39,14 +38,7 @@ class Streams:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the endpoint."""
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint.url,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        return clients.client(self.endpoint.url, service, self.endpoint.credentials, attempts=1)
 
     def function(self, code: str, timeout: int = 30, **environment: str) -> str:
         """Create a Lambda from source that defines `handler`; return its ARN."""

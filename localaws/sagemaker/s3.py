@@ -9,6 +9,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from localaws import clients
+from localaws.security import credentials
+
 
 class MissingInput(Exception):
     """An input has no object under its S3 address; SageMaker ends such a job with a ClientError."""
@@ -17,17 +20,8 @@ class MissingInput(Exception):
 @functools.cache
 def client(service: str) -> Any:
     """A boto3 client of the endpoint this process serves."""
-    import boto3
-    from botocore.config import Config
-
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
-    return session.client(
-        service,
-        endpoint_url=os.environ["AWS_ENDPOINT_URL"],
-        region_name=os.environ["AWS_REGION"],
-        # What fails within one process fails for a reason, or because it is being stopped.
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    # A failure within one process has a reason that a retry does not remove.
+    return clients.client(os.environ["AWS_ENDPOINT_URL"], service, credentials.of_this_process(), attempts=1)
 
 
 def split(uri: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from localaws.clients import Address, client
 from pipelines.cli.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
@@ -15,13 +16,15 @@ MISSING = {"ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket", "NoS
 class Clients:
     """boto3 clients of one account and region, each created on first use.
 
-    url: the local endpoint. None: boto3's own configuration (credentials, AWS_ENDPOINT_URL, profile).
+    endpoint: the local endpoint, whatever the environment configures. None: boto3's own configuration (credentials,
+    AWS_ENDPOINT_URL, profile). attempts: how often a call of the local endpoint is tried.
     """
 
-    def __init__(self, url: str | None = None, region: str | None = None) -> None:
+    def __init__(self, endpoint: Address | None = None, region: str | None = None, *, attempts: int = 5) -> None:
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
         self._made: dict[str, Any] = {}
-        self._url = url
+        self._endpoint = endpoint
+        self._attempts = attempts
         # boto3 reads AWS_DEFAULT_REGION only; other AWS SDKs and the CLI v2 read both.
         self._region = region or os.environ.get("AWS_REGION")
 
@@ -32,20 +35,23 @@ class Clients:
 
     def __getitem__(self, service: str) -> Any:
         if service not in self._made:
-            self._made[service] = self._session().client(service, endpoint_url=self._url)
+            self._made[service] = self._make(service)
         return self._made[service]
 
-    def _session(self) -> Any:
+    def _make(self, service: str) -> Any:
+        if self._endpoint:
+            return client(self._endpoint.url, service, self._endpoint.credentials, attempts=self._attempts)
         import boto3
 
-        if self._url:
-            # The local endpoint accepts any key.
-            return boto3.session.Session(
-                aws_access_key_id="test",
-                aws_secret_access_key="test",
-                region_name=self._region or "us-east-1",
-            )
-        return boto3.session.Session(region_name=self._region)
+        try:
+            return boto3.session.Session(region_name=self._region).client(service)
+        except ValueError as error:
+            raise ExpectedError(
+                str(error),
+                where="AWS_ENDPOINT_URL or the endpoint URLs of the AWS configuration",
+                hint="unset AWS_ENDPOINT_URL, or set it to a URL such as http://127.0.0.1:4566",
+                code=ENVIRONMENT,
+            ) from error
 
     @property
     def region(self) -> str:

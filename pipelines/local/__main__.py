@@ -81,7 +81,7 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
     if endpoint is None:
         return {"running": False, "workspace": str(workspace.root)}
     told = endpoint.control("status")
-    clients = Clients(endpoint.url)
+    clients = Clients(endpoint)
     stacks = [
         {"name": each["StackName"], "status": each["StackStatus"]}
         for each in clients.cloudformation.describe_stacks()["Stacks"]
@@ -136,7 +136,7 @@ def replay(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 
 def _account(workspace: Workspace) -> tuple[Clients, Stacks]:
-    clients = Clients(endpoints.require(workspace).url)
+    clients = Clients(endpoints.require(workspace))
     return clients, Stacks(clients, environment("dev"))
 
 

@@ -70,7 +70,7 @@ class _Chain:
         self.endpoint = running
         self.progress = progress
         self.author = author
-        self.clients = Clients(running.url)
+        self.clients = Clients(running)
         # A run in a person's hands shall train each time, so no new beers are asked for.
         overrides = {
             "ingestion": {"ApiUrl": api_url(running)},

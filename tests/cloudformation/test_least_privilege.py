@@ -1,8 +1,8 @@
 """Each role may do what its component does and nothing else: asked of an endpoint that enforces policies.
 
 The chain runs once. Then everything that it did in the name of a role is done again by a user who has that role's
-policies and no others, at MiniStack with AUTH=true, which enforces what signed requests may do. What is replayed is
-read from what AWS has recorded (replayed.py), so a new call of the chain is tried here without a line being written.
+policies and no others, at an endpoint with LOCALAWS_AUTH=true, which enforces them. What is replayed is read from
+what AWS has recorded (replayed.py), so a new call of the chain is tried here without a line being written.
 
 A user stands for a role because MiniStack lets the services themselves do anything: Firehose, Step Functions,
 EventBridge, Scheduler, Athena and the pipeline's jobs are not held to their roles (the Lambdas are). Nor does it
@@ -85,7 +85,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("AUTH", "true")
+        patched.setenv("LOCALAWS_AUTH", "true")
         with endpoints.running(workspace, keep=False) as endpoint:
             strict = Strict(endpoint)
             for rule in strict.clients.events.list_rules()["Rules"]:

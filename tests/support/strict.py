@@ -10,8 +10,8 @@ import botocore.exceptions
 from botocore import xform_name
 
 from localaws import shapes
+from localaws.clients import REGION
 from localaws.endpoint import Endpoint
-from localaws.server import REGION
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import STACKS, Stacks, environment
 from pipelines.cli.output import Document
@@ -34,11 +34,11 @@ def right(call: Call) -> str:
 
 
 class Strict:
-    """The stacks of dev at an endpoint started with AUTH=true. names: the outputs of all stacks, by their keys."""
+    """The stacks of dev at an endpoint with LOCALAWS_AUTH=true. names: the outputs of all stacks, by their keys."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.clients = Clients(endpoint.url)
+        self.clients = Clients(endpoint)
         self.stacks = Stacks(self.clients, environment("dev"))
         self.names = {key: value for short in STACKS for key, value in self.stacks.outputs(short).items()}
         # Role's logical id -> its name at AWS.

@@ -26,7 +26,7 @@ AUDIT = Path(__file__).parents[2] / "support" / "audit"
 
 def run(*arguments: str, audit: Path | None = None, env: dict[str, str] | None = None) -> Any:
     """`python -m pipelines.run ...` as a process of its own, to its end."""
-    extra = {"AUDIT_LOG": str(audit), "PYTHONPATH": f"{AUDIT}{os.pathsep}{ROOT}"} if audit else {}
+    extra = {"LOCALAWS_AUDIT_LOG": str(audit), "PYTHONPATH": f"{AUDIT}{os.pathsep}{ROOT}"} if audit else {}
     return subprocess.run(
         [sys.executable, "-m", "pipelines.run", *arguments],
         capture_output=True,
@@ -100,7 +100,7 @@ def test_no_process_of_a_run_connects_to_anything_but_this_machine(twice: Twice)
 
 def test_the_kept_endpoint_answers_plain_aws_calls_truthfully(twice: Twice) -> None:
     endpoint = endpoints.require(twice.workspace)
-    clients = Clients(endpoint.url)
+    clients = Clients(endpoint)
     assert json.loads(twice.second.stdout)["endpoint_url"] == endpoint.url
     runs = clients.sagemaker.list_pipeline_executions(PipelineName="tapline-ibu-dev")["PipelineExecutionSummaries"]
     assert [each["PipelineExecutionStatus"] for each in runs] == ["Succeeded", "Succeeded"]
@@ -116,7 +116,7 @@ def test_the_kept_endpoint_answers_plain_aws_calls_truthfully(twice: Twice) -> N
 
 
 def test_athena_counts_each_delivered_row(twice: Twice) -> None:
-    clients = Clients(endpoints.require(twice.workspace).url)
+    clients = Clients(endpoints.require(twice.workspace))
     outputs = clients.cloudformation.describe_stacks(StackName="tapline-dev-ingestion")["Stacks"][0]["Outputs"]
     named = {each["OutputKey"]: each["OutputValue"] for each in outputs}
     query = clients.athena.start_query_execution(
@@ -137,7 +137,7 @@ def test_athena_counts_each_delivered_row(twice: Twice) -> None:
 
 def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twice) -> None:
     endpoint = endpoints.require(twice.workspace)
-    clients = Clients(endpoint.url)
+    clients = Clients(endpoint)
     before = json.loads(twice.second.stdout)
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
     done = run("--start", "--wait", "--json", env={"AWS_ENDPOINT_URL": endpoint.url, **keys})
@@ -154,7 +154,7 @@ def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twi
 
 
 def test_the_package_itself_says_why_it_passed_the_gate_and_what_it_is_worth(twice: Twice) -> None:
-    clients = Clients(endpoints.require(twice.workspace).url)
+    clients = Clients(endpoints.require(twice.workspace))
     result = json.loads(twice.second.stdout)
     package = clients.sagemaker.describe_model_package(ModelPackageName=result["model_package"]["arn"])
     assert json.loads(package["ModelCard"]["ModelCardContent"]) == step_outputs.MODEL_CARD
@@ -212,7 +212,7 @@ class Troubled:
         flags = ["--local", "--workspace", str(self.workspace.root), "--json"]
         self.killed = self._kill_while_it_runs(flags)
         self.few = run(*flags, "--catalog", str(few), "--keep")
-        registered = Clients(endpoints.require(self.workspace).url).sagemaker.list_model_packages(
+        registered = Clients(endpoints.require(self.workspace)).sagemaker.list_model_packages(
             ModelPackageGroupName="tapline-ibu-dev"
         )
         self.registered_by_few = registered["ModelPackageSummaryList"]

@@ -1,18 +1,20 @@
-"""Put on PYTHONPATH, this makes every Python process write down the addresses it connects to.
+"""Every Python process that has this folder on PYTHONPATH writes the addresses it connects to into AUDIT_LOG.
 
-run with: AUDIT_LOG=file PYTHONPATH=tests/audit
+The processes of a local run get an environment of their own, of which LOCALAWS_AUDIT_LOG is passed on.
 """
 
 import os
 import sys
 
+LOG = os.environ.get("LOCALAWS_AUDIT_LOG")
+
 
 def _note(event: str, arguments: tuple) -> None:
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
         address = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
-        with open(os.environ["AUDIT_LOG"], "a") as log:
+        with open(str(LOG), "a") as log:
             log.write(f"{address[0] if isinstance(address, tuple) else address}\n")
 
 
-if os.environ.get("AUDIT_LOG"):
+if LOG:
     sys.addaudithook(_note)
