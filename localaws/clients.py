@@ -17,7 +17,7 @@ class Address(Protocol):
     credentials: Credentials
 
 
-def client(url: str, service: str, credentials: Credentials, *, attempts: int = 5) -> Any:
+def client(url: str, service: str, credentials: Credentials, *, attempts: int = 5, region: str = REGION) -> Any:
     """A client of the endpoint at `url`. attempts: how often a call is tried before it fails."""
     from botocore.config import Config
 
@@ -29,12 +29,12 @@ def client(url: str, service: str, credentials: Credentials, *, attempts: int = 
         parameter_validation=True,
         inject_host_prefix=False,
     )
-    return session(credentials).client(service, endpoint_url=url, config=configuration)
+    return session(credentials, region).client(service, endpoint_url=url, config=configuration)
 
 
 @functools.lru_cache(maxsize=16)
-def session(credentials: Credentials) -> Any:
-    """A boto3 session in the local region that reads no configuration file and no environment variable."""
+def session(credentials: Credentials, region: str = REGION) -> Any:
+    """A boto3 session that reads no configuration file and no environment variable."""
     import boto3
     import botocore.session
     from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
@@ -56,6 +56,6 @@ def session(credentials: Credentials) -> Any:
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,
         aws_session_token=credentials.session_token,
-        region_name=REGION,
+        region_name=region,
         botocore_session=made,
     )

@@ -1,8 +1,9 @@
 """Step caching: an unchanged step takes the result of an earlier successful one.
 
-The key is what AWS documents as the defaults (the pipelines-default-keys page): the addresses of inputs, not their
-contents. A step whose input address stays while its content grows must therefore not be cached. Nor does AWS look
-whether what the earlier step made is still in S3: when it is gone, the step that reads it fails.
+The key is AWS's default cache key: the addresses of inputs, not their
+contents. A step whose input address stays while its content grows must therefore not be cached. AWS does not check
+that the outputs of the earlier step are still in S3: when they are gone, the step that reads them fails.
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html
 """
 
 import hashlib
@@ -51,10 +52,10 @@ def find(store: Store, identity: str, step: graph.Step) -> Document | None:
     return earlier
 
 
-def keep(
+def store_result(
     store: Store, identity: str, step: graph.Step, execution_arn: str, metadata: Document, result: Document
 ) -> None:
-    """Remember a successful step's result for later executions."""
+    """Store a successful step's result for later executions."""
     if enabled(step):
         document = {
             "PipelineExecutionArn": execution_arn,

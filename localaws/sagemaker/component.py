@@ -7,7 +7,9 @@ from localaws.ministack import patches
 from localaws.sagemaker import switches
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.executions_api import Starts
+from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
+from localaws.sagemaker.jobs_api import JobOperations
 from localaws.sagemaker.package_groups import PackageGroups
 from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
@@ -25,6 +27,8 @@ class SageMaker:
         PackageGroups(self.service)
         registry = Registry(self.service)
         jobs = Jobs(self.service, workspace.jobs)
+        for kind in (PROCESSING, TRAINING):
+            JobOperations(jobs, kind)
         self.executions = Executions(self.service, jobs, registry, time_scale)
         Definitions(self.service)
         Starts(self.service, self.executions)

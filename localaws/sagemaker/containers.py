@@ -16,16 +16,16 @@ from typing import Any
 from localaws.crashpoints import crashpoint
 from localaws.sagemaker import s3
 from localaws.sagemaker.failures import JobFailed
-from localaws.sagemaker.job_directory import Workplace
+from localaws.sagemaker.job_directory import JobDirectory
 from localaws.sagemaker.service import now
 from localaws.store import Document
 
 DAY = 86_400
-# Tells the job's document which phase begins: Downloading, Training, Uploading.
+# Enters the next phase in the job's document: Downloading, Training, Uploading.
 Phase = Callable[[str], None]
 
 
-def run_processing(job: Document, place: Workplace, phase: Phase) -> None:
+def run_processing(job: Document, place: JobDirectory, phase: Phase) -> None:
     """A processing job: inputs, command, outputs."""
     application = job["AppSpecification"]
     if "ContainerEntrypoint" not in application:
@@ -60,7 +60,7 @@ def run_processing(job: Document, place: Workplace, phase: Phase) -> None:
     crashpoint("job-uploaded")
 
 
-def run_training(job: Document, place: Workplace, phase: Phase) -> None:
+def run_training(job: Document, place: JobDirectory, phase: Phase) -> None:
     """A training job in script mode: what the SageMaker training toolkit does in the scikit-learn image."""
     given = {name: decoded(value) for name, value in job.get("HyperParameters", {}).items()}
     parameters = {name: value for name, value in given.items() if not name.startswith("sagemaker_")}

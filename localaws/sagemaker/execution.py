@@ -1,4 +1,4 @@
-"""Executions under way in this process: started, stopped, and settled after a process that was killed.
+"""Executions that run in this process: start, stop, and recovery after a process that was killed.
 
 Every change of a step is stored before the next thing happens, so what a killed process leaves behind is readable
 and can be resumed by RetryPipelineExecution.
@@ -15,12 +15,12 @@ from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.run import STEPS_FAILED, Run
 from localaws.sagemaker.service import ApiError, Service, now
-from localaws.sagemaker.steps import Work
+from localaws.sagemaker.steps import StepRunner
 from localaws.store import Document
 
 UNDER_WAY = ("Executing", "Stopping")
 INTERRUPTED = "The endpoint ended while this ran. RetryPipelineExecution resumes the execution."
-# How often a final status is tried again that a full disk did not take.
+# Seconds between attempts to store a final status on a full disk.
 SETTLE_SECONDS = 1.0
 logger = logging.getLogger("localaws.sagemaker")
 
@@ -52,8 +52,8 @@ class Executions:
         if (self.store.get("execution", execution_arn) or {}).get("PipelineExecutionStatus") == "Stopping":
             # Stopped before there was anything to stop.
             under_way.stop.set()
-        work = (execution_arn, under_way)
-        under_way.thread = threading.Thread(target=self._to_the_end, args=work, name=execution_arn, daemon=True)
+        arguments = (execution_arn, under_way)
+        under_way.thread = threading.Thread(target=self._run, args=arguments, name=execution_arn, daemon=True)
         under_way.thread.start()
 
     def stop(self, execution_arn: str) -> None:
@@ -106,16 +106,15 @@ class Executions:
         """Change a step's document."""
         return self.store.change(f"step {execution_arn}", name, lambda step: step.update(changes))
 
-    def _to_the_end(self, execution_arn: str, under_way: _UnderWay) -> None:
+    def _run(self, execution_arn: str, under_way: _UnderWay) -> None:
         """Run everything; store the final status whatever happens."""
         from ministack.core import responses
 
         _, _, _, region, account, _ = execution_arn.split(":", 5)
         with responses.request_scope(account, region):
             try:
-                work = Work(self.store, self.jobs, self.registry, execution_arn, under_way.stop)
-                outcomes = Run(work, self.time_scale).to_the_end()
-                failed = "Failed" in outcomes.values()
+                runner = StepRunner(self.store, self.jobs, self.registry, execution_arn, under_way.stop)
+                failed = "Failed" in Run(runner, self.time_scale).run().values()
                 status, reason = ("Failed", STEPS_FAILED) if failed else ("Succeeded", None)
             except Exception as error:
                 logger.exception("execution %s", execution_arn)
@@ -123,12 +122,12 @@ class Executions:
             if not self._closing.is_set():
                 crashpoint("execution-finishing")
                 self._settle(execution_arn, status, reason)
-            # A retry may have begun since the end was stored.
+            # A retry may have started since the end was stored.
             if self._running.get(execution_arn) is under_way:
                 del self._running[execution_arn]
 
     def _settle(self, execution_arn: str, status: str, reason: str | None) -> None:
-        """Store the final status, however long a full disk refuses it: an execution must not seem to run for ever."""
+        """Store the final status, again and again while the disk is full: the execution must not seem to run."""
         while True:
             try:
                 self._finish(execution_arn, status, reason)

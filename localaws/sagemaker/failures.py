@@ -1,4 +1,4 @@
-"""How a step's work fails: what a retry policy calls it, and what SageMaker says about it.
+"""How jobs and steps fail: the exception types of retry policies, and the failure reasons that SageMaker gives.
 
 A script's own failure is an AlgorithmError. It has no retry exception type: the same script would fail again, and
 SageMaker Pipelines does not retry it either.
@@ -6,7 +6,8 @@ SageMaker Pipelines does not retry it either.
 
 from localaws.store import Document
 
-# A retry policy's exception types (AWS: "Retry Policy for Pipeline Steps") and the words of such a failure.
+# A retry policy's exception types and the failure reasons:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
 REASONS = {
     "Step.SERVICE_FAULT": "InternalFailure: The downstream service answered with a 5xx error.",
     "Step.THROTTLING": "ThrottlingException: Rate exceeded",
@@ -17,9 +18,9 @@ REASONS = {
     "is exceeded.",
 }
 INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
-# A variable of a job's environment that orders failures: the kind of each try, `Step.THROTTLING,Step.SERVICE_FAULT`
-# fails the first two. AWS ignores it; a definition with it shows that its retry policies do what they say.
-PLAN = "LOCALAWS_FAULTS"
+# Fault injection: a variable of a job's environment that names the failure of each attempt.
+# `Step.THROTTLING,Step.SERVICE_FAULT` fails the first two. AWS ignores it: a definition can test its retries here.
+FAULTS = "LOCALAWS_FAULTS"
 
 
 class JobFailed(Exception):
@@ -36,9 +37,9 @@ class JobStopped(Exception):
     """A job was ended because its execution is being stopped."""
 
 
-def fail_as_planned(arguments: Document, attempt: int, prefix: str) -> None:
-    """Raise the failure that the job's environment orders for this try (from 1), if its kind begins with `prefix`."""
-    planned = arguments.get("Environment", {}).get(PLAN, "").split(",")
+def inject_failure(arguments: Document, attempt: int, prefix: str) -> None:
+    """Fault injection: raise what LOCALAWS_FAULTS names for this attempt (from 1), if its kind begins with `prefix`."""
+    planned = arguments.get("Environment", {}).get(FAULTS, "").split(",")
     kind = planned[attempt - 1].strip() if attempt <= len(planned) else ""
     if kind.startswith(prefix) and kind in REASONS:
         raise JobFailed(REASONS[kind], kind)

@@ -1,7 +1,7 @@
 """The folder of one job, and running the job's command in it."""
 
 import shutil
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from localaws.sagemaker import process
@@ -13,10 +13,13 @@ MESSAGE_CHARACTERS = 900
 FULL_BYTES = 65_536
 
 
-class Workplace:
-    """The folder of one job: ml/ is its /opt/ml, scratch/ its temporary files, log its output."""
+class JobDirectory:
+    """The folder of one job: ml/ is its /opt/ml, scratch/ its temporary files, log its output.
 
-    def __init__(self, root: Path, stop: threading.Event) -> None:
+    stop: true when the job's command is to be ended.
+    """
+
+    def __init__(self, root: Path, stop: Callable[[], bool]) -> None:
         self.root = root
         self.ml = root / "ml"
         self.scratch = root / "scratch"
@@ -40,7 +43,10 @@ class Workplace:
         return folder
 
     def execute(self, command: list[str], environment: dict[str, str], limit_seconds: float, message: str) -> None:
-        """Run the command; raise JobFailed or JobStopped unless it ends with 0. message: where it may say why."""
+        """Run the command; raise JobFailed or JobStopped unless it ends with 0.
+
+        message: a file in which the command may leave the reason of its failure.
+        """
         ended = process.run(command, environment, self.root, self.log, limit_seconds=limit_seconds, stop=self.stop)
         if ended.stopped:
             raise JobStopped
@@ -48,14 +54,14 @@ class Workplace:
             reason = f"the job ran longer than its MaxRuntimeInSeconds ({limit_seconds:g} s) and was stopped."
             raise JobFailed(f"MaxRuntimeExceeded: {reason}", status="Stopped")
         if ended.exit_code:
-            why = self.text(message) or process.last_lines(self.log) or "the command said nothing"
+            why = self.text(message) or process.last_lines(self.log) or "the command printed nothing"
             if shutil.disk_usage(self.root).free < FULL_BYTES:
                 # Its log may not have been written either.
                 why = f"No space left on device; {why}"
             raise JobFailed(f"AlgorithmError: {why[:MESSAGE_CHARACTERS]}, exit code: {ended.exit_code}")
 
     def text(self, path: str) -> str:
-        """What a file of the job says; empty when there is none. A link out of the folder is not followed."""
+        """A file's content; empty when there is none. A link out of the folder is not followed."""
         file = self.inside(path)
         return file.read_text(errors="replace").strip() if file.is_file() else ""
 

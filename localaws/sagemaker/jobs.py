@@ -1,34 +1,52 @@
-"""Processing and training jobs: their documents from the request to the end, and what Describe and List tell."""
+"""Jobs: their documents from the request to the end, run for a step of a pipeline or by an API call of their own.
+
+A kind of job is data (`JobKind`); what its container does is the kind's `run`. `jobs_api` serves the operations.
+"""
 
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from localaws import shapes
 from localaws.crashpoints import crashpoint
-from localaws.sagemaker import containers, isolation, logs, s3, service
-from localaws.sagemaker.containers import Phase
-from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped, fail_as_planned
-from localaws.sagemaker.job_directory import Workplace, clear
-from localaws.sagemaker.service import Service, arn, now, validation_error
+from localaws.sagemaker import isolation, logs, s3
+from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped, inject_failure
+from localaws.sagemaker.job_directory import JobDirectory, clear
+from localaws.sagemaker.service import Service, now
 from localaws.store import Document
 
+UNDER_WAY = ("InProgress", "Stopping")
+# Enters the next phase in the job's document: Downloading, Training, Uploading.
+Phase = Callable[[str], None]
+Runner = Callable[[Document, JobDirectory, Phase], None]
 logger = logging.getLogger("localaws.sagemaker")
 
 
+def _nothing(_: Document) -> Document:
+    return {}
+
+
 @dataclass(frozen=True)
-class Job:
-    """One kind of job, by the noun that its API, its ARNs and its log group are made from."""
+class JobKind:
+    """One kind of job, by the noun that its API, its ARNs and its log group are made from.
+
+    run(document, directory, phase): does the job; changes to the document are stored; raises JobFailed or JobStopped.
+    created(request): the members that a job of this kind has from its creation.
+    ended(document): the members that its end adds. phases: whether the document lists its phases (training jobs).
+    """
 
     noun: str
-    run: Callable[[Document, Workplace, Phase], None]
+    run: Runner
+    created: Callable[[Document], Document] = field(default=_nothing)
+    ended: Callable[[Document], Document] = field(default=_nothing)
+    phases: bool = False
 
     @property
     def kind(self) -> str:
         """`training-job`, as in ARNs."""
-        return f"{self.noun.lower()}-job"
+        return "".join(f"-{each.lower()}" if each.isupper() else each for each in f"{self.noun}-job").lstrip("-")
 
     def member(self, end: str) -> str:
         """`TrainingJobName` for "Name"."""
@@ -40,133 +58,117 @@ class Job:
         return f"/aws/sagemaker/{self.noun}Jobs"
 
 
-PROCESSING = Job("Processing", containers.run_processing)
-TRAINING = Job("Training", containers.run_training)
-# Told as off when the request says nothing of them.
-TRAINING_SWITCHES = {
-    "EnableInterContainerTrafficEncryption": False,
-    "EnableManagedSpotTraining": False,
-    "EnableNetworkIsolation": False,
-}
-
-
 class Jobs:
-    """Runs jobs, keeps their documents, and answers Describe and List."""
+    """Runs jobs and stores their documents. kinds: by the kind in their ARNs; add a kind before the endpoint starts."""
 
-    def __init__(self, api: Service, folder: Path) -> None:
-        self.store = api.store
+    def __init__(self, service: Service, folder: Path) -> None:
+        self.service = service
+        self.store = service.store
         self.folder = folder
-        for job in (PROCESSING, TRAINING):
-            api.add({f"Describe{job.noun}Job": self._describer(job), f"List{job.noun}Jobs": self._lister(job)})
+        self.kinds: dict[str, JobKind] = {}
+        self._stops: dict[str, threading.Event] = {}
+
+    def add(self, kind: JobKind) -> None:
+        """Run jobs of this kind."""
+        self.kinds[kind.kind] = kind
 
     def recover(self, reason: str) -> None:
         """After a restart: end what is left of an earlier process's jobs; those under way are Failed."""
         isolation.sweep(self.folder)
-        for job in (PROCESSING, TRAINING):
-            for document in self.store.all(job.kind):
-                if document[job.member("Status")] in ("InProgress", "Stopping"):
-                    self._end(job, document, "Failed", f"InternalServerError: {reason}")
-                    clear(self.folder / document[job.member("Name")])
+        for kind in self.kinds.values():
+            for document in self.store.all(kind.kind):
+                if document[kind.member("Status")] in UNDER_WAY:
+                    self._end(kind, document, "Failed", f"InternalServerError: {reason}")
+                    clear(self.folder / document[kind.member("Name")])
 
-    def run(
-        self, job: Job, name: str, arguments: Document, job_arn: str, stop: threading.Event, attempt: int
-    ) -> Document:
-        """Run a job to its end and return its Describe document; raises JobFailed or JobStopped.
+    def run(self, kind: JobKind, request: Document, job_arn: str, stop: threading.Event, attempt: int = 1) -> Document:
+        """Run a job to its end and return its document; raises JobFailed or JobStopped.
 
-        arguments: the request of CreateProcessingJob or CreateTrainingJob without the name. attempt: from 1, for
-        failures ordered by the job's environment.
+        request: that of the kind's Create operation. stop: ends the job, as `stop(job_arn)` does. attempt: from 1,
+        for the failures that the job's environment asks for.
         """
-        request = {job.member("Name"): name, **arguments}
-        wrong = list(shapes.problems(shapes.input_shape("sagemaker", f"Create{job.noun}Job"), request))
+        wrong = list(shapes.problems(shapes.input_shape("sagemaker", f"Create{kind.noun}Job"), request))
         if wrong:
             raise JobFailed(f"ClientError: {'; '.join(wrong)}")
-        document = self._begin(job, request, job_arn)
-        place = Workplace(self.folder / name, stop)
-        stream = f"{name}/algo-1-{int(document['CreationTime'] * 1000)}"
-        try:
-            fail_as_planned(arguments, attempt, "SageMaker.")
-            with logs.following(place.log, job.log_group, stream):
-                job.run(document, place, lambda phase: self._enter(job, document, phase))
-        except Exception as error:
-            # Cleared first: what filled the disk gives the room in which to say so.
-            place.clear()
-            status, failure = _failure(error, name)
-            self._end(job, document, status, failure.reason if isinstance(failure, JobFailed) else None)
-            raise failure from error
-        place.clear()
-        self._end(job, document, "Completed", None)
-        crashpoint("job-finished")
-        return document
+        return self.finish(kind, self.begin(kind, request, job_arn), stop, attempt)
 
-    def _begin(self, job: Job, request: Document, job_arn: str) -> Document:
+    def begin(self, kind: JobKind, request: Document, job_arn: str) -> Document:
+        """Store a job as InProgress; returns its document."""
         time = now()
-        document = {**request, job.member("Arn"): job_arn, job.member("Status"): "InProgress", "CreationTime": time}
-        document |= {"LastModifiedTime": time, f"{job.noun}StartTime": time}
-        if job is TRAINING:
-            home = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
-            artifact = f"{home}/{request['TrainingJobName']}/output/model.tar.gz"
-            document = {**TRAINING_SWITCHES, **document}
-            document |= {"ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
-        self._enter(job, document, "Starting")
+        document = {**request, kind.member("Arn"): job_arn, kind.member("Status"): "InProgress", "CreationTime": time}
+        document |= {"LastModifiedTime": time, **kind.created(request)}
+        self._stops[job_arn] = threading.Event()
+        self._enter(kind, document, "Starting")
         crashpoint("job-recorded")
         return document
 
-    def _enter(self, job: Job, document: Document, phase: str) -> None:
-        """A training job tells which phase it is in, and since when."""
-        if job is TRAINING:
+    def finish(self, kind: JobKind, document: Document, stop: threading.Event, attempt: int = 1) -> Document:
+        """Run a job that has begun to its end; returns its document, raises JobFailed or JobStopped."""
+        name, job_arn = document[kind.member("Name")], document[kind.member("Arn")]
+        own = self._stops[job_arn]
+        directory = JobDirectory(self.folder / name, lambda: stop.is_set() or own.is_set())
+        stream = f"{name}/algo-1-{int(document['CreationTime'] * 1000)}"
+        document[f"{kind.noun}StartTime"] = now()
+        try:
+            inject_failure(document, attempt, "SageMaker.")
+            with logs.following(directory.log, kind.log_group, stream, job_arn):
+                kind.run(document, directory, lambda phase: self._enter(kind, document, phase))
+        except Exception as error:
+            # Cleared first: what filled the disk gives the room in which to store the failure.
+            directory.clear()
+            status, failure = _failure(error, name)
+            self._end(kind, document, status, failure.reason if isinstance(failure, JobFailed) else None)
+            raise failure from error
+        finally:
+            self._stops.pop(job_arn, None)
+        directory.clear()
+        self._end(kind, document, "Completed", None)
+        crashpoint("job-finished")
+        return document
+
+    def stop(self, job_arn: str) -> bool:
+        """End a job under way; False when it is not."""
+        event = self._stops.get(job_arn)
+        if event:
+            event.set()
+        return event is not None
+
+    def _enter(self, kind: JobKind, document: Document, phase: str) -> None:
+        """Store the document; a training job lists its phases, and since when."""
+        if kind.phases:
             time = now()
             transitions = document["SecondaryStatusTransitions"]
             for earlier in transitions[-1:]:
                 earlier["EndTime"] = time
-            transitions.append({"Status": phase, "StartTime": time})
+            transitions.append({"Status": phase, "StartTime": time, "StatusMessage": PHASES.get(phase, "")})
             document["SecondaryStatus"] = phase
-        self.store.put(job.kind, document[job.member("Arn")], document)
+        self.store.put(kind.kind, document[kind.member("Arn")], document)
 
-    def _end(self, job: Job, document: Document, status: str, reason: str | None) -> None:
+    def _end(self, kind: JobKind, document: Document, status: str, reason: str | None) -> None:
         time = now()
-        document |= {job.member("Status"): status, "LastModifiedTime": time, f"{job.noun}EndTime": time}
+        document |= {kind.member("Status"): status, "LastModifiedTime": time, f"{kind.noun}EndTime": time}
         if reason:
             document["FailureReason"] = reason
-        if job is TRAINING:
-            seconds = int(time - document["TrainingStartTime"])
-            document |= {"TrainingTimeInSeconds": max(1, seconds), "BillableTimeInSeconds": max(1, seconds)}
+        document |= kind.ended(document)
         over_time = (reason or "").startswith("MaxRuntimeExceeded")
-        self._enter(job, document, "MaxRuntimeExceeded" if over_time else status)
+        self._enter(kind, document, "MaxRuntimeExceeded" if over_time else status)
 
-    def _describer(self, job: Job) -> Callable[[Document], Document]:
-        def describe(request: Document) -> Document:
-            name = request[job.member("Name")]
-            document = self.store.get(job.kind, arn(f"{job.kind}/{name}"))
-            if document is None:
-                raise validation_error(
-                    "Requested resource not found."
-                    if job is TRAINING
-                    else f"Could not find requested job with name: {name}"
-                )
-            return shapes.project(shapes.output_shape("sagemaker", f"Describe{job.noun}Job"), document)
 
-        return describe
-
-    def _lister(self, job: Job) -> Callable[[Document], Document]:
-        def list_jobs(request: Document) -> Document:
-            wanted, status = request.get("NameContains", ""), request.get("StatusEquals")
-            by = {"Name": job.member("Name"), "Status": job.member("Status")}.get(request.get("SortBy", ""))
-            return service.listing(
-                f"List{job.noun}Jobs",
-                service.here(self.store.all(job.kind), job.member("Arn")),
-                request,
-                matches=lambda each: (
-                    wanted in each[job.member("Name")] and status in (None, each[job.member("Status")])
-                ),
-                order="Ascending",
-                by=by or "CreationTime",
-            )
-
-        return list_jobs
+# A phase's StatusMessage, as DescribeTrainingJob gives it.
+PHASES = {
+    "Starting": "Preparing the instances for training",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
 
 
 def _failure(error: Exception, name: str) -> tuple[str, JobFailed | JobStopped]:
-    """(the job's final status, what its step is told) for whatever ended a job."""
+    """(the job's final status, the failure of its step) for whatever ended a job."""
     if isinstance(error, JobStopped):
         return "Stopped", error
     if isinstance(error, JobFailed):

@@ -15,10 +15,10 @@ logger = logging.getLogger("localaws.sagemaker")
 
 
 @contextmanager
-def following(log: Path, group: str, stream: str) -> Iterator[None]:
+def following(log: Path, group: str, stream: str, job_arn: str) -> Iterator[None]:
     """While inside, send what is appended to the file `log` to the log stream; the rest at the end."""
     ended = threading.Event()
-    follower = threading.Thread(target=_follow, args=(log, group, stream, ended), daemon=True)
+    follower = threading.Thread(target=_follow, args=(log, group, stream, job_arn.split(":")[3], ended), daemon=True)
     follower.start()
     try:
         yield
@@ -27,8 +27,8 @@ def following(log: Path, group: str, stream: str) -> Iterator[None]:
         follower.join()
 
 
-def _follow(log: Path, group: str, stream: str, ended: threading.Event) -> None:
-    api = client("logs")
+def _follow(log: Path, group: str, stream: str, region: str, ended: threading.Event) -> None:
+    api = client("logs", region)
     position = 0
     try:
         for create in (
@@ -43,7 +43,7 @@ def _follow(log: Path, group: str, stream: str, ended: threading.Event) -> None:
             position = _send(api, log, group, stream, position, whole=False)
         _send(api, log, group, stream, position, whole=True)
     except Exception:
-        # The log file itself stays in the job's folder; a job does not fail for its log's copy.
+        # The log file itself stays in the job's folder, so the job does not fail.
         logger.exception("the log of %s could not be sent", stream)
 
 

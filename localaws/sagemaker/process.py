@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def run(
     log: Path,
     *,
     limit_seconds: float,
-    stop: threading.Event,
+    stop: Callable[[], bool],
 ) -> Ended:
     """Run a container's command; output goes to `log`. Blocks until it and all that it started have ended.
 
@@ -78,10 +78,10 @@ def _surroundings(level: str, job: Path) -> dict[str, str]:
     }
 
 
-def _wait(process: "subprocess.Popen[bytes]", limit_seconds: float, stop: threading.Event) -> Ended:
+def _wait(process: "subprocess.Popen[bytes]", limit_seconds: float, stop: Callable[[], bool]) -> Ended:
     deadline = time.monotonic() + limit_seconds
     while process.poll() is None:
-        if stop.is_set():
+        if stop():
             return Ended(None, stopped=True)
         if time.monotonic() > deadline:
             return Ended(None, timed_out=True)

@@ -18,10 +18,11 @@ class MissingInput(Exception):
 
 
 @functools.cache
-def client(service: str) -> Any:
+def client(service: str, region: str = clients.REGION) -> Any:
     """A boto3 client of the endpoint this process serves."""
+    key = credentials.of_this_process()
     # A failure within one process has a reason that a retry does not remove.
-    return clients.client(os.environ["AWS_ENDPOINT_URL"], service, credentials.of_this_process(), attempts=1)
+    return clients.client(os.environ["AWS_ENDPOINT_URL"], service, key, attempts=1, region=region)
 
 
 def split(uri: str) -> tuple[str, str]:

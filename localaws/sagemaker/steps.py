@@ -1,4 +1,4 @@
-"""What each type of step does, and what it tells the steps after it.
+"""What each type of step does, and the result that later steps refer to.
 
 Processing and Training run a job, RegisterModel makes a model package, Condition chooses a branch, Fail ends in
 failure with its message. The definition is the JSON as it was when the execution started.
@@ -18,7 +18,8 @@ from localaws.crashpoints import crashpoint
 from localaws.sagemaker import cache, events, failures, graph
 from localaws.sagemaker.conditions import holds
 from localaws.sagemaker.expressions import Scope, UnknownReference, as_text
-from localaws.sagemaker.jobs import PROCESSING, TRAINING, Job, Jobs
+from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
+from localaws.sagemaker.jobs import JobKind, Jobs
 from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.s3 import MissingInput, read_object, split
 from localaws.sagemaker.service import now
@@ -28,8 +29,8 @@ RUNNABLE = {"Processing", "Training", "RegisterModel", "Condition", "Fail"}
 logger = logging.getLogger("localaws.sagemaker")
 
 
-class Work:
-    """One execution's definition, the results of its steps, and how a step is done. stop: ends its jobs."""
+class StepRunner:
+    """Runs the steps of one execution, one at a time or several at once. stop: ends their jobs."""
 
     def __init__(self, store: Store, jobs: Jobs, registry: Registry, execution_arn: str, stop: threading.Event) -> None:
         execution = store.get("execution", execution_arn)
@@ -44,15 +45,15 @@ class Work:
         self.steps = {step["Name"]: step for step in graph.steps(self.definition)}
         self.results: dict[str, Document] = {}
 
-    def keep_finished(self) -> Iterator[str]:
-        """The steps that have succeeded before a retry, their results taken over."""
+    def load_succeeded(self) -> Iterator[str]:
+        """Load the results of the steps that succeeded before a retry; yields their names."""
         for step in self.store.all(f"step {self.arn}"):
             if step["StepStatus"] == "Succeeded":
                 self.results[step["StepName"]] = step["Result"]
                 yield step["StepName"]
 
     def begin(self, step: graph.Step) -> None:
-        """Store the step as executing; a retried one begins anew."""
+        """Store the step as executing; a retried one starts again."""
         name = step["Name"]
         document = {
             "StepName": name,
@@ -83,7 +84,7 @@ class Work:
         return document
 
     def attempt(self, step: graph.Step, attempt: int) -> Document:
-        """One try: the changes to the step's document, with Metadata for readers and Result for references.
+        """One attempt: the changes to the step's document, with Metadata for readers and Result for references.
 
         Raises JobFailed, JobStopped, UnknownReference or ApiError.
         """
@@ -136,7 +137,7 @@ class Work:
         except ValueError as error:
             raise UnknownReference(f"{address}.{file_name}: {uri} is not JSON ({error})") from error
 
-    def _job(self, step: graph.Step, job: Job, arguments: Document, attempt: int) -> Document:
+    def _job(self, step: graph.Step, kind: JobKind, arguments: Document, attempt: int) -> Document:
         key = cache.key(self.execution["PipelineArn"], step, arguments)
         earlier = cache.find(self.store, key, step)
         if earlier:
@@ -145,14 +146,15 @@ class Work:
                 "Result": earlier["Result"],
                 "CacheHitResult": {"SourcePipelineExecutionArn": earlier["PipelineExecutionArn"]},
             }
-        failures.fail_as_planned(arguments, attempt, "Step.")
+        failures.inject_failure(arguments, attempt, "Step.")
         tail = "".join(random.choices(string.ascii_letters + string.digits, k=10))
         name = f"pipelines-{self.arn.rpartition('/')[2]}-{step['Name'][:28]}-{tail}"
-        job_arn = f"{self.arn.partition(':pipeline/')[0]}:{job.kind}/{name}"
+        job_arn = f"{self.arn.partition(':pipeline/')[0]}:{kind.kind}/{name}"
         metadata = {f"{step['Type']}Job": {"Arn": job_arn}}
         self.change(step["Name"], {"Metadata": metadata})
-        result = self.jobs.run(job, name, arguments, job_arn, self.stop, attempt)
-        cache.keep(self.store, key, step, self.arn, metadata, result)
+        request = {**arguments, kind.member("Name"): name}
+        result = self.jobs.run(kind, request, job_arn, self.stop, attempt)
+        cache.store_result(self.store, key, step, self.arn, metadata, result)
         return {"Metadata": metadata, "Result": result}
 
     def _register(self, step: graph.Step, arguments: Document) -> Document:

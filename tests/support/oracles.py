@@ -221,8 +221,8 @@ NO_JOBS = [
         },
         "and a missing processing job by these",
     ),
-    Call("training jobs", "ListTrainingJobs", {"NameContains": "gone"}),
-    Call("processing jobs", "ListProcessingJobs", {"NameContains": "gone"}),
+    Call("training jobs", "ListTrainingJobs", {"NameContains": "gone", "MaxResults": 100}),
+    Call("processing jobs", "ListProcessingJobs", {"NameContains": "gone", "MaxResults": 100}),
 ]
 
 # What to compare these with are AWS's own clients, in test_sagemaker_api and test_sagemaker_clients.

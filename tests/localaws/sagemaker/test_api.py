@@ -44,6 +44,9 @@ def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
+NAP = "import time; time.sleep(20)"
+
+
 def test_every_answer_has_the_shape_that_aws_documents(
     project: Project, answers: list[tuple[str, Any]], workspace: Workspace
 ) -> None:
@@ -96,6 +99,11 @@ def test_every_answer_has_the_shape_that_aws_documents(
     until(slow.steps, "the step's beginning")
     slow.stop()
     slow.wait()
+    jobs = {"Processing": project.processing("P", NAP), "Training": project.training("T", NAP)}
+    for noun, step in jobs.items():
+        name = {f"{noun}JobName": f"{project.name}-{noun}"}
+        getattr(api, f"create_{noun.lower()}_job")(**name, **step["Arguments"])
+        getattr(api, f"stop_{noun.lower()}_job")(**name)
     api.delete_model_package(ModelPackageName=package)
     api.delete_model_package_group(**group)
     api.delete_pipeline(**by_name)

@@ -59,7 +59,7 @@ def run(job: Path, level: str) -> Run:
             job,
             job / "log",
             limit_seconds=seconds,
-            stop=stop or threading.Event(),
+            stop=(stop or threading.Event()).is_set,
         )
 
     return run

@@ -1,0 +1,29 @@
+"""The kinds of job that run a container: processing and training."""
+
+from localaws.sagemaker import containers
+from localaws.sagemaker.jobs import JobKind
+from localaws.store import Document
+
+# What Describe answers when the request leaves them out.
+TRAINING_SWITCHES = {
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+    "EnableNetworkIsolation": False,
+}
+
+
+def _training_created(request: Document) -> Document:
+    folder = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+    artifact = f"{folder}/{request['TrainingJobName']}/output/model.tar.gz"
+    switches = {name: value for name, value in TRAINING_SWITCHES.items() if name not in request}
+    return {**switches, "ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
+
+
+def _training_ended(document: Document) -> Document:
+    began = document.get("TrainingStartTime", document["CreationTime"])
+    seconds = max(1, int(document["TrainingEndTime"] - began))
+    return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+
+
+PROCESSING = JobKind("Processing", containers.run_processing)
+TRAINING = JobKind("Training", containers.run_training, _training_created, _training_ended, phases=True)

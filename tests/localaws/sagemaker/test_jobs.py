@@ -1,0 +1,62 @@
+"""Jobs that are created by the API itself, without a pipeline."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from benchmarks.support.definitions import Project, until
+
+NAP = "import time; time.sleep(20)"
+
+
+def ended(project: Project, noun: str, name: str) -> dict[str, Any]:
+    """The job's description when it has ended."""
+    describe = getattr(project.clients.sagemaker, f"describe_{noun.lower()}_job")
+
+    def found() -> Any:
+        answer = describe(**{f"{noun}JobName": name})
+        return answer if answer[f"{noun}JobStatus"] not in ("InProgress", "Stopping") else None
+
+    return dict(until(found, name))
+
+
+@pytest.mark.parametrize("noun", ["Processing", "Training"])
+def test_a_job_runs_is_stopped_and_has_a_name_of_its_own(project: Project, noun: str) -> None:
+    api = project.clients.sagemaker
+    create, stop = getattr(api, f"create_{noun.lower()}_job"), getattr(api, f"stop_{noun.lower()}_job")
+    step = project.processing if noun == "Processing" else project.training
+    good = {f"{noun}JobName": f"{project.name}-good"}
+    arn = create(**good, **step("Step", "print('done')")["Arguments"])[f"{noun}JobArn"]
+    assert arn == f"arn:aws:sagemaker:us-east-1:000000000000:{noun.lower()}-job/{project.name}-good"
+    assert ended(project, noun, good[f"{noun}JobName"])[f"{noun}JobStatus"] == "Completed"
+    with pytest.raises(ClientError, match="ResourceInUse"):
+        create(**good, **step("Step", "")["Arguments"])
+    with pytest.raises(ClientError, match=r"ValidationException.*Completed"):
+        stop(**good)
+    slow = {f"{noun}JobName": f"{project.name}-slow"}
+    create(**slow, **step("Step", NAP)["Arguments"])
+    stop(**slow)
+    assert ended(project, noun, slow[f"{noun}JobName"])[f"{noun}JobStatus"] == "Stopped"
+
+
+def test_a_training_jobs_transitions_say_what_happens(project: Project) -> None:
+    name = f"{project.name}-job"
+    project.clients.sagemaker.create_training_job(TrainingJobName=name, **project.training("T", "")["Arguments"])
+    transitions = ended(project, "Training", name)["SecondaryStatusTransitions"]
+    assert [(each["Status"], bool(each["StatusMessage"])) for each in transitions] == [
+        (status, True) for status in ("Starting", "Downloading", "Training", "Uploading", "Completed")
+    ]
+
+
+def test_a_jobs_log_is_in_its_own_region(project: Project) -> None:
+    import boto3
+
+    url = project.clients.sagemaker.meta.endpoint_url
+    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-west-1")
+    api, logs = (session.client(service, endpoint_url=url) for service in ("sagemaker", "logs"))
+    name = f"{project.name}-job"
+    api.create_training_job(TrainingJobName=name, **project.training("T", "print('hops')")["Arguments"])
+    until(lambda: api.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed", name)
+    found = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name)
+    assert [each["logStreamName"].partition("/")[0] for each in found["logStreams"]] == [name]
