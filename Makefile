@@ -11,7 +11,7 @@ CHECKOV := .cache/checkov/.venv
 # One local endpoint per worker; more workers than cores only wait for each other.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: local test test-fast test-release check bench fuzz deploy delete clean help
+.PHONY: local generate test test-fast test-release check bench fuzz deploy delete clean help
 
 help:  ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -28,6 +28,9 @@ test-fast: $(READY)  ## the tests that need no local endpoint, in seconds
 test-release: $(READY)  ## the long proofs, before a release
 	$(PYTEST) -m release
 
+generate: $(READY)  ## rewrite what is derived from the schema, the definition and the state machines
+	@$(BIN)/python -m pipelines.authoring.generate
+
 check: $(READY) $(CHECKOV)/.ready  ## every static check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -36,6 +39,7 @@ check: $(READY) $(CHECKOV)/.ready  ## every static check
 	@# Offline: it would ask PyPI for a newer checkov, and send what it finds to the service that a key is for.
 	CKV_SKIP_PACKAGE_UPDATE_CHECK=true BC_API_KEY= $(CHECKOV)/bin/checkov --directory cloudformation \
 		--framework cloudformation --skip-download --compact --quiet
+	$(BIN)/python -m pipelines.authoring.generate --check
 	$(BIN)/python -m pipelines.checks
 
 bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model

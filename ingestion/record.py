@@ -44,6 +44,8 @@ COLUMNS = (
     Column("srm", "number", "feature", "SRM", "Colour, Standard Reference Method", 0, 510),
     Column("ph", "number", "feature", "pH", "Acidity", 2, 8),
 )
+# Columns of the first version of the table. A CSV row that was written before a column was added ends earlier.
+FEWEST_COLUMNS = 9
 NAMES = tuple(column.name for column in COLUMNS)
 
 DROPPED = {

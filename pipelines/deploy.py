@@ -43,12 +43,12 @@ def arguments() -> Arguments:
 def deploy(stacks: Stacks, show: Show) -> dict[str, str]:
     """Create or update everything; returns name -> "created", "updated" or "unchanged"."""
     from pipelines.account import upsert
-    from pipelines.authoring import cached_definition
+    from pipelines.authoring import committed
 
     refuse_orphaned_group(stacks)
     outcomes = stacks.deploy(show)
     settings = upsert.settings(stacks.clients, stacks)
-    text = cached_definition.definition(settings)
+    text = committed.definition(settings)
     outcomes["pipeline"] = upsert.upsert(stacks.clients, settings, text, stacks.environment.tags)
     show("pipeline", outcomes["pipeline"])
     return outcomes

@@ -61,10 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments().parse_args(argv)
     check(given)
     if given.print_definition:
-        from pipelines.authoring import cached_definition
+        from pipelines.authoring import committed
         from pipelines.authoring.settings import Settings
 
-        sys.stdout.write(cached_definition.definition(Settings()))
+        sys.stdout.write(committed.definition(Settings()))
         return 0
     if given.print_workflow:
         return print_workflow(given.print_workflow)
@@ -95,7 +95,7 @@ def check(given: argparse.Namespace) -> None:
 
 def print_workflow(name: str) -> int:
     """Print a state machine's definition."""
-    from pipelines.authoring import workflows
+    from pipelines.authoring import committed, workflows
 
     if name not in workflows.WORKFLOWS:
         raise ExpectedError(
@@ -104,7 +104,7 @@ def print_workflow(name: str) -> int:
             hint=f"python -m pipelines.run --print-workflow {workflows.WORKFLOWS[0]}",
             code=WRONG_USAGE,
         )
-    sys.stdout.write(workflows.definition(name))
+    sys.stdout.write(committed.machine(name))
     return 0
 
 
@@ -164,14 +164,14 @@ def upsert(given: argparse.Namespace) -> int:
     from pipelines.account import upsert as upserting
     from pipelines.account.clients import Clients
     from pipelines.account.stacks import Stacks, environment
-    from pipelines.authoring import cached_definition
+    from pipelines.authoring import committed
     from pipelines.cli.progress import Progress
 
     progress = Progress()
     clients = Clients(region=given.region)
     stacks = Stacks(clients, environment(given.env))
     settings = upserting.settings(clients, stacks)
-    text = cached_definition.definition(settings)
+    text = committed.definition(settings)
     if given.dry_run:
         found = list(upserting.changes(upserting.deployed(clients, settings.pipeline_name), json.loads(text)))
         for kind, name, what in found:

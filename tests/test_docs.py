@@ -138,9 +138,7 @@ def section(title: str) -> str:
 
 def test_the_table_of_parameters_is_that_of_the_code() -> None:
     rows = re.findall(r"^\| `(\w+)` `(--[\w-]+)` \| (.*?) \| (.*?) \|$", section("Parameters of a run"), re.MULTILINE)
-    shown = {
-        each.name: f"`{each.default}`" if each.default is not None else "every run names it" for each in PARAMETERS
-    }
+    shown = {each.name: f"`{each.default}`" if each.default is not None else "required" for each in PARAMETERS}
     assert rows == [(each.name, each.flag, shown[each.name], each.description) for each in PARAMETERS]
 
 

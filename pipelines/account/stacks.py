@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.account.clients import Clients, aws_errors
-from pipelines.authoring import archives, templates
+from pipelines.authoring import archives, committed, templates
 from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
 
 TEMPLATES = archives.ROOT / "cloudformation"
@@ -203,8 +203,7 @@ class Stacks:
         if short == "ingestion":
             return {"CodeKey": self.upload(archives.lambda_archive())}
         if short == "pipelines":
-            machine = (TEMPLATES / "retrain.asl.json").read_text()
-            return {"RetrainDefinitionKey": self.upload(archives.document("retrain", machine))}
+            return {"RetrainDefinitionKey": self.upload(archives.document("retrain", committed.machine("retrain")))}
         return {}
 
     def _earlier_outputs(self, short: str) -> Values:

@@ -56,7 +56,7 @@ def data(clients: Clients, stacks: Stacks) -> Values:
     # As the state machine names it (retrain.py), so that both share a snapshot of the same hour.
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
     token = hashlib.sha256(f"{name} {cut_off} {rows} {hour}".encode()).hexdigest()
-    taken = snapshot.filled(snapshot.SNAPSHOT, cut_off, token).replace("${ArtifactBucket}", bucket)
+    taken = snapshot.filled(snapshot.unload(), cut_off, token).replace("${ArtifactBucket}", bucket)
     query(clients, stacks, taken, hashlib.sha256(f"{token} 0".encode()).hexdigest())
     return {"InputData": f"s3://{bucket}/snapshots/{token}/", **values}
 

@@ -10,10 +10,7 @@ from localaws.sagemaker import graph
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, upload
 from pipelines.authoring import archives
-from pipelines.authoring.settings import Settings, assets
-
-# The folders with the code that a run executes.
-SHIPPED = ("processing", "training", "evaluation", "pipelines/authoring")
+from pipelines.authoring.settings import SOURCES, Settings, assets
 
 
 def settings(clients: Clients, stacks: Stacks) -> Settings:
@@ -26,12 +23,13 @@ def settings(clients: Clients, stacks: Stacks) -> Settings:
         job_role_arn=stacks.output("pipelines", "ExecutionRoleArn"),
         model_package_group_name=stacks.output("pipelines", "ModelPackageGroupName"),
         git_commit=git_commit(),
+        kms_key_arn=stacks.outputs("artifacts").get("KmsKeyArn", ""),
     )
 
 
 def git_commit() -> str:
     """The last commit of the shipped code, with `-dirty` when it was changed since; "unknown" outside a checkout."""
-    commands = (["log", "-1", "--format=%H", "--", *SHIPPED], ["status", "--porcelain", "--", *SHIPPED])
+    commands = (["log", "-1", "--format=%H", "--", *SOURCES], ["status", "--porcelain", "--", *SOURCES])
     outputs = []
     for command in commands:
         try:

@@ -1,13 +1,14 @@
 """The SageMaker Pipeline: Preprocess -> Train -> Evaluate -> CheckQuality -> Register, or Reject with the reason.
 
 The JSON is the contract and the SageMaker SDK only writes it; this module and sdk.py are the only ones that import the
-SDK, and they import it late. `definition(settings)` needs no credentials and no network, and writes no file.
+SDK, and they import it late. What it writes is committed as cloudformation/pipeline.json with `${Placeholders}`, which
+committed.py fills in. Building it needs no credentials and no network.
 """
 
 import json
 from typing import Any
 
-from pipelines.authoring import archives, sdk
+from pipelines.authoring import sdk
 from pipelines.authoring.parameters import PARAMETERS, kebab
 from pipelines.authoring.settings import Settings
 from pipelines.authoring.step_outputs import METRICS, MODEL_CARD, PURPOSE, SUMMARY
@@ -18,10 +19,30 @@ HOUR = 3600
 CACHED_FOR = "30d"
 
 
-def definition(settings: Settings) -> str:
-    """The pipeline definition JSON, indented, keys in the SDK's order, ending in a newline."""
+# The SDK refuses a placeholder here: a role without a slash is a name, whose ARN it queries.
+ROLE = "arn:aws:iam::111122223333:role/placeholder"
+HOME = "s3://${ArtifactBucket}/${PipelineName}"
+PLACEHOLDERS = Settings(
+    pipeline_name="${PipelineName}",
+    artifact_bucket="${ArtifactBucket}",
+    job_role_arn=ROLE,
+    model_package_group_name="${ModelPackageGroupName}",
+    git_commit="${GitCommit}",
+    kms_key_arn="${KmsKeyArn}",
+)
+
+
+def template() -> str:
+    """The pipeline definition with placeholders as JSON, indented, keys in the SDK's order, ending in a newline."""
     with sdk.quiet():
-        return json.dumps(json.loads(pipeline(settings).definition()), indent=2) + "\n"
+        text = json.dumps(json.loads(pipeline(PLACEHOLDERS).definition()), indent=2) + "\n"
+    return text.replace(ROLE, "${JobRoleArn}")
+
+
+def images() -> str:
+    """Region -> URI of the scikit-learn image, as JSON."""
+    with sdk.quiet():
+        return json.dumps({region: sdk.image_uri(region) for region in sdk.regions()}, indent=2) + "\n"
 
 
 def pipeline(settings: Settings) -> Any:
@@ -54,7 +75,7 @@ class _Build:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.session = sdk.offline_session(settings.region, settings.artifact_bucket)
-        self.image = sdk.image_uri(settings.region)
+        self.image = "${ImageUri}"
         self.parameters = {each.name: self._parameter(each) for each in PARAMETERS}
 
     def preprocess(self) -> Any:
@@ -87,7 +108,6 @@ class _Build:
         from sagemaker.inputs import TrainingInput
         from sagemaker.workflow.steps import TrainingStep
 
-        archive = archives.source_archive("training")
         estimator = Estimator(
             self.image,
             self.settings.job_role_arn,
@@ -95,10 +115,12 @@ class _Build:
             instance_type=self._value("TrainingInstanceType"),
             max_run=HOUR,
             output_path=self._output("train"),
+            output_kms_key=self.settings.kms_key_arn,
+            volume_kms_key=self.settings.kms_key_arn,
             metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
             hyperparameters={
                 "sagemaker_program": "train.py",
-                "sagemaker_submit_directory": f"{self.settings.home}/{archive.key}",
+                "sagemaker_submit_directory": f"{HOME}/${{TrainingCode}}",
                 **{kebab(name): self._value(name) for name in ("NEstimators", "MaxFeatures", "MinSamplesLeaf", "Seed")},
             },
             # SageMaker's profiler writes to a bucket of its own and costs; nothing here reads its output.
@@ -277,7 +299,7 @@ class _Build:
 
         return Join(
             on="/",
-            values=[f"{self.settings.home}/executions", ExecutionVariables.PIPELINE_EXECUTION_ID, *parts],
+            values=[f"{HOME}/executions", ExecutionVariables.PIPELINE_EXECUTION_ID, *parts],
         )
 
     def _made(self, step: Any, output: str) -> Any:
@@ -311,8 +333,8 @@ class _Build:
         from sagemaker.workflow.steps import ProcessingStep
 
         folder, _, file = script.partition("/")
-        key = archives.step_folder(folder)[0].key.rpartition("/")[0]
-        code = ProcessingInput(f"{self.settings.home}/{key}/", "/opt/ml/processing/input/code", "code")
+        key = f"${{{folder.capitalize()}Code}}"
+        code = ProcessingInput(f"{HOME}/{key}/", "/opt/ml/processing/input/code", "code")
         processor = Processor(
             self.settings.job_role_arn,
             self.image,
@@ -320,6 +342,8 @@ class _Build:
             instance_type=self._value("ProcessingInstanceType"),
             entrypoint=["python3", f"/opt/ml/processing/input/code/{file}"],
             max_runtime_in_seconds=HOUR,
+            output_kms_key=self.settings.kms_key_arn,
+            volume_kms_key=self.settings.kms_key_arn,
             sagemaker_session=self.session,
         )
         return ProcessingStep(

@@ -67,7 +67,7 @@ def data(s: States, then: Any) -> Any:
     )
     taken = s.athena(
         "Snapshot",
-        format_(snapshot.SNAPSHOT, "$.table.cut_off", "$.token.snapshot"),
+        format_(snapshot.unload(), "$.table.cut_off", "$.token.snapshot"),
         "$.unload",
         # Another try is another query; with the same token Athena would answer with the one that has failed.
         token="States.Hash(States.Format('{} {}', $.token.snapshot, $$.State.RetryCount), 'SHA-256')",

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# The newest scikit-learn image of SageMaker: Python 3.12, scikit-learn 1.9.0. The SDK knows versions up to 1.2-1; the
-# registry's account is the same for all.
+# The newest scikit-learn image of SageMaker: Python 3.12, scikit-learn 1.9.0. This tag is never moved; 1.9-0-cpu-py3 is
+# the one that AWS moves to patched images. The SDK knows older versions, whose registry's account is the same.
 # https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/sagemaker-algo-docker-registry-paths.html
-KNOWN_VERSION, IMAGE_VERSION = "1.2-1", "1.9-0"
+KNOWN_VERSION, IMAGE_TAG = "1.2-1", "1.9-0-1.0.0.0"
 
 
 @contextmanager
@@ -44,7 +44,15 @@ def image_uri(region: str) -> str:
     from sagemaker import image_uris
 
     known = image_uris.retrieve("sklearn", region, KNOWN_VERSION, py_version="py3", instance_type="ml.m5.large")
-    return str(known).replace(f":{KNOWN_VERSION}-", f":{IMAGE_VERSION}-")
+    return f"{str(known).partition(':')[0]}:{IMAGE_TAG}"
+
+
+def regions() -> list[str]:
+    """The regions that have the image."""
+    from sagemaker import image_uris
+
+    versions = image_uris.config_for_framework("sklearn")["training"]["versions"]
+    return sorted(versions[KNOWN_VERSION]["registries"])
 
 
 @functools.cache

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from pipelines.authoring import archives
 
+# What a run executes: the GitCommit of an upsert is the last commit of these.
+SOURCES = ("processing", "training", "evaluation", "cloudformation/pipeline.json", "cloudformation/images.json")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,6 +19,8 @@ class Settings:
     job_role_arn: str = "arn:aws:iam::111122223333:role/tapline-job"
     model_package_group_name: str = "tapline-ibu"
     git_commit: str = "unknown"
+    # Encrypts the jobs' outputs and volumes; empty: AWS's own keys.
+    kms_key_arn: str = ""
 
     @property
     def home(self) -> str:

@@ -1,12 +1,11 @@
-"""The SQL that looks at the cleaned table, in Athena's dialect.
+"""The SQL on the cleaned table, in Athena's dialect.
 
-The table's rows carry no time of their own: nine columns, no more. When a row was delivered stands in its object's
-name, which Firehose writes as `<stream>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid>`, and Athena shows as `"$path"`.
-`{}` stands for what Step Functions fills in; `${...}` for what CloudFormation fills in.
+The table has no column with a time. The time of delivery is part of the object's name, which Firehose writes as
+`<stream>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid>` (https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html);
+Athena's `"$path"` has it. Step Functions fills in `{}`, CloudFormation `${...}`.
 """
 
-COLUMNS = ("id", "name", "abv", "ibu", "target_fg", "target_og", "ebc", "srm", "ph")
-TEXT_COLUMNS = ("name",)
+from ingestion import record
 
 # No braces, which States.Format would read as places to fill; `20` keeps a stream's version number out.
 STAMP = "-".join(["20[0-9][0-9]", *["[0-9][0-9]"] * 5])
@@ -32,23 +31,26 @@ def filled(text: str, *values: str) -> str:
     return text
 
 
-def typed(column: str) -> str:
-    """A column as the snapshot holds it: an empty CSV field is a missing number."""
-    if column in TEXT_COLUMNS:
-        return column
-    kind = "bigint" if column == "id" else "double"
-    return f"TRY_CAST(NULLIF(CAST({column} AS varchar), '') AS {kind}) AS {column}"
+def typed(column: record.Column) -> str:
+    """A column as the snapshot has it: an empty CSV field is a missing number."""
+    if column.kind == "text":
+        return column.name
+    kind = "bigint" if column.kind == "integer" else "double"
+    return f"TRY_CAST(NULLIF(CAST({column.name} AS varchar), '') AS {kind}) AS {column.name}"
 
 
-# Filled with: cut-off, name of the snapshot. The newest row of every beer; equal times are told apart by the values,
-# so that the same rows always give the same snapshot.
-SNAPSHOT = f"""
+def unload() -> str:
+    """The statement that writes a snapshot: the latest row of every beer, as Parquet.
+
+    Filled with: cut-off, name of the snapshot. Rows of the same time are ordered by their values, so that the same rows
+    always give the same snapshot.
+    """
+    names = ", ".join(f"{name} NULLS LAST" for name in record.NAMES[1:])
+    return f"""
 UNLOAD (
-  SELECT {", ".join(typed(column) for column in COLUMNS)}
+  SELECT {", ".join(typed(column) for column in record.COLUMNS)}
   FROM (
-    SELECT *, row_number() OVER (
-      PARTITION BY id ORDER BY delivered DESC, {", ".join(f"{column} NULLS LAST" for column in COLUMNS[1:])}
-    ) AS place
+    SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {names}) AS place
     FROM (SELECT *, {DELIVERED} AS delivered FROM {TABLE})
     WHERE delivered <= '{{}}'
   )

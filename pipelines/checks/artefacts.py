@@ -28,12 +28,12 @@ class Artefacts(NamedTuple):
 
 def all_of_them() -> Artefacts:
     """All artefacts of this checkout."""
-    from pipelines.authoring import definition, settings, workflows
+    from pipelines.authoring import committed, settings, workflows
 
     return Artefacts(
-        definition=json.loads(definition.definition(settings.Settings())),
-        of_stack=json.loads(definition.definition(settings.Settings(**permissions_of_pipeline.SETTINGS))),
-        machines={name: json.loads(workflows.definition(name)) for name in workflows.WORKFLOWS},
+        definition=json.loads(committed.definition(settings.Settings())),
+        of_stack=json.loads(committed.definition(settings.Settings(**permissions_of_pipeline.SETTINGS))),
+        machines={name: json.loads(committed.machine(name)) for name in workflows.WORKFLOWS},
         templates=templates(),
         sources=sources(),
     )

@@ -22,6 +22,7 @@ SETTINGS = {
     "pipeline_role_arn": "${PipelineRole.Arn}",
     "job_role_arn": "arn:aws:iam::111122223333:role/JobRole",
     "model_package_group_name": "${ModelPackageGroupName}",
+    "kms_key_arn": "${KmsKeyArn}",
 }
 # A pipeline names its jobs so (the developer guide's page on step properties).
 JOBS = {

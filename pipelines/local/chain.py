@@ -6,7 +6,6 @@ goes through AWS's APIs at the local endpoint; the same calls would do the same 
 
 import contextlib
 import json
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from localaws.workspace import Workspace
 from pipelines.account import executions, model_packages, s3, upsert
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
-from pipelines.authoring import cached_definition
+from pipelines.authoring import committed
 from pipelines.authoring.settings import Settings
 from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
@@ -39,37 +38,21 @@ def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, 
     if catalogue is not None:
         # Said before anything is started.
         load_catalogue(catalogue)
-    author = _InBackground()
     with contextlib.ExitStack() as until_the_end:
         with progress.step("endpoint") as step:
             running = until_the_end.enter_context(endpoint.running(workspace, keep=keep, port=port))
             beers = running.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
             step.update(f"{running.url}, {beers} beers to collect")
         with aws_errors("running the chain at the local endpoint"):
-            return _Chain(running, progress, author).run(keep)
-
-
-class _InBackground:
-    """Imports the SDK while the endpoint starts and the stacks are made: it takes seconds, and they do not need it."""
-
-    def __init__(self) -> None:
-        self._thread = threading.Thread(target=self._import, daemon=True)
-        self._thread.start()
-
-    def _import(self) -> None:
-        cached_definition.definition(Settings())
-
-    def wait(self) -> None:
-        self._thread.join()
+            return _Chain(running, progress).run(keep)
 
 
 class _Chain:
     """One run: each step of it is a method."""
 
-    def __init__(self, running: Endpoint, progress: Progress, author: _InBackground) -> None:
+    def __init__(self, running: Endpoint, progress: Progress) -> None:
         self.endpoint = running
         self.progress = progress
-        self.author = author
         self.clients = Clients(running)
         # A run in a person's hands shall train each time, so no new beers are asked for.
         overrides = {
@@ -120,8 +103,7 @@ class _Chain:
         """The SageMaker Pipeline."""
         with self.progress.step("pipeline") as step:
             settings = upsert.settings(self.clients, self.stacks)
-            self.author.wait()
-            text = cached_definition.definition(settings)
+            text = committed.definition(settings)
             outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
             step.update(f"{settings.pipeline_name} {outcome}")
             return settings

@@ -13,7 +13,7 @@ import yaml
 from cfnlint.api import lint
 
 from ingestion import clean, collect
-from pipelines.authoring import definition, workflows
+from pipelines.authoring import committed, workflows
 from pipelines.authoring.settings import Settings
 from tests.support import cfn, template_access, template_operation
 from tests.support.cfn import Template
@@ -263,7 +263,7 @@ def granted_actions(role: str, *services: str) -> set[str]:
 
 def test_the_jobs_may_read_everything_that_the_pipeline_names() -> None:
     settings = Settings(artifact_bucket="${ArtifactBucket}", pipeline_name="${PipelineName}")
-    named = set(re.findall(r'"s3://([^"]*)', definition.definition(settings)))
+    named = set(re.findall(r'"s3://([^"]*)', committed.definition(settings)))
     readable = {
         resource.split(":::")[1].removesuffix("*")
         for name, statement in cfn.grants(TEMPLATES["pipelines"])

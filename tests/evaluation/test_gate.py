@@ -16,7 +16,7 @@ from pipelines import deploy, registry
 from pipelines.account import executions, s3, upsert
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
-from pipelines.authoring import archives, definition
+from pipelines.authoring import archives, committed
 from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 from pipelines.local.punk_api import BUNDLED
@@ -43,7 +43,7 @@ class Gate:
         self.stacks = Stacks(clients, Environment(name, parts, dev.tags))
         self.stacks.deploy()
         self.settings = upsert.settings(clients, self.stacks)
-        upsert.upsert(clients, self.settings, definition.definition(self.settings), dev.tags)
+        upsert.upsert(clients, self.settings, committed.definition(self.settings), dev.tags)
         self.name = name
         rows = [record.to_row(json.dumps(beer).encode()) for beer in json.loads(BUNDLED.read_text())]
         self.clean = "".join(record.to_csv(row.row) for row in rows if isinstance(row, record.Clean)).encode()

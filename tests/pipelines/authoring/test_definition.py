@@ -1,6 +1,5 @@
 """The pipeline definition: the same text from any place, its code named by content, its graph as it was meant."""
 
-import dataclasses
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from localaws.sagemaker import graph
-from pipelines.authoring import archives, cached_definition, definition, sdk
+from pipelines.authoring import archives, committed, sdk
 from pipelines.authoring.parameters import PARAMETERS
 from pipelines.authoring.settings import Settings, assets
 from pipelines.checks import retry_and_caching
@@ -21,7 +20,7 @@ from pipelines.checks.values import scope
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = Settings()
-NEEDED = ("pipelines", "processing", "training", "evaluation", "ingestion")
+NEEDED = ("cloudformation", "localaws", "pipelines", "processing", "training", "evaluation", "ingestion")
 
 # Refuses every connection, even to this machine, in every process that has it on its path.
 NO_SOCKETS = """
@@ -41,7 +40,7 @@ def copy_of_the_repository(folder: Path) -> Path:
 
 
 def real() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(definition.definition(SETTINGS))
+    found: dict[str, Any] = json.loads(committed.definition(SETTINGS))
     return found
 
 
@@ -64,7 +63,7 @@ def test_a_copy_prints_the_same_bytes_without_credentials_and_without_a_network(
     command = [sys.executable, "-m", "pipelines.run", "--print"]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=120)
 
-    assert (done.returncode, done.stdout) == (0, definition.definition(SETTINGS)), done.stderr
+    assert (done.returncode, done.stdout) == (0, committed.definition(SETTINGS)), done.stderr
     assert not (tmp_path / "home").exists()
 
 
@@ -88,13 +87,13 @@ def test_the_guard_of_that_test_refuses_connections(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_generated_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str) -> None:
-    before = definition.definition(SETTINGS)
+    before = committed.definition(SETTINGS)
     monkeypatch.setattr(archives, "ROOT", copy_of_the_repository(tmp_path))
     path = tmp_path / planted
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"generated")
 
-    assert definition.definition(SETTINGS) == before
+    assert committed.definition(SETTINGS) == before
     assert [asset.key for asset in assets(SETTINGS) if not asset.key.endswith((".py", ".gz", "/no-champion"))] == []
 
 
@@ -169,7 +168,7 @@ def test_the_parameters_are_those_of_the_table() -> None:
 
 
 def test_the_commit_of_the_settings_is_the_default_of_its_parameter() -> None:
-    document = json.loads(definition.definition(Settings(git_commit="abc")))
+    document = json.loads(committed.definition(Settings(git_commit="abc")))
     (commit,) = [each["DefaultValue"] for each in document["Parameters"] if each["Name"] == "GitCommit"]
     assert commit == "abc"
 
@@ -193,34 +192,12 @@ def test_every_job_is_cached_and_none_reads_an_address_that_may_grow() -> None:
 def test_every_region_that_has_the_image_gets_its_own_account_s() -> None:
     images = [sdk.image_uri(region) for region in ("us-east-1", "eu-west-1", "us-west-2")]
     assert images == [
-        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3",
-        "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3",
-        "246618743249.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3",
+        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-1.0.0.0",
+        "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-1.0.0.0",
+        "246618743249.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:1.9-0-1.0.0.0",
     ]
 
 
 def test_the_compact_text_is_taken_by_the_service_inline() -> None:
     # Above 100 KB the SDK would put it in S3, and the API takes 1 MB at most.
     assert len(graph.canonical(real())) < 100_000
-
-
-def test_the_kept_definition_is_what_the_sdk_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(
-        pipeline_name="beers-of-mine",
-        artifact_bucket="artifacts-of-mine",
-        pipeline_role_arn="arn:aws:iam::123456789012:role/pipeline",
-        job_role_arn="arn:aws:iam::123456789012:role/job",
-        model_package_group_name="models-of-mine",
-        git_commit="0123abc",
-    )
-    monkeypatch.setattr(cached_definition, "CACHE", tmp_path)
-    written = definition.definition(settings)
-    assert cached_definition.definition(settings) == written
-    # Now from the file; one that holds something else shows that it is read.
-    assert cached_definition.definition(settings) == written
-    [kept] = tmp_path.iterdir()
-    kept.write_text(kept.read_text().replace('"Version": "2020-12-01"', '"Version": "kept"'))
-    assert '"Version": "kept"' in cached_definition.definition(settings)
-    assert cached_definition.definition(dataclasses.replace(settings, region="eu-west-1")) == definition.definition(
-        dataclasses.replace(settings, region="eu-west-1")
-    )

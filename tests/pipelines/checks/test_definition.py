@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.authoring import definition as authoring
-from pipelines.authoring import step_outputs, workflows
+from pipelines.authoring import committed, step_outputs, workflows
 from pipelines.authoring.settings import Settings
 from pipelines.checks import __main__ as command
 from pipelines.checks import artefacts, values
@@ -21,7 +20,7 @@ EVALUATION = {
     "gate": {"relative_gain": 0.2, "champion_loss": 0.0, "reason": "better"},
     "summary": dict.fromkeys(step_outputs.SUMMARY.values(), "1"),
 }
-REAL = json.loads(authoring.definition(Settings()))
+REAL = json.loads(committed.definition(Settings()))
 
 
 @pytest.mark.parametrize("fault", FAULTS["definition"], ids=planted.name)
@@ -84,7 +83,7 @@ def test_the_longest_names_that_the_stacks_allow_still_fit() -> None:
         model_package_group_name="g" * 63,
         git_commit="f" * 40 + "-dirty",
     )
-    longest = json.loads(authoring.definition(settings))
+    longest = json.loads(committed.definition(settings))
     job = f"pipelines-{'e' * 12}-Train-{'j' * 10}"
     given = {
         "InputData": f"s3://{bucket}/snapshots/{'0' * 64}/",
