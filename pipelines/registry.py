@@ -7,28 +7,26 @@
     python -m pipelines.registry approve 3 --note "better on pale ales"
     python -m pipelines.registry reject 3
 
---local asks the local endpoint, otherwise the account (or AWS_ENDPOINT_URL).
+--local reads the local endpoint, otherwise the account (or AWS_ENDPOINT_URL).
 """
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.account import model_packages, s3
-from pipelines.account.clients import Clients, aws_errors
+from pipelines.account.clients import aws_errors
 from pipelines.account.model_packages import Registry
-from pipelines.account.package_summary import flatten, summary
-from pipelines.account.stacks import Stacks, environment
-from pipelines.cli.arguments import Arguments
+from pipelines.account.package_summary import summary
+from pipelines.cli.arguments import Arguments, add_target_flags
 from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
-from pipelines.cli.output import Document, table
+from pipelines.cli.output import Document, difference_text, differing, groups, table
+from pipelines.local.connection import connected
 
 # Two versions always differ in these.
-NAMES = ("model_package.arn", "model_package.version")
-NARROW = 44  # Widest value, in characters, that is printed in a column.
+IDENTITY = ("model_package.arn", "model_package.version")
 STATUS = {"approve": "Approved", "reject": "Rejected"}
 
 
@@ -40,11 +38,7 @@ def arguments() -> Arguments:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     every = Arguments(add_help=False)
-    every.add_argument("--local", action="store_true", help="ask the local endpoint")
-    every.add_argument("--workspace", type=Path, default=Path(".local"), help="the local endpoint's workspace (.local)")
-    every.add_argument("--env", default="dev", help="dev, staging or prod (default: dev)")
-    every.add_argument("--region", help="AWS region (default: the configured one)")
-    every.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add_target_flags(every)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Arguments)
     for name, run in COMMANDS.items():
         summary = (run.__doc__ or "").splitlines()[0]
@@ -89,13 +83,8 @@ def show(registry: Registry, given: argparse.Namespace) -> Document:
 def compare(registry: Registry, given: argparse.Namespace) -> Document:
     """What differs between two versions; equal things are left out."""
     packages = registry.packages(given.version, given.other)
-    sides = [flatten(summary(package, registry.evaluation(package))) for package in packages]
-    names = list(dict.fromkeys([*sides[0], *sides[1]]))
-    differing = [name for name in names if name not in NAMES and sides[0].get(name) != sides[1].get(name)]
-    return {
-        "versions": [given.version, given.other],
-        "differences": [{"name": name, "a": sides[0].get(name), "b": sides[1].get(name)} for name in differing],
-    }
+    one, other = (summary(package, registry.evaluation(package)) for package in packages)
+    return {"versions": [given.version, given.other], "differences": differing(one, other, IDENTITY)}
 
 
 def report(registry: Registry, given: argparse.Namespace) -> Document:
@@ -134,7 +123,7 @@ def decide(registry: Registry, given: argparse.Namespace) -> Document:
         raise ExpectedError(
             f"version {given.version} is {before} already",
             where=package["ModelPackageArn"],
-            hint=f"python -m pipelines.registry show {given.version}",
+            hint=registry.clients.command("registry", "show", str(given.version)),
             code=CONFLICT,
         )
     with aws_errors(f"deciding about version {given.version}"):
@@ -163,57 +152,21 @@ def text(command: str, result: Document) -> str:
             return f"no models in {result['group']} yet"
         return table(result["versions"])
     if command == "compare":
-        return differences(result) or "no difference"
+        one, other = result["versions"]
+        return difference_text(result["differences"], (f"version {one}", f"version {other}"))
     if command in STATUS:
         return f"version {result['version']}: {result['before']} -> {result['approval_status']}"
     if command == "report":
         return str(result["report"])
-    lines = []
-    for group, values in result.items():
-        lines += [group, *(f"  {name:<21} {value}" for name, value in values.items())]
-    return "\n".join(lines)
-
-
-def differences(result: Document) -> str:
-    """Short values side by side, then long ones below each other."""
-    a, b = result["versions"]
-    narrow, wide = [], []
-    for each in result["differences"]:
-        row = {"": each["name"], f"version {a}": each["a"], f"version {b}": each["b"]}
-        if max(len(str(each[side])) for side in "ab") <= NARROW:
-            narrow.append(row)
-        else:
-            wide.append("\n  ".join([each["name"], f"{a}: {each['a']}", f"{b}: {each['b']}"]))
-    return "\n".join(([table(narrow)] if narrow else []) + wide)
-
-
-@contextlib.contextmanager
-def clients_of(given: argparse.Namespace) -> Iterator[Clients]:
-    """The local endpoint's clients with --local, otherwise the account's.
-
-    A workspace that was used before is asked even when its endpoint is down: it is started for the moment.
-    """
-    if not given.local:
-        yield Clients(region=given.region)
-        return
-    from localaws import endpoint
-    from localaws.workspace import Workspace
-    from pipelines.local.endpoint import running
-
-    workspace = Workspace(given.workspace)
-    if endpoint.find(workspace) or not workspace.marker.exists():
-        yield Clients(endpoint.require(workspace))
-        return
-    with running(workspace, keep=False) as started:
-        yield Clients(started)
+    return groups(result)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a sub-command."""
     given = arguments().parse_args(argv)
-    with clients_of(given) as clients:
-        group = Stacks(clients, environment(given.env)).output("pipelines", "ModelPackageGroupName")
-        result = given.run(Registry(clients, group), given)
+    with connected(given, "registry") as stacks:
+        registry = Registry(stacks.clients, stacks.output("pipelines", "ModelPackageGroupName"))
+        result = given.run(registry, given)
     print(json.dumps(result) if given.json else text(given.command, result))
     return 0
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from localaws.clients import Address, client
+from pipelines.cli.arguments import command_line
 from pipelines.cli.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
@@ -27,6 +28,17 @@ class Clients:
         self._attempts = attempts
         # boto3 reads AWS_DEFAULT_REGION only; other AWS SDKs and the CLI v2 read both.
         self._region = region or os.environ.get("AWS_REGION")
+        # What a command to paste needs to reach the same account: see pipelines.cli.arguments.target_flags.
+        self.flags = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether a command named the local endpoint with --local."""
+        return "--local" in self.flags
+
+    def command(self, module: str, *words: str) -> str:
+        """A command of this project on the same account or workspace, to paste."""
+        return command_line(module, *words, flags=self.flags)
 
     def __getattr__(self, service: str) -> Any:
         if service.startswith("_"):

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 
+from pipelines.account import failures, logs
 from pipelines.account.clients import Clients, aws_errors
+from pipelines.account.failures import Failure
 from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
@@ -61,40 +63,56 @@ def wait(clients: Clients, execution_arn: str, show: Callable[[str], None], ever
             time.sleep(every_seconds)
 
 
+def failed_step(steps: list[Document]) -> Document | None:
+    """The first step that failed; a step that Stop ended or that never began is not one."""
+    failed = [step for step in steps if step["StepStatus"] == "Failed"]
+    return min(failed, key=lambda step: step.get("EndTime") or step["StartTime"], default=None)
+
+
+def step_failure(clients: Clients, step: Document) -> Failure:
+    """Why a step failed: its own message, or else the last traceback of its log."""
+    failure = failures.unwrap(step.get("FailureReason", "no reason given"))
+    log = logs.job(step)
+    if log is None or failure.where:
+        return failure
+    return failure._replace(what=failures.traceback_message(logs.lines(clients, *log)) or failure.what)
+
+
 def failure(clients: Clients, execution_arn: str) -> ExpectedError:
     """The error of an execution that did not succeed: its first failed step and the reason."""
     with aws_errors(f"reading {execution_arn}"):
-        failed = [step for step in steps(clients, execution_arn) if step["StepStatus"] == "Failed"]
+        step = failed_step(steps(clients, execution_arn))
         described = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution_arn)
-    if failed:
-        step = failed[0]
-        what = f"step {step['StepName']} failed: {step.get('FailureReason', 'no reason given')}"
-    else:
-        reason = described.get("FailureReason", "no reason given")
-        what = f"the run ended as {described['PipelineExecutionStatus']}: {reason}"
-    return ExpectedError(what, where=execution_arn, hint=_hint(failed), code=RUN_FAILED)
+    run = run_id(execution_arn)
+    if step is None:
+        what = f"the run ended as {described['PipelineExecutionStatus']}: {described.get('FailureReason', 'no reason')}"
+        return ExpectedError(what, where=f"run {run}", hint=clients.command("runs", "show", run), code=RUN_FAILED)
+    reason, name, log = step_failure(clients, step), step_name(step), logs.job(step)
+    place = reason.where or (f"log {' '.join(log)}" if log else f"step {name}")
+    return ExpectedError(
+        f"step {name} failed: {reason.what}" + (f"; {reason.advice}" if reason.advice else ""),
+        where=f"run {run}, {place}",
+        hint=clients.command("runs", "logs", run, name) if log else clients.command("runs", "show", run),
+        code=RUN_FAILED,
+    )
 
 
-def _hint(failed: list[Document]) -> str:
-    if failed and failed[0]["StepName"] == "Reject":
-        return "read the report beside evaluation.json; more data or other parameters may do"
-    for step in failed[:1]:
-        for kind, group in (("ProcessingJob", "ProcessingJobs"), ("TrainingJob", "TrainingJobs")):
-            if kind in step.get("Metadata", {}):
-                job = step["Metadata"][kind]["Arn"].rpartition("/")[2]
-                return (
-                    f"read its log: aws logs filter-log-events --log-group-name /aws/sagemaker/{group} "
-                    f"--log-stream-name-prefix {job}"
-                )
-    return "start another run, or resume it: aws sagemaker retry-pipeline-execution"
+def run_id(execution_arn: str) -> str:
+    """The last part of an execution's ARN, by which the commands name it."""
+    return execution_arn.rpartition("/")[2]
+
+
+def registered_arn(steps: list[Document]) -> str | None:
+    """The ARN of the model package that one of the steps registered; None when none did."""
+    arns = [step["Metadata"]["RegisterModel"]["Arn"] for step in steps if "RegisterModel" in step.get("Metadata", {})]
+    return str(arns[0]) if arns else None
 
 
 def registered_package(clients: Clients, execution_arn: str) -> Document | None:
     """The model package that an execution registered, described; None when it registered none."""
-    for step in steps(clients, execution_arn):
-        package = step.get("Metadata", {}).get("RegisterModel")
-        if package:
-            with aws_errors("reading the model package"):
-                found: Document = clients.sagemaker.describe_model_package(ModelPackageName=package["Arn"])
-                return found
-    return None
+    with aws_errors("reading the registered model package"):
+        arn = registered_arn(steps(clients, execution_arn))
+        if arn is None:
+            return None
+        found: Document = clients.sagemaker.describe_model_package(ModelPackageName=arn)
+    return found

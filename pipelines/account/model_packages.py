@@ -39,7 +39,7 @@ class Registry:
             raise ExpectedError(
                 f"there is no version {missing[0]} (have: {', '.join(map(str, arns)) or 'none'})",
                 where=f"model package group {self.group}",
-                hint="python -m pipelines.registry list",
+                hint=self.clients.command("registry", "list"),
                 code=NOT_FOUND,
             )
         return [self.describe(arns[version]) for version in versions]
@@ -70,6 +70,11 @@ def evaluation_uri(package: Document) -> str:
             code=NOT_FOUND,
         )
     return str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"])
+
+
+def rounded_metrics(evaluation: Document) -> dict[str, float]:
+    """METRICS with four decimal places."""
+    return {name: round(value, 4) for name, value in metrics(evaluation).items()}
 
 
 def metrics(evaluation: Document) -> dict[str, float]:

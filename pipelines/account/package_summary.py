@@ -68,11 +68,3 @@ def measured(figure: Document | None) -> str:
 def counts(values: Document) -> str:
     """`train 221, validation 22`, or `none`."""
     return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
-
-
-def flatten(groups: Document, prefix: str = "") -> Document:
-    """`{"gate": {"passed": 1}}` as `{"gate.passed": 1}`."""
-    found: Document = {}
-    for name, value in groups.items():
-        found |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found

@@ -1,18 +1,32 @@
-"""The flags that several commands share, each defined once, and how a command is shown to be pasted."""
+"""The flags that several commands share, each defined once, and commands as text to paste."""
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from localaws.arguments import Arguments
+from pipelines.cli.errors import WRONG_USAGE, ExpectedError
 
-__all__ = ["Arguments", "add_account_flags", "add_json_flag", "add_workspace_flag", "python_command"]
+__all__ = [
+    "Arguments",
+    "add_account_flags",
+    "add_json_flag",
+    "add_target_flags",
+    "add_workspace_flag",
+    "command_line",
+    "python_command",
+    "refuse_contradictions",
+    "target_flags",
+]
+WORKSPACE = Path(".local")
+ENVIRONMENT = "dev"
 
 
 def add_account_flags(parser: argparse._ActionsContainer) -> None:
     """--env and --region: which environment, in which region of the account."""
-    parser.add_argument("--env", default="dev", help="dev, staging or prod (default: dev)")
+    parser.add_argument("--env", help="dev, staging or prod (default: dev)")
     parser.add_argument("--region", help="AWS region (default: the configured one)")
 
 
@@ -21,15 +35,57 @@ def add_json_flag(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
-def add_workspace_flag(parser: argparse._ActionsContainer) -> None:
+def add_workspace_flag(parser: argparse._ActionsContainer, default: Path | None = WORKSPACE) -> None:
     """--workspace: the folder with the state of the local endpoint."""
     parser.add_argument(
-        "--workspace", type=Path, default=Path(".local"), help="folder with all state of the local endpoint (.local)"
+        "--workspace", type=Path, default=default, help="folder with all state of the local endpoint (.local)"
     )
+
+
+def add_target_flags(parser: argparse._ActionsContainer) -> None:
+    """--local, --workspace, --env, --region and --json: what a command that reads either place takes."""
+    parser.add_argument("--local", action="store_true", help="use the local endpoint, not an account")
+    add_workspace_flag(parser, default=None)
+    add_account_flags(parser)
+    add_json_flag(parser)
+
+
+def refuse_contradictions(given: argparse.Namespace, command: str) -> None:
+    """Raise ExpectedError for a flag that would have no effect: --region with --local, --workspace without it.
+
+    command: as command_line returns it, for the error.
+    """
+    pairs = {True: ("region", "without --local"), False: ("workspace", "with --local")}
+    name, condition = pairs[given.local]
+    if getattr(given, name) is not None:
+        raise ExpectedError(
+            f"--{name} has an effect {condition} only",
+            where=f"the arguments of {command}",
+            hint=f"{command} --help",
+            code=WRONG_USAGE,
+        )
+
+
+def target_flags(given: argparse.Namespace) -> str:
+    """The flags of --local, --workspace, --env and --region that differ from their defaults, as typed in a shell."""
+    words: list[str] = []
+    if getattr(given, "local", False):
+        words.append("--local")
+        workspace = given.workspace or WORKSPACE
+        words += [] if workspace == WORKSPACE else ["--workspace", str(workspace)]
+    for name in ("env", "region"):
+        value = getattr(given, name, None)
+        words += [] if value is None or (name, value) == ("env", ENVIRONMENT) else [f"--{name}", value]
+    return shlex.join(words)
+
+
+def command_line(module: str, *words: str, flags: str = "") -> str:
+    """A command of this project to paste: `python -m pipelines.<module> <words> <flags>`. flags: quoted already."""
+    return " ".join(filter(None, [python_command(), "-m", f"pipelines.{module}", shlex.join(words), flags]))
 
 
 def python_command() -> str:
     """This interpreter as a person would type it: `.venv/bin/python` when that is where it lies."""
     path = Path(sys.executable)
     inside = path.is_relative_to(Path.cwd()) and os.environ.get("VIRTUAL_ENV") is None
-    return str(path.relative_to(Path.cwd())) if inside else "python"
+    return shlex.quote(str(path.relative_to(Path.cwd()))) if inside else "python"

@@ -1,0 +1,56 @@
+"""Why a step failed, in one sentence: its own message without the services' wrapping, and the place in its code.
+
+SageMaker wraps what a script reports, for example
+`AlgorithmError: ExecuteUserScriptError: ExitCode 1 ErrorMessage "KeyError: 'abv'" Command "...", exit code: 1`.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+WRAPPING = re.compile(r"^(?:AlgorithmError|ExecuteUserScriptError|ClientError|Error|ExitCode \d+)\s*:?\s*")
+EXIT_CODE = re.compile(r",? ?exit code: ?-?\d+\.?$")
+QUOTED = re.compile(r'ErrorMessage "(.*?)"(?:\s+Command "|$)', re.DOTALL)
+FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>\S+))?')
+# Paths of code that is not the step's own.
+FOREIGN = ("/site-packages/", "/dist-packages/", "/lib/python", "<frozen")
+
+
+class Failure(NamedTuple):
+    """what: the message. where: the step's own second line, or "". advice: its third line, or ""."""
+
+    what: str
+    where: str = ""
+    advice: str = ""
+
+
+def unwrap(reason: str) -> Failure:
+    """A step's FailureReason without the wrapping; a message of Error, Where and Try lines is taken apart."""
+    text = EXIT_CODE.sub("", reason.strip())
+    quoted = QUOTED.search(text)
+    text = quoted[1] if quoted else text
+    while (shorter := WRAPPING.sub("", text, count=1)) != text:
+        text = shorter
+    lines = re.split(r"(?:\n|\s\|\s|\\n)(?=(?:Where|Try): )", text)
+    named = {line.partition(": ")[0]: line.partition(": ")[2] for line in lines[1:]}
+    what, where, advice = (" ".join(each.split()) for each in (lines[0], named.get("Where", ""), named.get("Try", "")))
+    return Failure(what, where, advice)
+
+
+def traceback_message(log: Iterable[str]) -> str | None:
+    """The last traceback of a log as `KeyError: 'abv' (train.py line 88, in main)`; None when there is none.
+
+    The place is the innermost frame of the step's own code; frames of libraries are skipped.
+    """
+    found, frame, inside = None, "", False
+    for line in (each for message in log for each in message.splitlines()):
+        if line.startswith("Traceback (most recent call last)"):
+            frame, inside = "", True
+        elif inside and (match := FRAME.match(line)):
+            own = not any(part in match["file"] for part in FOREIGN)
+            function = match["function"] or "<module>"
+            frame = f"{match['file'].rpartition('/')[2]} line {match['line']}, in {function}" if own else frame
+        elif inside and line and not line[0].isspace():
+            found = f"{line.strip()} ({frame})" if frame else line.strip()
+            inside = False
+    return found
