@@ -16,9 +16,11 @@ __all__ = [
     "add_target_flags",
     "add_workspace_flag",
     "command_line",
+    "local_flags",
     "python_command",
     "refuse_contradictions",
     "target_flags",
+    "workspace_flags",
 ]
 WORKSPACE = Path(".local")
 ENVIRONMENT = "dev"
@@ -68,15 +70,24 @@ def refuse_contradictions(given: argparse.Namespace, command: str) -> None:
 
 def target_flags(given: argparse.Namespace) -> str:
     """The flags of --local, --workspace, --env and --region that differ from their defaults, as typed in a shell."""
-    words: list[str] = []
-    if getattr(given, "local", False):
-        words.append("--local")
-        workspace = given.workspace or WORKSPACE
-        words += [] if workspace == WORKSPACE else ["--workspace", str(workspace)]
+    words = local_flags(given.workspace or WORKSPACE) if getattr(given, "local", False) else []
     for name in ("env", "region"):
         value = getattr(given, name, None)
         words += [] if value is None or (name, value) == ("env", ENVIRONMENT) else [f"--{name}", value]
     return shlex.join(words)
+
+
+def local_flags(workspace: Path) -> list[str]:
+    """--local, and --workspace unless it is the default."""
+    return ["--local", *workspace_flags(workspace)]
+
+
+def workspace_flags(workspace: Path) -> list[str]:
+    """--workspace, relative to the current folder where it lies in it; nothing for the default."""
+    path = workspace.absolute()
+    if path == WORKSPACE.absolute():
+        return []
+    return ["--workspace", str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)]
 
 
 def command_line(module: str, *words: str, flags: str = "") -> str:

@@ -6,6 +6,7 @@ goes through AWS's APIs at the local endpoint; the same calls would do the same 
 
 import contextlib
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import committed
 from pipelines.authoring.settings import Settings
+from pipelines.cli.arguments import local_flags
 from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
@@ -54,6 +56,7 @@ class _Chain:
         self.endpoint = running
         self.progress = progress
         self.clients = Clients(running)
+        self.clients.flags = shlex.join(local_flags(running.workspace.root))
         # A run in a person's hands shall train each time, so no new beers are asked for.
         overrides = {
             "ingestion": {"ApiUrl": api_url(running)},

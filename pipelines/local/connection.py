@@ -9,7 +9,14 @@ from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
-from pipelines.cli.arguments import ENVIRONMENT, WORKSPACE, command_line, refuse_contradictions, target_flags
+from pipelines.cli.arguments import (
+    ENVIRONMENT,
+    WORKSPACE,
+    command_line,
+    local_flags,
+    refuse_contradictions,
+    target_flags,
+)
 from pipelines.cli.errors import NOT_FOUND, ExpectedError
 from pipelines.local.endpoint import running
 
@@ -47,7 +54,7 @@ def local_clients(folder: Path) -> Iterator[Clients]:
         raise ExpectedError(
             "there is no local workspace yet",
             where=str(workspace.root),
-            hint=command_line("run", flags=target_flags(argparse.Namespace(local=True, workspace=folder))),
+            hint=command_line("run", *local_flags(folder)),
             code=NOT_FOUND,
         )
     with running(workspace, keep=False) as started:
