@@ -305,6 +305,8 @@ def _delivery(strict: Strict, stream: Document) -> Iterator[Call]:
     yield "kinesis", "get_shard_iterator", oldest
     yield "kinesis", "get_records", reading
     for processor in destination.get("ProcessingConfiguration", {}).get("Processors", []):
+        if processor["Type"] != "Lambda":
+            continue
         values = {each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]}
         entry = {"recordId": "1", "data": base64.b64encode(record["Data"]).decode()}
         event = json.dumps({"deliveryStreamArn": stream["DeliveryStreamARN"], "records": [entry]})

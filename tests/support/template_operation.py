@@ -181,10 +181,13 @@ def deliveries(template: Template) -> list[str]:
             found.append(f"{name}: is not partitioned by day")
         if target.get("ErrorOutputPrefix") != f"errors/{folder}/!{{firehose:error-output-type}}/{DAY}":
             found.append(f"{name}: what fails is not kept by kind and day")
-        for processor in target.get("ProcessingConfiguration", {}).get("Processors", []):
+        processors = {each["Type"]: each for each in target.get("ProcessingConfiguration", {}).get("Processors", [])}
+        for processor in [each for kind, each in processors.items() if kind == "Lambda"]:
             given = {each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]}
             if (given.get("NumberOfRetries"), given.get("BufferSizeInMBs")) != ("3", "1"):
                 found.append(f"{name}: does not try three times with batches whose answer fits 6 MB")
+        if folder == "raw" and "AppendDelimiterToRecord" not in processors:
+            found.append(f"{name}: its objects cannot be split into records")
     return found
 
 
@@ -193,7 +196,8 @@ def prefixes(template: Template) -> list[str]:
     found = []
     for name, stream in resources(template, "KinesisFirehose::DeliveryStream"):
         target = stream["ExtendedS3DestinationConfiguration"]
-        if "ProcessingConfiguration" in target and target["Prefix"] != CLEANED + DAY:
+        kinds = {each["Type"] for each in target.get("ProcessingConfiguration", {}).get("Processors", [])}
+        if "Lambda" in kinds and target["Prefix"] != CLEANED + DAY:
             found.append(f"{name}: does not write to {CLEANED}")
     for name, table in resources(template, "Glue::Table"):
         places = [branch["Location"] for branch in branches(table["TableInput"]["StorageDescriptor"])]
