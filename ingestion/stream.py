@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ingestion.api import Record
+from ingestion.batches import batches
 from ingestion.retry import Deadline, full_jitter
 
 # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html: records and bytes, keys included.
@@ -32,13 +33,13 @@ class Stream:
 
     def put(self, records: Iterable[Record]) -> None:
         """Put all records; raises StreamError when TRIES calls in a row send nothing, or at the deadline."""
-        batches = list(batches_of(records))
-        if batches and self.client is None:
+        waiting = list(calls(records))
+        if waiting and self.client is None:
             self.client = kinesis()
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(waiting):
             left, why = self._put_batch(batch)
             if left:
-                left += sum(len(later) for later in batches[number + 1 :])
+                left += sum(len(later) for later in waiting[number + 1 :])
                 raise StreamError(f"stream {self.name}: {self.sent} records sent, {left} not sent: {why}")
 
     def _put_batch(self, batch: list[Record]) -> tuple[int, str]:
@@ -73,19 +74,9 @@ class Stream:
         return left, ", ".join(sorted(set(refused))), False
 
 
-def batches_of(records: Iterable[Record]) -> Iterator[list[Record]]:
+def calls(records: Iterable[Record]) -> Iterator[list[Record]]:
     """The records in their order, in as few calls as PutRecords' limits allow."""
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        weight = len(record.data) + len(record.key.encode())
-        if batch and (len(batch) == MAX_RECORDS or size + weight > MAX_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(record)
-        size += weight
-    if batch:
-        yield batch
+    return batches(records, MAX_RECORDS, MAX_BYTES, lambda record: len(record.data) + len(record.key.encode()))
 
 
 def kinesis() -> Any:

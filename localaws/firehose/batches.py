@@ -8,8 +8,9 @@ import time
 from typing import Any, NamedTuple
 
 from localaws.firehose import objects, parquet
+from localaws.firehose.answers import Failure
 from localaws.firehose.journal import Entry, Hints, Journal, Queue, Row
-from localaws.firehose.transform import REQUEST_BYTES, Failure, transform
+from localaws.firehose.transform import REQUEST_BYTES, transform
 from localaws.ministack import patches
 
 MEBIBYTE = 1024 * 1024

@@ -10,9 +10,9 @@ import uuid
 import zoneinfo
 from typing import Any
 
+from localaws.firehose.answers import Failure
 from localaws.firehose.journal import Row
 from localaws.firehose.parquet import ConversionError
-from localaws.firehose.transform import Failure
 from localaws.ministack import patches
 
 PROCESSING_FAILED = "processing-failed"

@@ -10,8 +10,9 @@ import base64
 import json
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import Any
 
+from localaws.firehose.answers import FUNCTION_ERROR, MALFORMED, Failure, Outcome, outcomes
 from localaws.firehose.journal import Row
 from localaws.ministack import patches
 
@@ -19,24 +20,7 @@ from localaws.ministack import patches
 REQUEST_BYTES = 6 * 1024 * 1024
 ANSWER_BYTES = REQUEST_BYTES + 100
 
-FUNCTION_ERROR = "Lambda.FunctionError"
-PROCESSING_FAILED = "Lambda.ProcessingFailedStatus"
 LIMIT_EXCEEDED = "Lambda.InvokeLimitExceeded"
-MISSING = "Lambda.MissingRecordId"
-DUPLICATED = "Lambda.DuplicatedRecordId"
-MALFORMED = "Lambda.JsonProcessingException"
-
-
-class Failure(NamedTuple):
-    """Why a record or a batch failed, as Firehose names it, and after how many attempts."""
-
-    code: str
-    message: str
-    attempts: int
-
-
-# What became of a record: its new bytes, None when dropped, or why it failed.
-Outcome = bytes | None | Failure
 
 
 class InvocationError(Exception):
@@ -85,7 +69,7 @@ def transform(rows: list[Row], stream: dict[str, Any], function: str, retries: i
             if attempt <= retries:
                 time.sleep(pause * 2 ** (attempt - 1))
         else:
-            return judge(rows, answers, attempt)
+            return outcomes([record_id(row) for row in rows], answers, attempt)
     return [failure] * len(rows)
 
 
@@ -126,40 +110,3 @@ def answered_records(result: dict[str, Any]) -> list[Any]:
             f"Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES} bytes).",
         )
     return records
-
-
-def judge(rows: list[Row], answers: list[Any], attempts: int) -> list[Outcome]:
-    """Match the answers to the rows by record id; what is missing, repeated or malformed failed."""
-    by_id: dict[Any, list[dict[str, Any]]] = {}
-    for answer in answers:
-        if isinstance(answer, dict) and isinstance(answer.get("recordId"), str):
-            by_id.setdefault(answer["recordId"], []).append(answer)
-    outcomes: list[Outcome] = []
-    for row in rows:
-        answered = by_id.get(record_id(row), [])
-        if len(answered) == 1:
-            outcomes.append(outcome(answered[0], attempts))
-        elif answered:
-            outcomes.append(Failure(DUPLICATED, "The record id was returned more than once.", attempts))
-        else:
-            outcomes.append(Failure(MISSING, "The record id was not returned.", attempts))
-    return outcomes
-
-
-def outcome(answer: dict[str, Any], attempts: int) -> Outcome:
-    """What one answered record says."""
-    result = answer.get("result")
-    if result == "Dropped":
-        return None
-    if result == "ProcessingFailed":
-        return Failure(PROCESSING_FAILED, "ProcessingFailed status set for record", attempts)
-    if result != "Ok":
-        return Failure(
-            MALFORMED,
-            f"The record's result is {result!r:.60}, not Ok, Dropped or ProcessingFailed.",
-            attempts,
-        )
-    try:
-        return base64.b64decode(answer["data"], validate=True)
-    except (KeyError, TypeError, ValueError):
-        return Failure(MALFORMED, "The record is Ok but its data is missing or not base64.", attempts)

@@ -1,77 +1,204 @@
-"""The ledger: what became of every record that was accepted, from the objects in S3 alone.
+"""The ledger: the outcome of every accepted record, from the objects in S3 alone.
 
-accepted = clean + dropped + failed, record by record. `raw/` holds each accepted record as one line,
-`cleaned/` the rows, `errors/cleaned/` the failed ones as Firehose wrote them. What was dropped leaves no
-object: that it was to be dropped is recomputed with `record.to_row`. Works with boto3's clients on AWS and
-on the local endpoint alike.
+accepted = clean + dropped + failed, record by record. `raw/` holds the accepted records, `cleaned/` the rows,
+`errors/cleaned/` the failed records as Firehose wrote them. A dropped record leaves no object: that it is to be
+dropped is recomputed with `record.to_row`. Works with boto3's clients on AWS and on the local endpoint alike.
+
+A record and its row are matched by the row's text. A row that was written under an earlier schema, with fewer columns
+or other plausible ranges, is matched by the beer's id and name to a record of which nothing else is found.
 """
 
-import base64
-import datetime
-import gzip
-import hashlib
+import csv
 import io
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ingestion import record
+from pipelines.records.accepted import KnownRecords, Outcome, digest, records_in
+from pipelines.records.failures import REFUSED, FailedRecord, failed_objects, failures_in
+from pipelines.records.objects import CLEANED, RAW, REPLAYED, ForeignObject, Objects
 
-RAW, CLEANED, FAILED = "raw/", "cleaned/", "errors/cleaned/"
-# The error code of a record that the transform itself failed: the reason is then the transform's.
-REFUSED = "Lambda.ProcessingFailedStatus"
-
-Outcome = record.Clean | record.Dropped | record.Failed
-
-
-class Failure(NamedTuple):
-    """A failed record: what came in (its row as JSON when only the conversion to Parquet failed), and why.
-
-    code: Firehose's. line: the error object's own. day: of arrival, UTC.
-    """
-
-    record: bytes
-    code: str
-    line: bytes
-    day: str
+# A beer's id and name, by which a row of an earlier schema is matched.
+Identity = tuple[Any, ...]
 
 
 def ledger(s3: Any, bucket: str, since: str | None = None) -> dict[str, Any]:
     """Account for every record of the bucket, or of the days (UTC, YYYY-MM-DD) from `since` on.
 
-    accepted: lines in raw/. clean, dropped, failed: records found, the latter two by reason. duplicates:
-    rows and error lines delivered more often than their record was accepted, as AWS's at-least-once allows.
-    unexplained: those whose record is not in raw/ at all. difference: accepted records of which nothing is
-    to be found. A day is that of an object's oldest record, so a record of midnight may stand on either
-    side of `since`. What Firehose still buffers is not there yet.
+    accepted: records in raw/. clean, dropped, failed: those found, the latter two by reason. duplicates: rows and
+    error lines delivered more often than their record was accepted, as AWS's at-least-once allows. unexplained: rows
+    and error lines whose record is not in raw/ at all. difference: accepted records of which nothing is found.
+    foreign: objects that were passed over, with the reason. A day is that of an object's oldest record, so a record
+    of midnight may be on either side of `since`. Records that Firehose still buffers are not counted.
     """
-    accepted, rows, failures = _evidence(s3, bucket, since)
-    clean = duplicates = difference = 0
+    objects = Objects(s3, bucket, since)
+    known = KnownRecords()
+    failures = _failures(objects, known)
+    accepted = _Accepted()
+    for _, body in objects.bodies(RAW):
+        for content, outcome in records_in(body, known):
+            accepted.add(content, outcome)
+    rows: Counter[bytes] = Counter()
+    for key, body in objects.bodies(CLEANED):
+        try:
+            rows.update(rows_in(body))
+        except ForeignObject as error:
+            objects.foreign[key] = str(error)
+    return {**_balance(accepted, rows, failures), "foreign": objects.foreign}
+
+
+class _Accepted:
+    """The accepted records, by what identifies them: how often each, and what the transform makes of it."""
+
+    def __init__(self) -> None:
+        self.copies: Counter[bytes] = Counter()
+        # Of the records without a row only; a clean record's row is its key.
+        self.outcomes: dict[bytes, record.Dropped | record.Failed] = {}
+        self.identities: dict[bytes, Identity] = {}
+
+    def add(self, content: bytes, outcome: Outcome) -> None:
+        """Count one record."""
+        key = record_key(content, outcome)
+        self.copies[key] += 1
+        if not isinstance(outcome, record.Clean) and key not in self.outcomes:
+            self.outcomes[key] = outcome
+            identity = _identity_of(content)
+            if identity:
+                self.identities[key] = identity
+
+    def identity(self, key: bytes) -> Identity | None:
+        """The id and name of a record, None when it has none."""
+        return self.identities.get(key) if key in self.outcomes else row_identity(key)
+
+
+def _failures(objects: Objects, known: KnownRecords) -> dict[bytes, list[FailedRecord]]:
+    """The failed records by what identifies them; `known` learns them, and those that were replayed."""
+    failures: dict[bytes, list[FailedRecord]] = defaultdict(list)
+    for _, _, found in failed_objects(objects):
+        for failure in found:
+            known.add(failure.record)
+            key = record_key(failure.record, record.to_row(failure.record))
+            failures[key].append(failure._replace(record=b"", line=b""))
+    for _, body in objects.bodies(REPLAYED):
+        try:
+            for failure in failures_in(body):
+                known.add(failure.record)
+        except ForeignObject:
+            continue
+    return failures
+
+
+def _balance(accepted: _Accepted, rows: Counter[bytes], failures: dict[bytes, list[FailedRecord]]) -> dict[str, Any]:
+    clean = duplicates = 0
     dropped: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    for key, (copies, outcome) in accepted.items():
-        found_rows, found_failures = rows.pop(key, 0), failures.pop(key, Counter())
+    missing: Counter[bytes] = Counter()
+    for key, copies in accepted.copies.items():
+        found_rows, found_failures = rows.pop(key, 0), failures.pop(key, [])
         with_row = min(copies, found_rows)
-        reasons = list(found_failures.elements())[: copies - with_row]
-        failed.update(_reason(outcome, code) for code in reasons)
-        left = copies - with_row - len(reasons)
+        counted = found_failures[: copies - with_row]
+        failed.update(_reason(accepted.outcomes.get(key), failure) for failure in counted)
+        clean += with_row
+        duplicates += found_rows - with_row + len(found_failures) - len(counted)
+        left = copies - with_row - len(counted)
+        outcome = accepted.outcomes.get(key)
         if isinstance(outcome, record.Dropped):
             dropped[outcome.reason] += left
-            left = 0
-        clean += with_row
-        difference += left
-        duplicates += found_rows - with_row + found_failures.total() - len(reasons)
+        elif left:
+            missing[key] = left
+    earlier = _match_earlier_rows(accepted, missing, rows)
     return {
-        "accepted": sum(copies for copies, _ in accepted.values()),
-        "clean": clean,
+        "accepted": accepted.copies.total(),
+        "clean": clean + earlier,
         "dropped": dict(+dropped),
         "failed": dict(failed),
         "duplicates": duplicates,
-        "unexplained": sum(rows.values()) + sum(codes.total() for codes in failures.values()),
-        "difference": difference,
+        "unexplained": rows.total() + sum(map(len, failures.values())),
+        "difference": missing.total(),
     }
+
+
+def _match_earlier_rows(accepted: _Accepted, missing: Counter[bytes], rows: Counter[bytes]) -> int:
+    """Match rows of an earlier schema to records of which nothing is found; both lose what is matched. How many."""
+    if not missing or not rows:
+        return 0
+    by_identity: dict[Identity, list[bytes]] = defaultdict(list)
+    for row in rows:
+        if identity := row_identity(row):
+            by_identity[identity].append(row)
+    matched = 0
+    for key in list(missing):
+        for row in by_identity.get(accepted.identity(key) or (), ()):
+            taken = min(missing[key], rows[row]) if key in accepted.outcomes or _agree(key, row) else 0
+            missing[key] -= taken
+            rows[row] -= taken
+            matched += taken
+    return matched
+
+
+def _agree(expected: bytes, row: bytes) -> bool:
+    """Whether a row could be that of a record under an earlier schema: no column has two different values."""
+    pairs = zip(_fields(expected), _fields(row), strict=False)
+    return all(left == right or not left or not right for left, right in pairs)
+
+
+def _reason(outcome: Outcome | None, failure: FailedRecord) -> str:
+    return outcome.reason if failure.code == REFUSED and isinstance(outcome, record.Failed) else failure.code
+
+
+def record_key(content: bytes, outcome: Outcome) -> bytes:
+    """What identifies a record: the row that it becomes, a line of CSV, or else its bytes."""
+    return record.to_csv(outcome.row).encode() if isinstance(outcome, record.Clean) else digest(content)
+
+
+def rows_in(body: bytes) -> Iterator[bytes]:
+    """The rows of a cleaned object as lines of CSV, whichever its format; raises ForeignObject for broken Parquet."""
+    if not body.startswith(b"PAR1"):
+        yield from (line + b"\n" for line in body.removesuffix(b"\n").split(b"\n") if body)
+        return
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(body))
+        names = [name for name in record.NAMES if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=names):
+            for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                yield record.to_csv(tuple(_whole(value) for value in values)).encode()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ForeignObject(f"not readable as Parquet: {error}") from error
+
+
+def _whole(value: Any) -> Any:
+    """A double column's 1053.0 is the row's 1053."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _fields(row: bytes) -> list[str]:
+    text = row.decode(errors="replace").removesuffix("\n")
+    return next(csv.reader([text]), []) if '"' in text else text.split(",")
+
+
+def row_identity(row: bytes) -> Identity | None:
+    """The id and name of a row, as text."""
+    return tuple(_fields(row)[:2]) if row.endswith(b"\n") else None
+
+
+def _identity_of(content: bytes) -> Identity | None:
+    """The id and name of a failed record as they stand in a row; None when the record has none."""
+    try:
+        beer = json.loads(content)
+        outcome = record.to_row(json.dumps({"id": beer["id"], "name": beer["name"]}).encode())
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return tuple(map(str, outcome.row[:2])) if isinstance(outcome, record.Clean) else None
+
+
+def balanced(account: dict[str, Any]) -> bool:
+    """Whether every accepted record is found."""
+    return bool(account["difference"] == 0)
 
 
 def render(account: dict[str, Any]) -> str:
@@ -85,92 +212,7 @@ def render(account: dict[str, Any]) -> str:
     lines.append(f"duplicates  {account['duplicates']:>9,}   (delivered more than once)")
     if account["unexplained"]:
         lines.append(f"unexplained {account['unexplained']:>9,}   (delivered, but not in {RAW})")
+    if account["foreign"]:
+        lines.append(f"foreign     {len(account['foreign']):>9,}   (objects that were passed over)")
+        lines += [f"    {key}: {reason}" for key, reason in sorted(account["foreign"].items())]
     return "\n".join(lines)
-
-
-def _evidence(
-    s3: Any, bucket: str, since: str | None
-) -> tuple[dict[bytes, tuple[int, Outcome]], Counter[bytes], dict[bytes, Counter[str]]]:
-    """By content: accepted copies and their expected outcome; rows found; error codes found."""
-    accepted: dict[bytes, tuple[int, Outcome]] = {}
-    for body in _bodies(s3, bucket, RAW, since):
-        for line in lines_of(body):
-            outcome = record.to_row(line)
-            key = _content(line, outcome)
-            accepted[key] = (accepted.get(key, (0, outcome))[0] + 1, outcome)
-    rows: Counter[bytes] = Counter()
-    for body in _bodies(s3, bucket, CLEANED, since):
-        rows.update(map(_row_content, _rows(body)))
-    failures: dict[bytes, Counter[str]] = defaultdict(Counter)
-    for body in _bodies(s3, bucket, FAILED, since):
-        for failure in failures_in(body):
-            failures[_content(failure.record, record.to_row(failure.record))][failure.code] += 1
-    return accepted, rows, failures
-
-
-def _reason(outcome: Outcome, code: str) -> str:
-    return outcome.reason if code == REFUSED and isinstance(outcome, record.Failed) else code
-
-
-def _content(raw: bytes, outcome: Outcome) -> bytes:
-    """What makes two records the same: the row they become, or else their bytes."""
-    if isinstance(outcome, record.Clean):
-        return _row_content(record.to_csv(outcome.row).encode())
-    return b"raw" + hashlib.blake2b(raw.removesuffix(b"\n"), digest_size=16).digest()
-
-
-def _row_content(line: bytes) -> bytes:
-    return b"row" + hashlib.blake2b(line, digest_size=16).digest()
-
-
-def keys(s3: Any, bucket: str, prefix: str, since: str | None = None) -> Iterator[str]:
-    """The keys under a prefix, of the days (dt=) from `since` on."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", []):
-            day = re.search(r"/dt=(\d{4}-\d\d-\d\d)/", found["Key"])
-            if since is None or day is None or day[1] >= since:
-                yield found["Key"]
-
-
-def read(s3: Any, bucket: str, key: str) -> bytes:
-    """An object's content, decompressed."""
-    body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
-
-
-def _bodies(s3: Any, bucket: str, prefix: str, since: str | None) -> Iterator[bytes]:
-    for key in keys(s3, bucket, prefix, since):
-        yield read(s3, bucket, key)
-
-
-def lines_of(body: bytes) -> list[bytes]:
-    """The lines; an empty one is a record too, but what follows the last line break is none."""
-    lines = body.split(b"\n")
-    return lines if lines[-1] else lines[:-1]
-
-
-def _rows(body: bytes) -> Iterator[bytes]:
-    """The rows of a cleaned object as CSV lines, whichever its format."""
-    if not body.startswith(b"PAR1"):
-        yield from (line + b"\n" for line in lines_of(body))
-        return
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(io.BytesIO(body))
-    for batch in file.iter_batches(columns=list(record.NAMES)):
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield record.to_csv(tuple(_whole(value) for value in values)).encode()
-
-
-def _whole(value: Any) -> Any:
-    """A double column's 1053.0 is the row's 1053."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def failures_in(body: bytes) -> Iterator[Failure]:
-    """The failed records of an error object, of the transformation and of the conversion alike."""
-    for line in lines_of(body):
-        error = json.loads(line)
-        code = error.get("errorCode") or error["lastErrorCode"]
-        arrival = datetime.datetime.fromtimestamp(error["arrivalTimestamp"] / 1000, datetime.UTC)
-        yield Failure(base64.b64decode(error["rawData"]), code, line, f"{arrival:%Y-%m-%d}")

@@ -91,14 +91,14 @@ def test_only_passing_errors_are_retried(
 
 def test_calls_stay_within_records_and_bytes() -> None:
     large, small = Record("k", b"x" * 1_000_000), Record("k", b"x")
-    assert [len(batch) for batch in stream.batches_of([small] * 1001)] == [500, 500, 1]
-    assert [len(batch) for batch in stream.batches_of([large] * 9)] == [4, 4, 1]
-    assert list(stream.batches_of([])) == []
+    assert [len(batch) for batch in stream.calls([small] * 1001)] == [500, 500, 1]
+    assert [len(batch) for batch in stream.calls([large] * 9)] == [4, 4, 1]
+    assert list(stream.calls([])) == []
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 2**20 - 1).map(lambda size: Record("k", bytes(size))), max_size=30))
 def test_however_large_records_are_each_is_in_one_call_in_order(records: list[Record]) -> None:
-    batches = list(stream.batches_of(records))
+    batches = list(stream.calls(records))
     assert [record for batch in batches for record in batch] == records
     assert all(0 < len(batch) <= 500 and sum(len(r.data) + 1 for r in batch) <= 5_000_000 for batch in batches)

@@ -1,4 +1,4 @@
-"""The ledger: accepted = clean + dropped + failed from the objects in S3, whatever is missing or there twice."""
+"""The ledger: accepted = clean + dropped + failed, from objects that are complete, missing, repeated or foreign."""
 
 import base64
 import gzip
@@ -9,9 +9,12 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingestion import record
 from pipelines.account.clients import Clients
+from pipelines.records.accepted import KnownRecords, records_in
 from pipelines.records.ledger import ledger, render
 
 _numbers = itertools.count(1)
@@ -44,9 +47,10 @@ NOTHING: dict[str, Any] = {
     "duplicates": 0,
     "unexplained": 0,
     "difference": 0,
+    "foreign": {},
 }
 
-# Lines of raw/, rows of cleaned/, lines of errors/cleaned/, and what the ledger makes of them.
+# Lines of raw/, rows of cleaned/, lines of errors/cleaned/, and the ledger.
 CASES: dict[str, tuple[list[bytes], list[bytes], list[bytes], dict[str, Any]]] = {
     "nothing": ([], [], [], {}),
     "one of each": (
@@ -55,7 +59,18 @@ CASES: dict[str, tuple[list[bytes], list[bytes], list[bytes], dict[str, Any]]] =
         [error(NAMELESS + b"\n")],
         {"accepted": 3, "clean": 1, "dropped": {"api_message": 1}, "failed": {"name_missing": 1}},
     ),
-    "an empty line is a record": ([beer(1), b""], [row(1)], [], {"accepted": 2, "clean": 1, "dropped": {"empty": 1}}),
+    "nothing but white space": (
+        [beer(1), b" \t", beer(2)],
+        [row(1), row(2)],
+        [],
+        {"accepted": 3, "clean": 2, "dropped": {"empty": 1}},
+    ),
+    "an empty record before all others": (
+        [b"", beer(1)],
+        [row(1)],
+        [],
+        {"accepted": 2, "clean": 1, "dropped": {"empty": 1}},
+    ),
     "a row is missing": ([beer(1), beer(2)], [row(1)], [], {"accepted": 2, "clean": 1, "difference": 1}),
     "an error line is missing": ([NAMELESS], [], [], {"accepted": 1, "difference": 1}),
     "a row twice": ([beer(1)], [row(1), row(1)], [], {"accepted": 1, "clean": 1, "duplicates": 1}),
@@ -117,6 +132,136 @@ CASES: dict[str, tuple[list[bytes], list[bytes], list[bytes], dict[str, Any]]] =
 }
 
 
+def pretty(number: int) -> bytes:
+    return json.dumps(
+        {"id": number, "name": f"Beer {number}", "abv": 4.5, "ibu": 40, "boil": {"a": 1}}, indent=2
+    ).encode()
+
+
+LATIN = pretty(9).replace(b"Beer", b"K\xf6lsch")
+# Records as producers put them; all of them end up in the ledger, whatever is between them.
+SHAPES: dict[str, tuple[list[bytes], int]] = {
+    "without a newline": ([beer(1), beer(2), NAMELESS], 2),
+    "with a newline": ([beer(1) + b"\n", beer(2) + b"\n", NAMELESS + b"\n"], 2),
+    "with and without": ([beer(1), beer(2) + b"\n", NAMELESS, beer(3) + b"\r\n", beer(4)], 4),
+    "pretty-printed": ([pretty(1), beer(2), pretty(3) + b"\n", pretty(4)], 4),
+    "pretty-printed and failed": ([json.dumps({"id": 7}, indent=2).encode(), pretty(1)], 1),
+    "pretty-printed and dropped": ([json.dumps({"message": "slow down"}, indent=1).encode(), pretty(1)], 1),
+    "several objects in one record": ([beer(1) + beer(2), beer(3)], 1),
+    "several objects on lines of one record": ([beer(1) + b"\n" + beer(2) + b"\n" + NAMELESS, beer(3), beer(1)], 2),
+    "a list of beers": ([b"[" + beer(1) + b",\n" + beer(2) + b"]", beer(3)], 1),
+    "gzip": ([gzip.compress(b"\n".join(map(beer, range(50)))), beer(1), gzip.compress(beer(2), mtime=10)], 1),
+    "bytes that are mostly newlines": ([b"\n\xff\n\n\xfe", beer(1)], 1),
+    "not UTF-8 over several lines": ([LATIN, beer(1)], 1),
+    "cut off": ([beer(1)[:-5], pretty(2)[:-3], beer(3)], 1),
+    "of a MiB": ([json.dumps({"id": 1, "name": "Large", "x": ["y" * 60] * 15_000}, indent=1).encode(), beer(2)], 2),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_records_of_any_shape_are_counted_as_they_were_put(clients: Clients, bucket: str, shape: str) -> None:
+    records, clean = SHAPES[shape]
+    outcomes = [record.to_row(each) for each in records]
+    rows = [record.to_csv(each.row).encode() for each in outcomes if isinstance(each, record.Clean)]
+    failed = [each for each, outcome in zip(records, outcomes, strict=True) if isinstance(outcome, record.Failed)]
+    fill(clients, bucket, records, rows, [error(each) for each in failed])
+    account = ledger(clients.s3, bucket)
+    assert {name: account[name] for name in ("accepted", "clean", "difference", "unexplained", "duplicates")} == {
+        "accepted": len(records),
+        "clean": clean,
+        "difference": 0,
+        "unexplained": 0,
+        "duplicates": 0,
+    }
+    assert (sum(account["failed"].values()), account["foreign"]) == (len(failed), {})
+
+
+def test_objects_without_a_delimiter_between_them_are_records_each_unless_they_failed_together(
+    clients: Clients, bucket: str
+) -> None:
+    put(clients, bucket, f"raw/{DAY}a.json", [beer(1) + beer(2) + b"\n"])
+    put(clients, bucket, f"cleaned/{DAY}a.csv", [row(1), row(2)])
+    assert ledger(clients.s3, bucket) == NOTHING | {"accepted": 2, "clean": 2}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([each for records, _ in SHAPES.values() for each in records if len(each) < 9_000])))
+def test_any_sequence_of_records_is_split_into_the_same_records(records: list[bytes]) -> None:
+    known = KnownRecords(each for each in records if isinstance(record.to_row(each), record.Failed))
+    found = [content for content, _ in records_in(b"".join(each + b"\n" for each in records), known)]
+    assert [each.rstrip(b"\n") for each in found] == [each.rstrip(b"\n") for each in records]
+
+
+# Objects that are none of ours, among ours.
+FOREIGN = {
+    f"raw/{DAY}_SUCCESS": "hidden: begins with _ or .",
+    f"raw/{DAY}broken.json.gz": "does not decompress: it is cut off",
+    "raw/": "a folder",
+    "cleaned/": "a folder",
+    f"cleaned/{DAY}": "a folder",
+    f"cleaned/{DAY}_committed_42": "hidden: begins with _ or .",
+    f"cleaned/{DAY}.DS_Store": "hidden: begins with _ or .",
+    f"cleaned/{DAY}_temporary/a.csv": "hidden: begins with _ or .",
+    f"cleaned/{DAY}broken.parquet": "not readable as Parquet",
+    "cleaned/notes.txt": "not in a folder dt=YYYY-MM-DD/",
+    "cleaned/dt=2026-13-40/a.csv": "not in a folder dt=YYYY-MM-DD/",
+    "errors/cleaned/": "a folder",
+    f"errors/cleaned/processing-failed/{DAY}.DS_Store": "hidden: begins with _ or .",
+    f"errors/cleaned/processing-failed/{DAY}notes.txt": "not an error object of Firehose",
+    f"errors/cleaned/processing-failed/{DAY}list.json": "not an error object of Firehose",
+    f"errors/cleaned/processing-failed/{DAY}bytes": "not an error object of Firehose",
+}
+BODIES = {
+    "broken.json.gz": gzip.compress(beer(1))[:-9],
+    "broken.parquet": b"PAR1 and no more",
+    "list.json": b"[1]",
+    "notes.txt": b"remember the milk",
+}
+
+
+def put_foreign(clients: Clients, bucket: str) -> None:
+    """Every object of FOREIGN."""
+    for key in FOREIGN:
+        body = b"" if key.endswith("/") else BODIES.get(key.rpartition("/")[2], b"\x00\x01Bud1\xff")
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def test_foreign_objects_are_reported_and_passed_over(clients: Clients, bucket: str) -> None:
+    fill(clients, bucket, [beer(1), NAMELESS], [row(1)], [error(NAMELESS)])
+    put_foreign(clients, bucket)
+    account = ledger(clients.s3, bucket)
+    assert {key: reason[: len(FOREIGN[key])] for key, reason in account.pop("foreign").items()} == FOREIGN
+    expected = NOTHING | {"accepted": 2, "clean": 1, "failed": {"name_missing": 1}}
+    assert account == {name: value for name, value in expected.items() if name != "foreign"}
+    assert render(account | {"foreign": {"cleaned/": "a folder"}}).splitlines()[-2:] == [
+        "foreign             1   (objects that were passed over)",
+        "    cleaned/: a folder",
+    ]
+
+
+# Rows that were written under an earlier schema, and the records as the current schema reads them.
+EARLIER: dict[str, tuple[bytes, bytes]] = {
+    "a column fewer": (beer(1), b"1,Beer 1,4.5,40,,,,\n"),
+    "three columns": (beer(1), b"1,Beer 1,4.5\n"),
+    "a value that is out of range now": (b'{"id": 1, "name": "Beer 1", "ph": 79, "ibu": 40}', b"1,Beer 1,,40,,,,,79\n"),
+    "a record that fails now": (b'{"id": 1, "name": "Beer, 1", "ibu": -4}', b'1,"Beer, 1",,-4,,,,,\n'),
+}
+
+
+@pytest.mark.parametrize("case", EARLIER)
+def test_a_row_of_an_earlier_schema_is_that_of_its_record(clients: Clients, bucket: str, case: str) -> None:
+    content, line = EARLIER[case]
+    fill(clients, bucket, [content, content, beer(2)], [line, row(2), line], [])
+    assert ledger(clients.s3, bucket) == NOTHING | {"accepted": 3, "clean": 3}
+    fill(clients, bucket, [content, beer(2)], [row(2)], [])
+    assert ledger(clients.s3, bucket) == NOTHING | {"accepted": 2, "clean": 1, "difference": 1}
+
+
+def test_a_row_with_another_value_is_not_that_of_the_record(clients: Clients, bucket: str) -> None:
+    fill(clients, bucket, [beer(1)], [row(1).replace(b"4.5", b"5.5")], [])
+    assert ledger(clients.s3, bucket) == NOTHING | {"accepted": 1, "difference": 1, "unexplained": 1}
+
+
 @pytest.fixture
 def bucket(clients: Clients) -> str:
     name = f"ledger-{next(_numbers)}"
@@ -173,7 +318,7 @@ def test_days_before_since_are_left_out(clients: Clients, bucket: str) -> None:
     }
 
 
-def test_what_was_replayed_counts_no_more_as_failed(clients: Clients, bucket: str) -> None:
+def test_replayed_records_do_not_count_as_failed(clients: Clients, bucket: str) -> None:
     fill(clients, bucket, [beer(1)], [row(1)], [])
     put(clients, bucket, f"errors/replayed/cleaned/processing-failed/{DAY}a", [error(beer(1), CRASHED)])
     put(clients, bucket, f"errors/raw/processing-failed/{DAY}a", [error(beer(1), CRASHED)])

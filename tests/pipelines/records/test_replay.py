@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.support.streams import Streams, transformed_by
 from localaws.endpoint import Endpoint
-from pipelines.records.ledger import failures_in, ledger
+from pipelines.records.failures import failures_in
+from pipelines.records.ledger import ledger
 from pipelines.records.replay import replay
 
 INGESTION = Path(__file__).parents[3] / "ingestion"
@@ -64,11 +65,11 @@ def failed(endpoint: Endpoint, clean: str) -> Failed:
 def test_what_is_clean_now_enters_the_table_on_the_day_it_arrived(failed: Failed) -> None:
     failed.put(*BEERS)
     before = failed.streams.objects()
-    assert failed.replay() == {"clean": 3, "dropped": 0, "failed": {}}
-    [(table, rows), (kept, errors)] = sorted(failed.streams.objects().items())
+    assert failed.replay() == {"clean": 3, "dropped": 0, "failed": {}, "foreign": {}}
+    [(table, rows), (stored, errors)] = sorted(failed.streams.objects().items())
     assert rows == b"".join(ROWS)
     assert table.startswith("cleaned/dt=2026-11-20/replayed-") and table.endswith(".csv")
-    assert kept.startswith("errors/replayed/cleaned/processing-failed/dt=2026-11-20/a-")
+    assert stored.startswith("errors/replayed/cleaned/processing-failed/dt=2026-11-20/a-")
     assert errors == before[KEY]
 
 
@@ -76,16 +77,16 @@ def test_a_second_replay_finds_nothing_to_do(failed: Failed) -> None:
     failed.put(*BEERS)
     failed.replay()
     before = failed.streams.objects()
-    assert failed.replay() == {"clean": 0, "dropped": 0, "failed": {}}
+    assert failed.replay() == {"clean": 0, "dropped": 0, "failed": {}, "foreign": {}}
     assert failed.streams.objects() == before
 
 
 def test_what_still_fails_stays_failed_with_its_reason(failed: Failed) -> None:
     failed.put(BEERS[0], NAMELESS, BEERS[1], MESSAGE)
-    assert failed.replay() == {"clean": 2, "dropped": 1, "failed": {"name_missing": 1}}
+    assert failed.replay() == {"clean": 2, "dropped": 1, "failed": {"name_missing": 1}, "foreign": {}}
     assert failed.streams.bodies("cleaned/") == [ROWS[0] + ROWS[1]]
     assert failed_again(failed.streams) == [(NAMELESS, "Lambda.ProcessingFailedStatus")]
-    assert failed.replay() == {"clean": 0, "dropped": 0, "failed": {"name_missing": 1}}
+    assert failed.replay() == {"clean": 0, "dropped": 0, "failed": {"name_missing": 1}, "foreign": {}}
     assert failed.streams.bodies("cleaned/") == [ROWS[0] + ROWS[1]]
 
 
@@ -93,7 +94,7 @@ def test_nothing_moves_while_the_transform_crashes(failed: Failed) -> None:
     failed.put(*BEERS)
     before = failed.streams.objects()
     crashing = failed.streams.function("def handler(event, context): raise ValueError('still broken')")
-    assert failed.replay(crashing) == {"clean": 0, "dropped": 0, "failed": {"Lambda.FunctionError": 3}}
+    assert failed.replay(crashing) == {"clean": 0, "dropped": 0, "failed": {"Lambda.FunctionError": 3}, "foreign": {}}
     assert failed.streams.objects() == before
 
 
@@ -102,7 +103,7 @@ def test_nothing_moves_while_the_transform_crashes(failed: Failed) -> None:
     [
         ("records[1:]", {"Lambda.MissingRecordId": 1}),
         ("records + records[:1]", {"Lambda.DuplicatedRecordId": 1}),
-        ("[dict(records[0], result='Perhaps')] + records[1:]", {"Lambda.ProcessingFailedStatus": 1}),
+        ("[dict(records[0], result='Perhaps')] + records[1:]", {"Lambda.JsonProcessingException": 1}),
     ],
 )
 def test_a_record_without_one_good_answer_stays_failed(failed: Failed, answers: str, reasons: dict[str, int]) -> None:
@@ -114,7 +115,7 @@ def handler(event, context):
 """
     failed.put(*BEERS)
     function = failed.streams.packaged({**CLEAN, "wrong.py": code}, "wrong.handler")
-    assert failed.replay(function) == {"clean": 2, "dropped": 0, "failed": reasons}
+    assert failed.replay(function) == {"clean": 2, "dropped": 0, "failed": reasons, "foreign": {}}
     assert failed.streams.bodies("cleaned/") == [ROWS[1] + ROWS[2]]
     assert failed_again(failed.streams) == [(BEERS[0], next(iter(reasons)))]
 
@@ -122,7 +123,7 @@ def handler(event, context):
 def test_more_records_than_one_invocation_takes_are_all_replayed(failed: Failed) -> None:
     many = [json.dumps({"id": number, "name": "Beer", "ibu": 40}).encode() for number in range(1, 1_202)]
     failed.put(*many)
-    assert failed.replay() == {"clean": 1_201, "dropped": 0, "failed": {}}
+    assert failed.replay() == {"clean": 1_201, "dropped": 0, "failed": {}, "foreign": {}}
     assert failed.streams.bodies("cleaned/") == [b"".join(b"%d,Beer,,40,,,,,\n" % n for n in range(1, 1_202))]
 
 
@@ -178,14 +179,14 @@ def test_rows_of_a_killed_replay_go_when_the_next_transform_fails_their_records(
     crashing = failed.streams.function("def handler(event, context): raise ValueError('broken again')")
     failed.replay(crashing)
     assert failed.streams.bodies("cleaned/") == []
-    assert failed.replay() == {"clean": 3, "dropped": 0, "failed": {}}
+    assert failed.replay() == {"clean": 3, "dropped": 0, "failed": {}, "foreign": {}}
     assert failed.streams.bodies("cleaned/") == [b"".join(ROWS)]
 
 
 def test_a_transform_that_answers_json_fills_a_parquet_table(failed: Failed) -> None:
     failed.put(*BEERS)
     function = failed.streams.packaged(CLEAN, "ingestion.clean.handler", CLEANED_FORMAT="json")
-    assert failed.replay(function) == {"clean": 3, "dropped": 0, "failed": {}}
+    assert failed.replay(function) == {"clean": 3, "dropped": 0, "failed": {}, "foreign": {}}
     [(key, body)] = failed.streams.objects("cleaned/").items()
     assert key.endswith(".parquet")
     table = pyarrow.parquet.read_table(io.BytesIO(body))
@@ -197,7 +198,7 @@ def test_a_transform_that_answers_json_fills_a_parquet_table(failed: Failed) -> 
     }
 
 
-# From the stream to the table with a transform that crashes until it is mended.
+# From the stream to the table with a transform that crashes until it is fixed.
 
 CRASHING = """
 from ingestion import clean
@@ -221,7 +222,7 @@ def test_every_record_of_a_crashing_transform_is_in_the_ledger_and_after_the_rep
     streams, _ = broken
     streams.put(*BEERS, NAMELESS, MESSAGE)
     streams.drain()
-    balanced = {"accepted": 5, "duplicates": 0, "unexplained": 0, "difference": 0}
+    balanced = {"accepted": 5, "duplicates": 0, "unexplained": 0, "difference": 0, "foreign": {}}
     assert ledger(streams.s3, streams.name) == balanced | {
         "clean": 0,
         "dropped": {},
@@ -231,6 +232,7 @@ def test_every_record_of_a_crashing_transform_is_in_the_ledger_and_after_the_rep
         "clean": 3,
         "dropped": 1,
         "failed": {"name_missing": 1},
+        "foreign": {},
     }
     assert ledger(streams.s3, streams.name) == balanced | {
         "clean": 3,
@@ -238,3 +240,18 @@ def test_every_record_of_a_crashing_transform_is_in_the_ledger_and_after_the_rep
         "failed": {"name_missing": 1},
     }
     assert streams.bodies("cleaned/") == [b"".join(ROWS)]
+
+
+def test_foreign_objects_are_reported_and_stay(failed: Failed) -> None:
+    failed.put(*BEERS)
+    prefix = "errors/cleaned/processing-failed/dt=2026-11-20/"
+    foreign = {f"{prefix}.DS_Store": b"\x00Bud1", f"{prefix}notes.txt": b"remember", "errors/cleaned/": b""}
+    for key, body in foreign.items():
+        failed.streams.s3.put_object(Bucket=failed.bucket, Key=key, Body=body)
+    reasons = {
+        f"{prefix}.DS_Store": "hidden: begins with _ or .",
+        f"{prefix}notes.txt": "not an error object of Firehose",
+        "errors/cleaned/": "a folder",
+    }
+    assert failed.replay() == {"clean": 3, "dropped": 0, "failed": {}, "foreign": reasons}
+    assert failed.streams.objects("errors/cleaned/") == foreign
