@@ -69,7 +69,7 @@ $(READY): setup.py constraints.txt
 	@echo "Setting up $(VENV) (about two minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,console,dev]'
 	@touch $@
 
 # checkov wants other versions than ours of what both use, so it has an environment of its own.

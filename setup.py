@@ -7,8 +7,12 @@ setup(
     version="0.1.0",
     description="Beers from an API to a registered, approved and served SageMaker model, on AWS or on one machine",
     python_requires=">=3.11",
-    packages=find_packages(include=["pipelines*", "localaws*", "ingestion"]),
-    package_data={"pipelines.local": ["catalogue/*.json", "catalogue/*.md"]},
+    packages=find_packages(include=["pipelines*", "localaws*", "console*", "ingestion"]),
+    package_data={
+        "console": ["templates/*.html", "static/*"],
+        "pipelines.local": ["catalogue/*.json", "catalogue/*.md"],
+        "pipelines.records": ["templates/*.html"],
+    },
     install_requires=[
         # stepfunctions 2.3.0 (the last release) cannot import sagemaker 3; v2 is supported until 2027-07-06.
         "sagemaker>=2.257,<3",
@@ -30,12 +34,17 @@ setup(
             "sqlglot>=28",
             "python-jsonpath>=2",
         ],
+        # The console: pages on 127.0.0.1.
+        "console": ["starlette>=1", "uvicorn>=0.35", "jinja2>=3.1"],
         # Coverage-guided fuzzing, by `make fuzz` in an environment of its own.
         "fuzz": ["atheris==3.0.0"],
         # A model of another kind to compare with, by `make bench`; the build without GPU code.
         "bench": ["xgboost-cpu==3.2.0"],
         "dev": [
             "pytest>=9",
+            # The console's pages in a real browser, and what is hard to use in them.
+            "playwright>=1.60",
+            "axe-playwright-python>=0.1.7",
             # The suite on all cores, with one local endpoint per worker.
             "pytest-xdist>=3.8",
             "hypothesis>=6.150",

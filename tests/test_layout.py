@@ -22,7 +22,7 @@ from tests.support import beers, cfn
 
 ROOT = Path(__file__).parent.parent
 STEPS = ("processing", "training", "evaluation")
-FOLDERS = ("ingestion", "localaws", "pipelines", *STEPS)
+FOLDERS = ("console", "ingestion", "localaws", "pipelines", *STEPS)
 TREES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
     for folder in FOLDERS
@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "ingestion.record": set(),
     "ingestion.clean": {"ingestion.metrics", "ingestion.record"},
     "localaws": {"localaws"},
+    "console": {"console"},
     "pipelines.cli": {"pipelines.cli", "localaws.arguments", "localaws.errors"},
     "pipelines.authoring": {"pipelines.authoring", "pipelines.cli", "ingestion.record"},
     "pipelines.account": {
@@ -73,6 +74,8 @@ MAY_IMPORT = {
         "pipelines.cli",
         "ingestion",
         "localaws.firehose.answers",
+        # The pages that this room adds to the console.
+        "console",
     },
     "pipelines.checks": {
         "pipelines.checks",

@@ -1,0 +1,248 @@
+"""The console's pages about the beers' records: the ledger, the newest records at each stage, failures, SQL."""
+
+import itertools
+import json
+import re
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from console import charts
+from console.plugin import Card, Field, Plugin
+from ingestion import record
+from pipelines.account import start as starting
+from pipelines.account.s3 import read_json
+from pipelines.account.stacks import Stacks
+from pipelines.cli.errors import ExpectedError
+from pipelines.cli.output import Document
+from pipelines.records import commands
+from pipelines.records.failures import failed_objects
+from pipelines.records.objects import CLEANED, FAILED, RAW, Objects
+
+# What the SQL box takes: Athena's statements that only read.
+READS = re.compile(r"\s*(?:select|with|show|describe|explain)\b", re.IGNORECASE)
+ROWS = 200
+NAMED = {
+    "Newest rows": 'SELECT "$path", * FROM "{table}" ORDER BY 1 DESC LIMIT 20',
+    "Beers by bitterness": 'SELECT ibu, count(*) AS beers FROM "{table}" GROUP BY ibu ORDER BY 2 DESC LIMIT 30',
+    "Deliveries by day": 'SELECT dt, count(*) AS records FROM "{table}" GROUP BY dt ORDER BY dt DESC LIMIT 30',
+}
+COMMANDS = {
+    "overview": "pipelines.registry list",
+    "runs": "pipelines.runs list",
+    "run": "pipelines.runs show {run}",
+    "log": "pipelines.runs logs {run} {step}",
+    "start": "pipelines.run --start --wait",
+    "stop": "pipelines.runs stop {run}",
+    "retry": "pipelines.runs retry {run}",
+    "compare_runs": "pipelines.runs compare {arn} {other}",
+    "models": "pipelines.registry list",
+    "model": "pipelines.registry show {version}",
+    "compare_models": "pipelines.registry compare {version} {other}",
+    "report": "pipelines.registry report {version}",
+    "approve": "pipelines.registry approve {version}",
+    "reject": "pipelines.registry reject {version}",
+    "endpoints": "pipelines.registry status",
+    "endpoint": "pipelines.registry status",
+    "predict": "pipelines.registry predict --abv 6.7 --target-og 1060",
+    "ledger": "pipelines.records ledger",
+    "failed": "pipelines.records failed",
+    "replay": "pipelines.records replay",
+}
+
+
+class BeerPages(Plugin):
+    """stacks: of the environment that is shown. flags: what a command needs to ask the same place."""
+
+    title = "Tapline"
+    navigation: Sequence[tuple[str, str]] = (("/data", "Data"),)
+
+    def __init__(self, stacks: Stacks, flags: str) -> None:
+        self.stacks = stacks
+        self.flags = flags
+
+    @property
+    def folder(self) -> str:
+        """The folder of this room's templates."""
+        return str(Path(__file__).parent / "templates")
+
+    def first_step(self) -> str:
+        """The local run makes everything; in an account a deployment does."""
+        return "python -m pipelines.run --local" if "--local" in self.flags else "make deploy ENV=dev"
+
+    def command(self, action: str, **values: str) -> str:
+        """This project's command for a page's action; AWS's where it has none."""
+        if "run" not in values and "arn" in values:
+            values["run"] = values["arn"].rpartition("/")[2]
+        known = {name: shlex.quote(value) for name, value in values.items()}
+        try:
+            return f"python -m {COMMANDS[action].format(**known)} {self.flags}"
+        except KeyError:
+            return super().command(action, **values)
+
+    def cards(self) -> list[Card]:
+        """The ledger as a bar."""
+        try:
+            found = commands.account(self.stacks, None)
+        except ExpectedError as error:
+            return [Card("Records", error.what, "/data")]
+        dropped, failed = sum(found["dropped"].values()), sum(found["failed"].values())
+        text = f"accepted {found['accepted']:,} = {found['clean']:,} clean + {dropped:,} dropped + {failed:,} failed"
+        text += f", difference {found['difference']:,}"
+        return [Card("Records", text, "/data", "bad" if found["difference"] else "good", bar(found))]
+
+    def edge_labels(self, execution: Document) -> dict[tuple[str, str], str]:
+        """How many of the snapshot's beers Preprocess passes on."""
+        for each in execution["steps"]:
+            arn = each.get("Metadata", {}).get("ProcessingJob", {}).get("Arn", "")
+            if each["StepName"] == "Preprocess" and arn and each["StepStatus"] == "Succeeded":
+                job = self.stacks.clients.sagemaker.describe_processing_job(ProcessingJobName=arn.rpartition("/")[2])
+                outputs = job["ProcessingOutputConfig"]["Outputs"]
+                (uri,) = [each["S3Output"]["S3Uri"] for each in outputs if each["OutputName"] == "quality"]
+                quality = read_json(self.stacks.clients, uri + "/quality.json")
+                return {("Preprocess", "Train"): f"{quality['kept']} of {quality['beers']} beers"}
+        return {}
+
+    def started_by(self, execution: Document) -> str:
+        """The state machine describes its runs by the data that started them."""
+        if str(execution.get("PipelineExecutionDescription", "")).startswith("Data up to"):
+            return "new data"
+        return super().started_by(execution) or "a person"
+
+    def start(self, pipeline: str, parameters: dict[str, str]) -> str | None:
+        """On a snapshot of the table as it is now, beside the approved model, as `pipelines.run --start` does."""
+        return starting.start(self.stacks.clients, self.stacks, parameters)
+
+    def fields(self, endpoint: Document) -> list[Field]:
+        """The table's columns but for the id and the label, with the first units a brewer thinks of."""
+        return [
+            Field(column.name, column.name, KINDS.get(column.kind, "number"), EXAMPLES.get(column.name, ""))
+            for column in record.COLUMNS
+            if column.name not in ("id", "ibu")
+        ]
+
+    def body(self, values: dict[str, str]) -> str:
+        """The JSON that the endpoint takes; numbers as numbers, what is empty left out."""
+        texts = {column.name for column in record.COLUMNS if column.kind == "text"}
+        values = values or EXAMPLES
+        known = {name: value if name in texts else number(value) for name, value in values.items() if value.strip()}
+        return json.dumps({"instances": [known]})
+
+    # --- The data page --------------------------------------------------------------------------
+
+    def routes(self, render: Callable[..., Response]) -> list[Route]:
+        """The data page and what its forms do."""
+
+        async def data(request: Request) -> Response:
+            return await run_in_threadpool(self.data, render, request)
+
+        return [Route("/data", data)]
+
+    def data(self, render: Callable[..., Response], request: Request) -> Response:
+        """Ledger, newest records, failures, a query's answer."""
+        query = request.query_params.get("sql", "")
+        try:
+            found = commands.account(self.stacks, None)
+            context: Document = {
+                "ledger": found,
+                "bar": bar(found),
+                "stages": self.newest(),
+                "failures": self.failures(),
+            }
+            context["answer"] = self.answer(query) if query else None
+        except ExpectedError as error:
+            return render(request, "error.html", 502, title="Data", message=error.what, hint=error.hint)
+        table = self.stacks.output("ingestion", "GlueTable")
+        named = {name: text.format(table=table) for name, text in NAMED.items()}
+        return render(request, "data.html", title="Data", sql=query, named=named, **context)
+
+    def objects(self) -> Objects:
+        """The objects of the data bucket."""
+        return Objects(self.stacks.clients.s3, self.stacks.output("ingestion", "DataBucket"))
+
+    def newest(self) -> list[tuple[str, str, str]]:
+        """(stage, key, first lines) of the newest object at each stage."""
+        found, stored = [], self.objects()
+        for stage, prefix in (("raw", RAW), ("cleaned", CLEANED), ("errors", FAILED)):
+            keys = sorted(stored.keys(prefix))
+            if keys:
+                text = stored.read(keys[-1])[:2000].decode(errors="replace")
+                found.append((stage, keys[-1], "\n".join(line[:300] for line in text.splitlines()[:6])))
+        return found
+
+    def failures(self, most: int = 50) -> list[Document]:
+        """Failed records: reason, day and content."""
+        listed = (each for _, _, records in failed_objects(self.objects()) for each in records)
+        return [
+            {"reason": each.reason, "day": each.day, "record": each.record.decode(errors="replace")[:4000]}
+            for each in itertools.islice(listed, most)
+        ]
+
+    def answer(self, text: str) -> Document:
+        """A query's columns and rows, or why there are none."""
+        if not READS.match(text) or ";" in text.strip().rstrip(";"):
+            return {"error": "one statement that reads: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN"}
+        athena = self.stacks.clients.athena
+        query = athena.start_query_execution(
+            QueryString=text.strip().rstrip(";"),
+            WorkGroup=self.stacks.output("ingestion", "Workgroup"),
+            QueryExecutionContext={"Database": self.stacks.output("ingestion", "GlueDatabase")},
+            ClientRequestToken=uuid.uuid4().hex,
+        )["QueryExecutionId"]
+        while True:
+            status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
+            if status["State"] not in ("QUEUED", "RUNNING"):
+                break
+            time.sleep(0.1)
+        if status["State"] != "SUCCEEDED":
+            return {"error": status.get("StateChangeReason", status["State"])}
+        result = athena.get_query_results(QueryExecutionId=query, MaxResults=ROWS)["ResultSet"]
+        rows = [[cell.get("VarCharValue", "") for cell in row["Data"]] for row in result["Rows"]]
+        return {"columns": [each["Name"] for each in result["ResultSetMetadata"]["ColumnInfo"]], "rows": rows[1:]}
+
+    def changes(self) -> dict[str, Callable[[], str]]:
+        """Replaying failed records."""
+        return {"/data/replay": self.replay}
+
+    def replay(self) -> str:
+        """Deliver failed records again."""
+        commands.again(self.stacks, None)
+        return "/data"
+
+
+KINDS = {"text": "text"}
+EXAMPLES = {
+    "name": "Punk IPA",
+    "abv": "5.6",
+    "target_og": "1053",
+    "target_fg": "1010",
+    "ebc": "17",
+    "srm": "8.5",
+    "ph": "4.4",
+}
+
+
+def bar(ledger: Document) -> str:
+    """The ledger as a bar of shares."""
+    parts = [
+        charts.Share("clean", ledger["clean"], "clean"),
+        charts.Share("dropped", sum(ledger["dropped"].values()), "dropped"),
+        charts.Share("failed", sum(ledger["failed"].values()), "failed"),
+        charts.Share("difference", abs(ledger["difference"]), "difference"),
+    ]
+    return charts.shares(parts)
+
+
+def number(text: str) -> float | str:
+    """A number where the text is one; the endpoint says what is wrong with the rest."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
