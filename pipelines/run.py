@@ -14,11 +14,37 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipelines.authoring import committed
 from pipelines.authoring.parameters import PARAMETERS
-from pipelines.cli.arguments import Arguments, add_workspace_flag, python_command
-from pipelines.cli.errors import WRONG_USAGE, ExpectedError, exit_code
+from pipelines.cli.arguments import (
+    ENVIRONMENT,
+    WORKSPACE,
+    Arguments,
+    add_account_flags,
+    add_workspace_flag,
+    command_line,
+    local_flags,
+    target_flags,
+    workspace_flags,
+)
+from pipelines.cli.errors import CONFLICT, WRONG_USAGE, ExpectedError, exit_code
+
+if TYPE_CHECKING:
+    from pipelines.account.stacks import Stacks
+
+WORKFLOWS = sorted(path.name.removesuffix(".asl.json") for path in committed.FOLDER.glob("*.asl.json"))
+# What to do -> the flags that have an effect with it, by their names in the parsed arguments.
+RUN_PARAMETERS = tuple(each.name for each in PARAMETERS)
+EFFECTIVE = {
+    "print_definition": (),
+    "print_workflow": (),
+    "dry_run": ("env", "region"),
+    "start": ("env", "region", "wait", *RUN_PARAMETERS),
+    "local": ("workspace", "catalog", "port", "keep", *RUN_PARAMETERS),
+    "upsert": ("env", "region"),
+}
 
 
 def arguments() -> Arguments:
@@ -31,20 +57,18 @@ def arguments() -> Arguments:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on standard output")
     what = parser.add_argument_group("what to do (nothing: upsert)").add_mutually_exclusive_group()
     what.add_argument("--print", action="store_true", dest="print_definition", help="print the pipeline definition")
-    what.add_argument("--print-workflow", metavar="NAME", help="print a state machine's ASL: retrain")
+    what.add_argument("--print-workflow", metavar="NAME", help=f"print a state machine's ASL: {', '.join(WORKFLOWS)}")
     what.add_argument("--dry-run", action="store_true", help="show what an upsert would change, and change nothing")
     what.add_argument("--start", action="store_true", help="start a run of the deployed pipeline")
     what.add_argument("--local", action="store_true", help="run the whole chain on this machine")
-    account = parser.add_argument_group("in an account")
-    account.add_argument("--env", default="dev", help="dev, staging or prod: which stacks (default: dev)")
-    account.add_argument("--region", help="AWS region (default: the configured one)")
+    add_account_flags(parser.add_argument_group("in an account"))
     local = parser.add_argument_group("with --local")
-    add_workspace_flag(local)
+    add_workspace_flag(local, default=None)
     local.add_argument("--catalog", type=Path, help="beers to serve: a JSON list in the Punk API's shape")
-    local.add_argument("--port", type=int, default=0, help="the endpoint's port (default: a free one)")
+    local.add_argument("--port", type=int, help="the endpoint's port (default: a free one)")
     local.add_argument("--keep", action="store_true", help="leave the endpoint up")
-    run = parser.add_argument_group("with --start")
-    run.add_argument("--wait", action="store_true", help="follow the run to its end")
+    run = parser.add_argument_group("with --start or --local")
+    run.add_argument("--wait", action="store_true", help="with --start: follow the run to its end")
     for parameter in PARAMETERS:
         run.add_argument(
             parameter.flag,
@@ -59,9 +83,8 @@ def arguments() -> Arguments:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = arguments().parse_args(argv)
-    check(given)
+    refuse_ignored(given)
     if given.print_definition:
-        from pipelines.authoring import committed
         from pipelines.authoring.settings import Settings
 
         sys.stdout.write(committed.definition(Settings()))
@@ -75,101 +98,116 @@ def main(argv: list[str] | None = None) -> int:
     return upsert(given)
 
 
-def check(given: argparse.Namespace) -> None:
-    """Refuse flags that would be ignored."""
-    belongs = {
-        "start": ["wait", *(parameter.name for parameter in PARAMETERS)],
-        "local": ["catalog", "keep", "port"],
-    }
-    flags = {parameter.name: parameter.flag for parameter in PARAMETERS}
-    for owner, names in belongs.items():
-        ignored = [flags.get(name, f"--{name}") for name in names if getattr(given, name) not in (None, False, 0)]
-        if ignored and not getattr(given, owner):
-            raise ExpectedError(
-                f"{', '.join(ignored)} can be given with --{owner} only",
-                where="the arguments of python -m pipelines.run",
-                hint=f"python -m pipelines.run --{owner} {' '.join(ignored)} ...",
-                code=WRONG_USAGE,
-            )
+def refuse_ignored(given: argparse.Namespace) -> None:
+    """Raise ExpectedError for flags that have no effect with what is to be done."""
+    mode = next((name for name in EFFECTIVE if getattr(given, name, None)), "upsert")
+    flags = {each.name: each.flag for each in PARAMETERS}
+    known = dict.fromkeys(name for names in EFFECTIVE.values() for name in names)
+    ignored = [name for name in known if name not in EFFECTIVE[mode] and getattr(given, name) not in (None, False)]
+    if not ignored:
+        return
+    owners = [f"--{owner.replace('_', '-')}" for owner, names in EFFECTIVE.items() if ignored[0] in names]
+    named = [flags.get(name, f"--{name}") for name in ignored]
+    shown = {"upsert": "an upsert", "print_definition": "--print"}.get(mode, f"--{mode.replace('_', '-')}")
+    raise ExpectedError(
+        f"{', '.join(named)} would have no effect with {shown} ({named[0]} belongs to {' and '.join(owners)})",
+        where="the arguments of python -m pipelines.run",
+        hint=command_line("run", "--help"),
+        code=WRONG_USAGE,
+    )
 
 
 def print_workflow(name: str) -> int:
     """Print a state machine's definition."""
-    from pipelines.authoring import committed, workflows
-
-    if name not in workflows.WORKFLOWS:
+    if name not in WORKFLOWS:
         raise ExpectedError(
-            f"no state machine {name!r} (have: {', '.join(workflows.WORKFLOWS)})",
+            f"no state machine {name!r} (have: {', '.join(WORKFLOWS)})",
             where="--print-workflow",
-            hint=f"python -m pipelines.run --print-workflow {workflows.WORKFLOWS[0]}",
+            hint=command_line("run", "--print-workflow", WORKFLOWS[0]),
             code=WRONG_USAGE,
         )
     sys.stdout.write(committed.machine(name))
     return 0
 
 
+def run_parameters(given: argparse.Namespace) -> dict[str, str]:
+    """The run's parameters that were given, as the API takes them: texts."""
+    return {name: str(getattr(given, name)) for name in RUN_PARAMETERS if getattr(given, name) is not None}
+
+
 def run_local(given: argparse.Namespace) -> int:
     """The chain on this machine."""
-    try:
-        from localaws.workspace import Workspace
-        from pipelines.local import chain
-    except ImportError as error:
-        raise ExpectedError(
-            f"the local endpoint is not installed: {error}",
-            where="the Python environment",
-            hint="pip install -e '.[local]'",
-            code=5,
-        ) from error
+    from localaws import endpoint
+    from localaws.workspace import Workspace
     from pipelines.cli.progress import Progress
+    from pipelines.local import chain
 
     progress = Progress()
-    workspace = Workspace(given.workspace)
-    result = chain.run(workspace, catalogue=given.catalog, keep=given.keep, port=given.port, progress=progress)
-    where = "" if given.workspace == Path(".local") else f" --workspace {given.workspace}"
-    version = result["model_package"]["version"]
+    workspace = Workspace(given.workspace or WORKSPACE)
+    running = endpoint.find(workspace) if given.port is not None and workspace.marker.exists() else None
+    if running and not running.url.endswith(f":{given.port}"):
+        raise ExpectedError(
+            f"--port {given.port} would have no effect: the workspace's endpoint is up at {running.url}",
+            where=str(workspace.root),
+            hint=command_line("local", "down", *workspace_flags(workspace.root)),
+            code=CONFLICT,
+        )
+    result = chain.run(
+        workspace,
+        catalogue=given.catalog,
+        keep=given.keep,
+        port=given.port or 0,
+        parameters=run_parameters(given),
+        progress=progress,
+    )
+    version = str(result["model_package"]["version"])
     progress.line()
     progress.line(chain.verdict(result) + f" ({result['seconds']:.1f} s)")
-    progress.line(f"Next: {python_command()} -m pipelines.registry show {version} --local{where}")
+    progress.line(f"Next: {command_line('registry', 'show', version, *local_flags(workspace.root))}")
     report(given, result)
     return 0
 
 
 def start(given: argparse.Namespace) -> int:
     """Start a run of the deployed pipeline, with the parameters given, and follow it when asked."""
-    from pipelines.account import executions
-    from pipelines.account import start as starting
-    from pipelines.account.clients import Clients
-    from pipelines.account.stacks import Stacks, environment
+    from pipelines.account import executions, retraining
     from pipelines.cli.progress import Progress
 
-    clients = Clients(region=given.region)
-    values = {each.name: str(getattr(given, each.name)) for each in PARAMETERS if getattr(given, each.name) is not None}
-    progress = Progress()
-    arn = starting.start(clients, Stacks(clients, environment(given.env)), values)
-    progress.line(f"started {arn}")
+    stacks, progress = account_stacks(given), Progress()
+    with progress.step("retrain") as step:
+        step.update("deciding on the data and the champion")
+        arn = retraining.wait_for_run(stacks, retraining.start(stacks, run_parameters(given)))
+        step.update(f"started {arn}")
     if not given.wait:
+        progress.line(f"Next: {stacks.clients.command('runs', 'show', executions.run_id(arn))}")
         report(given, {"execution": {"arn": arn, "status": "Executing", "steps": []}})
         return 0
     with progress.step("train") as step:
-        execution = executions.wait(clients, arn, step.update, every_seconds=1.0)
+        execution = executions.wait(stacks.clients, arn, step.update, every_seconds=1.0)
     if execution["status"] != "Succeeded":
-        raise executions.failure(clients, arn)
-    package = executions.registered_package(clients, arn)
+        raise executions.failure(stacks.clients, arn)
+    package = executions.registered_package(stacks.clients, arn)
     report(given, {"execution": execution, "model_package": package and package["ModelPackageArn"]})
     return 0
 
 
-def upsert(given: argparse.Namespace) -> int:
-    """Create or update the pipeline and the state machine; with --dry-run only say what would change."""
-    from pipelines.account import upsert as upserting
+def account_stacks(given: argparse.Namespace) -> "Stacks":
+    """The stacks that --env and --region name."""
     from pipelines.account.clients import Clients
     from pipelines.account.stacks import Stacks, environment
-    from pipelines.authoring import committed
+
+    clients = Clients(region=given.region)
+    clients.flags = target_flags(given)
+    return Stacks(clients, environment(given.env or ENVIRONMENT))
+
+
+def upsert(given: argparse.Namespace) -> int:
+    """Create or update the pipeline and the state machine; with --dry-run only print what would change."""
+    from pipelines.account import upsert as upserting
     from pipelines.cli.progress import Progress
 
-    progress = Progress()
-    clients = Clients(region=given.region)
-    stacks = Stacks(clients, environment(given.env))
+    stacks, progress = account_stacks(given), Progress()
+    clients = stacks.clients
     settings = upserting.settings(clients, stacks)
     text = committed.definition(settings)
     if given.dry_run:

@@ -38,7 +38,9 @@ class Clients:
 
     def command(self, module: str, *words: str) -> str:
         """A command of this project on the same account or workspace, to paste."""
-        return command_line(module, *words, flags=self.flags)
+        # pipelines.local knows no account and has no --local.
+        flags = self.flags.removeprefix("--local").strip() if module == "local" else self.flags
+        return command_line(module, *words, flags=flags)
 
     def __getattr__(self, service: str) -> Any:
         if service.startswith("_"):

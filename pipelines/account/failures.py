@@ -13,7 +13,7 @@ EXIT_CODE = re.compile(r",? ?exit code: ?-?\d+\.?$")
 QUOTED = re.compile(r'ErrorMessage "(.*?)"(?:\s+Command "|$)', re.DOTALL)
 FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>\S+))?')
 # Paths of code that is not the step's own.
-FOREIGN = ("/site-packages/", "/dist-packages/", "/lib/python", "<frozen")
+FOREIGN = ("/var/runtime/", "/site-packages/", "/dist-packages/", "/lib/python", "<frozen")
 
 
 class Failure(NamedTuple):
@@ -37,20 +37,30 @@ def unwrap(reason: str) -> Failure:
     return Failure(what, where, advice)
 
 
+def own_frame(lines: Iterable[str]) -> str:
+    """The innermost frame of own code among a traceback's lines: `train.py line 88, in main`; "" without one."""
+    found = ""
+    for line in lines:
+        match = FRAME.match(line)
+        if match and not any(part in match["file"] for part in FOREIGN):
+            function = match["function"] or "<module>"
+            found = f"{match['file'].rpartition('/')[2]} line {match['line']}, in {function}"
+    return found
+
+
 def traceback_message(log: Iterable[str]) -> str | None:
     """The last traceback of a log as `KeyError: 'abv' (train.py line 88, in main)`; None when there is none.
 
     The place is the innermost frame of the step's own code; frames of libraries are skipped.
     """
-    found, frame, inside = None, "", False
+    found: str | None = None
+    frames: list[str] | None = None
     for line in (each for message in log for each in message.splitlines()):
         if line.startswith("Traceback (most recent call last)"):
-            frame, inside = "", True
-        elif inside and (match := FRAME.match(line)):
-            own = not any(part in match["file"] for part in FOREIGN)
-            function = match["function"] or "<module>"
-            frame = f"{match['file'].rpartition('/')[2]} line {match['line']}, in {function}" if own else frame
-        elif inside and line and not line[0].isspace():
-            found = f"{line.strip()} ({frame})" if frame else line.strip()
-            inside = False
+            frames = []
+        elif frames is not None and (not line or line[0].isspace()):
+            frames.append(line)
+        elif frames is not None:
+            frame = own_frame(frames)
+            found, frames = line.strip() + (f" ({frame})" if frame else ""), None
     return found

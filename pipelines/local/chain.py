@@ -5,7 +5,6 @@ goes through AWS's APIs at the local endpoint; the same calls would do the same 
 """
 
 import contextlib
-import json
 import shlex
 import time
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 
 from localaws.endpoint import Endpoint
 from localaws.workspace import Workspace
-from pipelines.account import executions, model_packages, s3, upsert
+from pipelines.account import collector, executions, model_packages, retraining, s3, upsert
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import committed
-from pipelines.authoring.settings import Settings
 from pipelines.cli.arguments import local_flags
-from pipelines.cli.errors import RUN_FAILED, ExpectedError
+from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
 from pipelines.local import endpoint
@@ -35,8 +33,19 @@ LOOK_SECONDS = 0.05
 LOOK_AT_STEPS_SECONDS = 0.25
 
 
-def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, progress: Progress) -> Document:
-    """Run the chain; returns the object that `--json` prints. Raises ExpectedError when it fails."""
+def run(
+    workspace: Workspace,
+    *,
+    catalogue: Path | None,
+    keep: bool,
+    port: int,
+    progress: Progress,
+    parameters: dict[str, str] | None = None,
+) -> Document:
+    """Run the chain; returns the object that `--json` prints. Raises ExpectedError when it fails.
+
+    parameters: of the pipeline run. With some the run is started by hand, without any by the event of the new data.
+    """
     if catalogue is not None:
         # Said before anything is started.
         load_catalogue(catalogue)
@@ -46,34 +55,39 @@ def run(workspace: Workspace, *, catalogue: Path | None, keep: bool, port: int, 
             beers = running.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
             step.update(f"{running.url}, {beers} beers to collect")
         with aws_errors("running the chain at the local endpoint"):
-            return _Chain(running, progress).run(keep)
+            chain = _Chain(running, progress, parameters or {})
+            if parameters and (keep or running.detached):
+                until_the_end.callback(chain.start_by_event)
+            return chain.run(keep)
 
 
 class _Chain:
     """One run: each step of it is a method."""
 
-    def __init__(self, running: Endpoint, progress: Progress) -> None:
+    def __init__(self, running: Endpoint, progress: Progress, parameters: dict[str, str]) -> None:
         self.endpoint = running
         self.progress = progress
         self.clients = Clients(running)
         self.clients.flags = shlex.join(local_flags(running.workspace.root))
-        # A run in a person's hands shall train each time, so no new beers are asked for.
-        overrides = {
+        self.parameters = parameters
+        # A local run trains each time, so it waits for no new beers. One with parameters is started by hand, so that
+        # the event of the new data does not start another without them.
+        self.overrides = {
             "ingestion": {"ApiUrl": api_url(running)},
             "pipelines": {"MinNewBeers": "0", "MinMinutesBetweenRuns": "0"},
         }
-        self.stacks = Stacks(self.clients, environment(ENVIRONMENT, overrides))
-        self.began = time.time()
+        by_event = {"pipelines": {**self.overrides["pipelines"], "NewDataState": "DISABLED"}} if parameters else {}
+        self.stacks = Stacks(self.clients, environment(ENVIRONMENT, self.overrides | by_event))
 
     def run(self, keep: bool) -> Document:
         """All steps, then the result."""
         self.deploy()
-        settings = self.upsert()
+        self.upsert()
         before = self.ledger()
         earlier = self.machine_executions()
         self.collect()
         records = self.deliver(before)
-        execution = self.retrain(earlier, settings)
+        execution = self.retrain(earlier)
         package = executions.registered_package(self.clients, execution["arn"])
         if execution["status"] != "Succeeded" or package is None:
             raise executions.failure(self.clients, execution["arn"])
@@ -102,29 +116,22 @@ class _Chain:
 
             self.stacks.deploy(show)
 
-    def upsert(self) -> Settings:
+    def start_by_event(self) -> None:
+        """Let the event of new data start runs again, after a run with parameters."""
+        Stacks(self.clients, environment(ENVIRONMENT, self.overrides)).deploy_one("pipelines")
+
+    def upsert(self) -> None:
         """The SageMaker Pipeline."""
         with self.progress.step("pipeline") as step:
             settings = upsert.settings(self.clients, self.stacks)
             text = committed.definition(settings)
             outcome = upsert.upsert(self.clients, settings, text, self.stacks.environment.tags)
             step.update(f"{settings.pipeline_name} {outcome}")
-            return settings
 
     def collect(self) -> None:
         """The collector Lambda, asked for the whole catalogue."""
-        with self.progress.step("collect") as step, aws_errors("invoking the collector"):
-            answer = self.clients["lambda"].invoke(
-                FunctionName=self.stacks.output("ingestion", "CollectorName"),
-                Payload=json.dumps({"mode": "catalogue"}).encode(),
-            )
-            payload = json.loads(answer["Payload"].read() or b"{}")
-            if answer.get("FunctionError"):
-                raise ExpectedError(
-                    f"the collector failed: {payload.get('errorMessage', payload)}",
-                    where=self.stacks.output("ingestion", "CollectorName"),
-                    hint=f"see its log group, or {self.endpoint.workspace.log}",
-                )
+        with self.progress.step("collect") as step:
+            payload = collector.collect(self.stacks)
             refused = ", ".join(f"{count} {reason}" for reason, count in payload["refused"].items())
             step.update(f"{payload['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
 
@@ -137,14 +144,17 @@ class _Chain:
             step.update("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
             return records
 
-    def retrain(self, earlier: set[str], settings: Settings) -> Document:
-        """Wait for the state machine that the new objects start, and for the pipeline run that it starts."""
+    def retrain(self, earlier: set[str]) -> Document:
+        """Wait for the state machine that the new objects start, or start it by hand, and for the pipeline run."""
         with self.progress.step("retrain") as step:
-            step.update("waiting for the event of the new objects")
-            machine = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
-            execution_arn = self.wait_for(lambda: self.pipeline_run(machine, settings), "the pipeline run's start")
+            if self.parameters:
+                machines = {retraining.start(self.stacks, self.parameters)}
+            else:
+                step.update("waiting for the event of the new objects")
+                machines = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
+            execution_arn = self.wait_for(lambda: self.pipeline_run(machines), "the pipeline run's start")
             step.update(execution_arn.rpartition(":")[2])
-        return self.follow(execution_arn, machine)
+        return self.follow(execution_arn, machines)
 
     def follow(self, execution_arn: str, machines: set[str]) -> Document:
         """The pipeline's steps as they go, until the state machine has told how they ended."""
@@ -157,31 +167,18 @@ class _Chain:
         """Whether a state machine execution is still under way."""
         return bool(self.clients.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING")
 
-    def pipeline_run(self, machines: set[str], settings: Settings) -> str | None:
+    def pipeline_run(self, machines: set[str]) -> str | None:
         """The pipeline run that one of these state machine executions has started; None while there is none."""
         for arn in machines:
-            described = self.clients.stepfunctions.describe_execution(executionArn=arn)
-            if described["status"] not in ("RUNNING", "SUCCEEDED"):
-                raise ExpectedError(
-                    f"the state machine ended as {described['status']}: {described.get('cause', 'no cause given')}",
-                    where=arn,
-                    hint="see its history: aws stepfunctions get-execution-history --execution-arn " + arn,
-                    code=RUN_FAILED,
-                )
-            if described["status"] == "SUCCEEDED":
-                output = json.loads(described["output"])
-                if output["decision"] == "skipped" and len(machines) == 1:
-                    raise ExpectedError(
-                        f"the state machine did not train: {output['reason']}",
-                        where=arn,
-                        hint="collect more beers, or start the pipeline: python -m pipelines.run --start",
-                    )
-        with aws_errors("listing the pipeline's runs"):
-            listed = self.clients.sagemaker.list_pipeline_executions(
-                PipelineName=settings.pipeline_name, CreatedAfter=self.began, SortOrder="Ascending"
-            )
-        runs = listed["PipelineExecutionSummaries"]
-        return runs[0]["PipelineExecutionArn"] if runs else None
+            run = retraining.pipeline_run(self.clients, arn)
+            if run:
+                return run
+        ended = {arn: retraining.outcome(self.clients, arn) for arn in machines}
+        for arn, outcome in ended.items():
+            # One of several executions skips where another one has started the run.
+            if outcome and (outcome[0] != "SUCCEEDED" or all(ended.values())):
+                raise retraining.not_started(self.stacks, arn, *outcome)
+        return None
 
     def machine_executions(self) -> set[str]:
         """ARNs of the state machine's executions."""

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from console import charts
 from console.plugin import Card, Field, Plugin
 from ingestion import record
-from pipelines.account import start as starting
+from pipelines.account import retraining
 from pipelines.account.s3 import read_json
 from pipelines.account.stacks import Stacks
 from pipelines.cli.errors import ExpectedError
@@ -117,8 +117,8 @@ class BeerPages(Plugin):
         return super().started_by(execution) or "a person"
 
     def start(self, pipeline: str, parameters: dict[str, str]) -> str | None:
-        """On a snapshot of the table as it is now, beside the approved model, as `pipelines.run --start` does."""
-        return starting.start(self.stacks.clients, self.stacks, parameters)
+        """Through the state machine `retrain`, as `pipelines.run --start` does."""
+        return retraining.wait_for_run(self.stacks, retraining.start(self.stacks, parameters))
 
     def fields(self, endpoint: Document) -> list[Field]:
         """The table's columns but for the id and the label, with the first units a brewer thinks of."""

@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from benchmarks.support.accounts import BAD, DEADLINE_SECONDS, GOOD, Account
-from benchmarks.support.definitions import Execution, Project
-from pipelines.account import start
+from benchmarks.support.definitions import Project
 from pipelines.account.clients import Clients
 from pipelines.authoring import archives, workflows
 
@@ -125,24 +124,6 @@ def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
     history = account.history(account.start(force=True))
     found = history.index("SameSnapshot")
     assert history[found : found + 4] == ["SameSnapshot", "SnapshotObjects", "HasSnapshot", "Snapshot"]
-    account.notifications()
-
-
-def test_a_run_by_hand_and_the_state_machine_share_a_snapshot(account: Account) -> None:
-    account.upsert(GOOD)
-    account.deliver(90, 5)
-    by_hand = start.start(account.clients, account.stacks, {"Seed": "7"})
-    given = account.parameters(account.runs()[-1])
-    assert account.runs()[-1]["PipelineExecutionArn"] == by_hand
-    assert (given["Seed"], given["CutOff"]) == ("7", "2026-11-20-13-00-00")
-    Execution(account.clients, by_hand).wait()
-    assert account.run(force=True)[1]["decision"] == "trained"
-    again = account.parameters(account.runs()[-1])
-    shared = ("InputData", "CutOff", "Rows", "DistinctBeers")
-    assert {name: again[name] for name in shared} == {name: given[name] for name in shared}
-    # And the other way round.
-    Execution(account.clients, start.start(account.clients, account.stacks, {})).wait()
-    assert account.parameters(account.runs()[-1])["InputData"] == given["InputData"]
     account.notifications()
 
 
@@ -257,8 +238,6 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
     clients.s3.delete_object(Bucket=bucket, Key=key)
     account.deliver(20, 3)
     assert account.run()[1]["decision"] == "trained"
-    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
-    Execution(clients, start.start(clients, account.stacks, {})).wait()
     assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
     account.remove()
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -244,10 +245,12 @@ def test_a_killed_endpoint_is_told_in_three_lines(troubled: Troubled) -> None:
 
 
 def test_too_few_beers_fail_in_words_and_register_nothing(troubled: Troubled) -> None:
+    workspace = re.escape(str(troubled.workspace.root))
     assert troubled.few.returncode == 1
-    what = three_lines(troubled.few)[0]
-    assert "step Preprocess failed: AlgorithmError: " in what
-    assert "too few beers (7 < 50)" in what
+    what, where, hint = three_lines(troubled.few)
+    assert what.startswith("Error: step Preprocess failed: too few beers (7 < 50)")
+    assert where.startswith("Where: run ")
+    assert re.fullmatch(rf"Try: \S*python -m pipelines.runs logs \w+ Preprocess --local --workspace {workspace}", hint)
     assert troubled.registered_by_few == []
 
 
@@ -265,3 +268,12 @@ def test_a_workspace_in_use_by_another_run_is_a_conflict(workspace: Workspace) -
         done = run("--local", "--workspace", str(workspace.root))
     assert done.returncode == 4
     assert three_lines(done)[0] == "Error: the workspace is in use by another endpoint"
+
+
+def test_the_hint_of_a_failed_run_shows_the_steps_log_while_the_endpoint_is_down(troubled: Troubled) -> None:
+    endpoints.stop(troubled.workspace)
+    hint = three_lines(troubled.few)[2].removeprefix("Try: ")
+    shown = subprocess.run([sys.executable, *shlex.split(hint)[1:]], capture_output=True, text=True, cwd=ROOT)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("Error: too few beers (7 < 50)")
+    assert endpoints.find(troubled.workspace) is None

@@ -1,0 +1,86 @@
+"""A run by hand: start the state machine `retrain`, which decides on the data and the champion, and find its run."""
+
+import json
+import shlex
+import time
+
+from pipelines.account.clients import Clients, aws_errors
+from pipelines.account.collector import collect_command
+from pipelines.account.stacks import Stacks
+from pipelines.cli.errors import CONFLICT, RUN_FAILED, ExpectedError
+from pipelines.cli.output import Document
+
+# The state whose result is the pipeline execution (pipelines/authoring/retrain.py).
+START_STATE = "StartRun"
+POLL_SECONDS = 0.25
+HISTORY = ["aws", "stepfunctions", "get-execution-history", "--reverse-order", "--execution-arn"]
+Values = dict[str, str]
+
+
+def start(stacks: Stacks, parameters: Values) -> str:
+    """Start `retrain` so that it trains whatever the table holds; returns the state machine execution's ARN.
+
+    parameters: of the pipeline run, beside those that the state machine sets (InputData, CutOff, ...).
+    """
+    machine = stacks.output("pipelines", "RetrainStateMachineArn")
+    given: Document = {"force": True} | ({"parameters": parameters} if parameters else {})
+    with aws_errors("starting the state machine retrain"):
+        started = stacks.clients.stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(given))
+    return str(started["executionArn"])
+
+
+def wait_for_run(stacks: Stacks, execution: str) -> str:
+    """Wait until a state machine execution has started the pipeline; returns the pipeline execution's ARN.
+
+    Raises ExpectedError when the state machine skips or fails.
+    """
+    while True:
+        run = pipeline_run(stacks.clients, execution)
+        if run:
+            return run
+        ended = outcome(stacks.clients, execution)
+        if ended:
+            raise not_started(stacks, execution, *ended)
+        time.sleep(POLL_SECONDS)
+
+
+def pipeline_run(clients: Clients, execution: str) -> str | None:
+    """The ARN of the pipeline execution that a state machine execution has started; None while it has started none."""
+    with aws_errors(f"reading the history of {execution}"):
+        pages = clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
+        for event in (event for page in pages for event in page["events"]):
+            exited = event.get("stateExitedEventDetails", {})
+            if exited.get("name") == START_STATE:
+                run = json.loads(exited["output"]).get("run", {}).get("arn")
+                if run:
+                    return str(run)
+    return None
+
+
+def outcome(clients: Clients, execution: str) -> tuple[str, str] | None:
+    """(status, reason) of a state machine execution that has ended; None while it runs."""
+    with aws_errors(f"reading {execution}"):
+        described = clients.stepfunctions.describe_execution(executionArn=execution)
+    if described["status"] == "RUNNING":
+        return None
+    output = json.loads(described.get("output", "{}"))
+    reason = output.get("reason") or described.get("cause") or described.get("error") or "no reason given"
+    return described["status"], str(reason)
+
+
+def not_started(stacks: Stacks, execution: str, status: str, reason: str) -> ExpectedError:
+    """The error of a state machine execution that ended without a pipeline run."""
+    if status == "SUCCEEDED":
+        empty = "beers" in reason
+        return ExpectedError(
+            f"the state machine did not train: {reason}",
+            where=execution,
+            hint=collect_command(stacks) if empty else stacks.clients.command("runs", "list"),
+            code=RUN_FAILED if empty else CONFLICT,
+        )
+    return ExpectedError(
+        f"the state machine ended as {status}: {reason}",
+        where=execution,
+        hint=stacks.clients.command("runs", "list") if stacks.clients.local else shlex.join([*HISTORY, execution]),
+        code=RUN_FAILED,
+    )
