@@ -7,8 +7,9 @@ from localaws.athena.engine import Athena
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
-from localaws.ministack import metrics, patches
+from localaws.ministack import history, metrics, patches, stacks
 from localaws.ministack.faults import Faults
+from localaws.ministack.state import State
 from localaws.sagemaker.component import SageMaker
 from localaws.workspace import Workspace
 
@@ -27,6 +28,7 @@ class Components:
         patches.publish_attributes()
         patches.end_overdue_executions()
         patches.name_sagemaker_resources()
+        history.bound_executions()
         faults = Faults()
         self._extensions: dict[str, Extension] = {}
         for name in extensions:
@@ -45,9 +47,13 @@ class Components:
             component.install()
         faults.install()
         metrics.install()
+        self._state = State(workspace.services)
+        self._state.install()
+        self._state.restore()
+        stacks.install(self._state.save)
         self.addresses: dict[str, str] = {}
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin background work; the endpoint answers by now."""
         for name, extension in self._extensions.items():
             try:
@@ -57,6 +63,9 @@ class Components:
                 self.addresses[name] = extension.start(0)
         for component in self._components:
             component.start()
+        await stacks.recover()
+        self._state.start()
+        history.start()
 
     def close(self) -> None:
         """End background work, the newest component first."""
@@ -64,6 +73,7 @@ class Components:
             extension.stop()
         for component in reversed(self._components):
             component.close()
+        self._state.close()
 
     def _drain(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Deliver what is buffered now, without waiting for size or time."""

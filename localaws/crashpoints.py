@@ -21,7 +21,6 @@ NAMES = (
     "execution-finishing",
     "event-sending",
     "state-saving",
-    "state-replacing",
 )
 _passed = itertools.count(1)
 

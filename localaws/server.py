@@ -21,7 +21,7 @@ from typing import IO, Any
 from localaws import environment
 from localaws.clients import REGION
 from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
-from localaws.ministack import persistence
+from localaws.ministack.objects import ObjectFiles, check_code
 from localaws.security import credentials
 from localaws.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
 
@@ -97,11 +97,10 @@ def serve(
     workspace.create()
     held = lock(workspace)
     workspace.prepare()
-    persistence.finish_replacing(workspace.state)
-    persistence.refuse_damaged(workspace.state)
-    mended = persistence.mend_objects(workspace.objects)
-    if mended:
-        print(f"{mended} objects were being written when the endpoint was killed", file=sys.stderr)
+    check_code(workspace.state / "lambda-blobs")
+    objects = ObjectFiles(workspace.objects)
+    if repaired := objects.repair():
+        print(f"{repaired} objects were being written when the endpoint was killed", file=sys.stderr)
     listener = listen(port or preferred_port(workspace))
     port = listener.getsockname()[1]
     found = variables(workspace, port, time_scale)
@@ -112,9 +111,7 @@ def serve(
     from localaws.components import Components
 
     components = Components(workspace, time_scale, extensions)
-    persistence.sync_objects()
-    persistence.refuse_unsaved()
-    persistence.seal_the_last_save(workspace.state)
+    objects.install()
     try:
         asyncio.run(_run(components, listener, workspace, follow_parent, extensions))
     finally:
@@ -146,18 +143,11 @@ async def _run(
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.2
     config.shutdown_timeout = 5
-    saver = persistence.Saver(components.app, workspace.state)
-
-    async def stopped() -> None:
-        await stop.wait()
-        await asyncio.to_thread(saver.close)
-
-    server = asyncio.create_task(hypercorn_serve(saver, config, shutdown_trigger=stopped))
+    server = asyncio.create_task(hypercorn_serve(components.app, config, shutdown_trigger=stop.wait))
     try:
         port = listener.getsockname()[1]
         await _answers(port, server)
-        components.start()
-        saver.start()
+        await components.start()
         endpoint = {
             "format": FORMAT,
             "pid": os.getpid(),

@@ -1,10 +1,11 @@
 """The workspace: the one folder that holds everything of a local endpoint.
 
 endpoint.json     the running endpoint's address and process    lock       held by the running endpoint
-workspace.json    its format, ports and extensions              state/     MiniStack's services
+workspace.json    its format, ports and extensions              state/     Lambda's code
 credentials.json  its access key                                objects/   the buckets' objects, as files
 sagemaker.db      pipelines, executions, jobs, model packages   jobs/      one folder per step that ran
-delivery.db       records accepted and not yet delivered        scratch/   temporary files
+state.db          MiniStack's services                          scratch/   temporary files
+delivery.db       records accepted and not yet delivered
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import fnmatch
 import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +23,7 @@ from localaws.errors import CONFLICT, ENVIRONMENT, WRONG_USAGE, ExpectedError, q
 from localaws.security import credentials
 
 # Raised when a release can no longer read what an older one wrote.
-FORMAT = 3
+FORMAT = 4
 # Local seconds for a second of AWS's own waiting: 60 s of buffering are 0.3 s, a state machine's 30 s are 0.15 s.
 TIME_SCALE = 0.005
 # The space that must be free at the start; a run of the whole chain takes about 10 MB.
@@ -58,6 +60,7 @@ class Workspace:
         self.state = self.root / "state"
         self.objects = self.root / "objects"
         self.database = self.root / "sagemaker.db"
+        self.services = self.root / "state.db"
         self.jobs = self.root / "jobs"
         self.scratch = self.root / "scratch"
 
@@ -183,12 +186,16 @@ def take_lock(workspace: Workspace) -> IO[str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or {} when it is missing or not one."""
+    """The JSON object in a file, or {} when it is missing, not one, or not as it was written."""
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
+        if isinstance(content, dict) and content.pop("checksum", _checksum(content)) == _checksum(content):
             return content
     return {}
+
+
+def _checksum(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps({name: value for name, value in content.items() if name != "checksum"}).encode())
 
 
 def write_atomically(path: Path, content: dict[str, Any]) -> None:
@@ -196,7 +203,7 @@ def write_atomically(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as handle:
-            json.dump(content, handle, indent=2)
+            json.dump(content | {"checksum": _checksum(content)}, handle, indent=2)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)

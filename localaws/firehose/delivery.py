@@ -70,6 +70,7 @@ class Delivery:
         self._journal.close()
         for thread in list(self._threads.values()):
             thread.join(timeout=2)
+        self._journal.close_file()
 
     def drain(self, timeout: float) -> bool:
         """Deliver all that is buffered now, without waiting for size or time; True when nothing is left.

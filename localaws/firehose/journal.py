@@ -1,12 +1,10 @@
-"""The delivery journal: what was accepted and not yet delivered, in one SQLite file of the workspace.
+"""The delivery journal: records accepted and not yet delivered, in one SQLite file of the workspace.
 
-Rows stand in queues; a queue is one stage of one delivery stream, first in, first out. A batch stays in the journal
-until `settle` removes it and adds what became of it in the same transaction, so a killed process loses nothing and
-repeats nothing but the attempt it was in. Rows that come together are stored together, as one chunk: a row of the
-database each would cost five times as much.
+A queue is one stage of one delivery stream, first in, first out. A batch stays in the journal until `settle` removes it
+and appends its results in the same transaction, so a killed process loses nothing and repeats only the current attempt.
+Records that arrive together are stored as one chunk: one row of the database per record costs five times as much.
 """
 
-import sqlite3
 import struct
 import threading
 import time
@@ -15,20 +13,25 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from localaws.store import unusable
+from localaws.database import Database
 
 # first, last: the numbers of a chunk's rows, which are consecutive. size: bytes of their data.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS queue (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, stage TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS queue (
+    id INTEGER PRIMARY KEY, stream TEXT NOT NULL, stage TEXT NOT NULL, checksum INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS chunk (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, queue INTEGER NOT NULL, entered REAL NOT NULL,
-    size INTEGER NOT NULL, rows BLOB NOT NULL
+    size INTEGER NOT NULL, rows BLOB NOT NULL, checksum INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS chunk_by_queue ON chunk (queue, first);
-CREATE TABLE IF NOT EXISTS plan (queue INTEGER PRIMARY KEY, last INTEGER NOT NULL, key TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS plan (
+    queue INTEGER PRIMARY KEY, last INTEGER NOT NULL, key TEXT NOT NULL, checksum INTEGER NOT NULL
+);
 """
+TABLES = {"queue": "id, stream, stage", "chunk": "first, last, queue, entered, size, rows", "plan": "queue, last, key"}
 
-# Chunks live for seconds: a long log between checkpoints saves writing most of them twice.
+# Chunks live for seconds: a long log between checkpoints avoids writing most of them twice.
 CHECKPOINT_PAGES = 16384
 
 # Of a row in a chunk: arrival, bytes of data, bytes of metadata; then both.
@@ -77,7 +80,7 @@ class Hints(NamedTuple):
 
 
 class Waiting:
-    """What a queue holds. oldest: when its first row entered (epoch seconds)."""
+    """Size of a queue: rows, bytes, and when the oldest row entered (epoch seconds)."""
 
     def __init__(self, rows: int, size: int, oldest: float) -> None:
         self.rows = rows
@@ -92,27 +95,19 @@ class Journal:
         self._changed = threading.Condition()
         self._hurried = 0
         self._closed = False
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database = Database(path, SCHEMA, TABLES)
         # Batches are read beside the writer, so that accepting records does not wait for them.
-        self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._reader = self._database.connect()
         self._reading = threading.Lock()
-        try:
-            # WAL keeps a committed append through a killed process; only a power cut could take the last ones.
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-            self._database.executescript(SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise unusable(path, str(error)) from error
-        queues = self._database.execute("SELECT stream, stage, id FROM queue")
+        select = self._database.connection.execute
+        select(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        queues = select("SELECT stream, stage, id FROM queue")
         self._ids = {Queue(*row[:2]): int(row[2]) for row in queues}
-        self._last_number = self._database.execute("SELECT COALESCE(MAX(last), 0) FROM chunk").fetchone()[0]
+        self._last_number = select("SELECT COALESCE(MAX(last), 0) FROM chunk").fetchone()[0]
         by_id = {number: queue for queue, number in self._ids.items()}
-        held = self._database.execute(
-            "SELECT queue, SUM(last - first + 1), SUM(size), MIN(entered) FROM chunk GROUP BY queue"
-        )
+        held = select("SELECT queue, SUM(last - first + 1), SUM(size), MIN(entered) FROM chunk GROUP BY queue")
         self._waiting = {by_id[row[0]]: Waiting(*row[1:]) for row in held}
-        plans = self._database.execute("SELECT queue, last, key FROM plan")
+        plans = select("SELECT queue, last, key FROM plan")
         self._plans = {by_id[row[0]]: (int(row[1]), str(row[2])) for row in plans}
 
     def append(self, entries: Iterable[Entry]) -> None:
@@ -124,7 +119,7 @@ class Journal:
     def take(self, queue: Queue, hints: Callable[[], Hints | None]) -> list[Row]:
         """Wait until a batch is due and return it, still in the journal; [] when the journal is closed.
 
-        `hints` is asked anew while waiting; None (a stream that is not there) means: wait.
+        hints: called repeatedly while waiting; None (the stream does not exist) means wait.
         """
         while due := self._wait(queue, hints):
             if rows := self._read(queue, due):
@@ -135,23 +130,26 @@ class Journal:
         """The object key for the rows up to `last`: the one planned before a failure, or else `key`."""
         with self._changed:
             if queue not in self._plans and self._holds(queue, last):
-                self._database.execute("INSERT INTO plan VALUES (?, ?, ?)", (self._ids[queue], last, key))
+                with self._database.transaction() as connection:
+                    values = (self._ids[queue], last, key)
+                    connection.execute("INSERT INTO plan VALUES (?1, ?2, ?3, checksum(?1, ?2, ?3))", values)
                 self._plans[queue] = (last, key)
             return self._plans.get(queue, (last, key))[1]
 
     def settle(self, queue: Queue, rows: list[Row], becomes: Iterable[Entry] = ()) -> None:
-        """Remove a batch that was taken and append what became of it, together or not at all."""
+        """Remove a batch and append its results in one transaction."""
         with self._changed:
             if self._holds(queue, rows[-1].number):
                 self._write(list(becomes), settled=(queue, rows))
                 self._changed.notify_all()
 
     def discard(self, stream: str) -> None:
-        """Forget a deleted delivery stream."""
+        """Remove the records of a deleted delivery stream."""
         with self._changed:
             for queue in [queue for queue in self._waiting if queue.stream == stream]:
-                self._database.execute("DELETE FROM chunk WHERE queue = ?", (self._ids[queue],))
-                self._database.execute("DELETE FROM plan WHERE queue = ?", (self._ids[queue],))
+                with self._database.transaction() as connection:
+                    connection.execute("DELETE FROM chunk WHERE queue = ?", (self._ids[queue],))
+                    connection.execute("DELETE FROM plan WHERE queue = ?", (self._ids[queue],))
                 del self._waiting[queue]
                 self._plans.pop(queue, None)
             self._changed.notify_all()
@@ -172,26 +170,32 @@ class Journal:
                 self._hurried -= 1
 
     def close(self) -> None:
-        """Let waiting takers go; what is held stays for the next start."""
+        """End the calls of `take`. The records stay in the file for the next start."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def close_file(self) -> None:
+        """Close the file; nothing can be read or written after it."""
+        with self._changed, self._reading:
+            self._reader.close()
+            self._database.close()
 
     def _wait(self, queue: Queue, hints: Callable[[], Hints | None]) -> Hints | None:
         with self._changed:
             while not self._closed:
                 waiting, now = self._waiting.get(queue), hints()
-                patience = 0.5
+                timeout = 0.5
                 if waiting is not None and now is not None:
                     full = waiting.size >= now.size or self._hurried > 0 or queue in self._plans
-                    patience = 0 if full else waiting.oldest + now.seconds - time.time()
-                    if patience <= 0:
+                    timeout = 0 if full else waiting.oldest + now.seconds - time.time()
+                    if timeout <= 0:
                         return now
-                self._changed.wait(patience)
+                self._changed.wait(timeout)
         return None
 
     def _read(self, queue: Queue, hints: Hints) -> list[Row]:
-        """The first rows that fit; or, for a batch that was planned before, exactly its rows."""
+        """The first rows that fit the hints; for a batch that was planned before, exactly its rows."""
         planned = self._plans[queue][0] if queue in self._plans else None
         with self._reading:
             chunks = self._reader.execute(
@@ -211,18 +215,13 @@ class Journal:
         for entry in entries:
             together.setdefault(entry.queue, []).append(entry)
         ids = {queue: self._id(queue) for queue in together}
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._database.transaction():
             if settled is not None:
                 self._remove(*settled)
             first = self._last_number + 1
             for queue, group in together.items():
                 self._insert(ids[queue], first, now, group)
                 first += len(group)
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
         self._last_number = first - 1
         if settled is not None:
             self._forget(*settled)
@@ -233,35 +232,38 @@ class Journal:
 
     def _insert(self, queue: int, first: int, entered: float, rows: Sequence[Entry | Row]) -> None:
         size = sum(len(row.data) for row in rows)
-        self._database.execute(
-            "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
+        self._database.connection.execute(
+            "INSERT INTO chunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, checksum(?1, ?2, ?3, ?4, ?5, ?6))",
             (first, first + len(rows) - 1, queue, entered, size, pack(rows)),
         )
 
     def _remove(self, queue: Queue, rows: list[Row]) -> None:
-        """Take a batch out; what is left of the chunk it ends in becomes a chunk of its own."""
+        """Remove a batch. The rest of the chunk in which it ends becomes a chunk of its own."""
         number, last = self._ids[queue], rows[-1].number
-        rest = self._database.execute(
+        execute = self._database.connection.execute
+        rest = execute(
             "SELECT first, entered, rows FROM chunk WHERE queue = ? AND first <= ? AND last > ?", (number, last, last)
         ).fetchone()
-        self._database.execute("DELETE FROM chunk WHERE queue = ? AND first <= ?", (number, last))
-        self._database.execute("DELETE FROM plan WHERE queue = ?", (number,))
+        execute("DELETE FROM chunk WHERE queue = ? AND first <= ?", (number, last))
+        execute("DELETE FROM plan WHERE queue = ?", (number,))
         if rest is not None:
             first, entered, packed = rest
             left = [row for row in unpack(first, packed) if row.number > last]
             self._insert(number, last + 1, entered, left)
 
     def _holds(self, queue: Queue, last: int) -> bool:
-        """Whether a batch that was taken is still there: its stream may have been deleted meanwhile."""
-        found = self._database.execute(
+        """Whether a batch is still in the journal: its stream may have been deleted meanwhile."""
+        found = self._database.connection.execute(
             "SELECT 1 FROM chunk WHERE queue = ? AND first <= ? LIMIT 1", (self._ids[queue], last)
         )
         return found.fetchone() is not None
 
     def _id(self, queue: Queue) -> int:
         if queue not in self._ids:
-            added = self._database.execute("INSERT INTO queue (stream, stage) VALUES (?, ?)", queue)
-            self._ids[queue] = int(added.lastrowid or 0)
+            with self._database.transaction() as connection:
+                number = len(self._ids) + 1
+                connection.execute("INSERT INTO queue VALUES (?1, ?2, ?3, checksum(?1, ?2, ?3))", (number, *queue))
+            self._ids[queue] = number
         return self._ids[queue]
 
     def _forget(self, queue: Queue, rows: list[Row]) -> None:
@@ -269,7 +271,7 @@ class Journal:
         waiting = self._waiting[queue]
         waiting.rows -= len(rows)
         waiting.size -= sum(len(row.data) for row in rows)
-        oldest = self._database.execute(
+        oldest = self._database.connection.execute(
             "SELECT entered FROM chunk WHERE queue = ? ORDER BY first LIMIT 1", (self._ids[queue],)
         ).fetchone()
         if oldest is None:

@@ -10,10 +10,10 @@ from localaws.sagemaker.executions_api import Starts
 from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.jobs_api import JobOperations
-from localaws.sagemaker.package_groups import PackageGroups
+from localaws.sagemaker.package_groups import GROUP, PackageGroups
 from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
-from localaws.sagemaker.service import ApiError, Service
+from localaws.sagemaker.service import ApiError, Service, arn
 from localaws.sagemaker.tags import Tags
 from localaws.store import Document, Store
 from localaws.workspace import Workspace
@@ -56,11 +56,18 @@ class SageMaker:
     def close(self) -> None:
         """Stop what is running."""
         self.executions.close()
+        self.service.store.close()
 
     def _create_group(self, logical_id: str, properties: Document, stack_name: str) -> tuple[str, Document]:
         # The name is required in the template, so none is generated.
-        answer = self._call("CreateModelPackageGroup", properties)
-        return answer["ModelPackageGroupArn"], {"ModelPackageGroupArn": answer["ModelPackageGroupArn"]}
+        group, owner = arn(f"{GROUP}/{properties['ModelPackageGroupName']}"), f"{stack_name}/{logical_id}"
+        store = self.service.store
+        with store.transaction():
+            # A kill may have lost the stack's record of a group that it had created.
+            if (store.get(GROUP, group) or {}).get("StackResource") != owner:
+                self._call("CreateModelPackageGroup", properties)
+                store.change(GROUP, group, lambda document: document.update(StackResource=owner))
+        return group, {"ModelPackageGroupArn": group}
 
     def _update_group(self, physical_id: str, old: Document, new: Document, stack_name: str, *rest: Any) -> Any:
         if old.get("ModelPackageGroupName") == new.get("ModelPackageGroupName"):
@@ -68,6 +75,8 @@ class SageMaker:
         return self._create_group("", new, stack_name)
 
     def _delete_group(self, physical_id: str, properties: Document) -> None:
+        if self.service.store.get(GROUP, physical_id) is None:
+            return
         self._call("DeleteModelPackageGroup", {"ModelPackageGroupName": physical_id})
 
     def _call(self, operation: str, request: Document) -> Document:

@@ -1,28 +1,27 @@
-"""The endpoint is killed: nothing that was finished is lost, and the rest is resumed or told."""
+"""A killed endpoint: nothing that was finished is lost, the rest is resumed or reported as failed."""
 
 import contextlib
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
+import time
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.support.crash import POINTS, Victim, build, environment, made, orphans, resume, wait_for_no_orphans
-from benchmarks.support.definitions import Execution, Project, until
+from benchmarks.support.definitions import Document, Execution, Project, until
 from localaws import endpoint as endpoints
 from localaws.crashpoints import NAMES, crashpoint
-from localaws.ministack import persistence
+from localaws.ministack.objects import ObjectFiles
 from localaws.workspace import Workspace
+from pipelines.account.clients import Clients
 
-STACK = {
-    "Resources": {
-        "Queue": {"Type": "AWS::SQS::Queue"},
-        "Group": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": "kept"}},
-    }
-}
 # benchmarks/crash.py goes through all the points, and random moments.
 FEW = ("execution-created", "job-uploaded", "cache-stored", "package-stored", "execution-finishing")
 
@@ -31,7 +30,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim:
     project = Project(victim.up().clients, "crashes")
     build(project)
     undisturbed = made(project, project.start().wait())
-    # Another cache: the killed run shall do its work itself.
+    # Another cache, so that the killed run does its work itself.
     victim.clients.sagemaker.delete_pipeline(PipelineName=project.name)
     other = Project(victim.clients, "killed")
     build(other)
@@ -80,30 +79,72 @@ def test_a_killed_endpoint_takes_its_steps_with_it(victim: Victim, namespaces: s
         assert run.statuses() == {"Slow": "Failed"}
         assert "RetryPipelineExecution resumes" in run.reason("Slow")
         job = run.steps()["Slow"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-        told = victim.clients.sagemaker.describe_processing_job(ProcessingJobName=job)
-        assert told["ProcessingJobStatus"] == "Failed"
+        described = victim.clients.sagemaker.describe_processing_job(ProcessingJobName=job)
+        assert described["ProcessingJobStatus"] == "Failed"
         assert [each.name for each in (victim.workspace.jobs / job).iterdir()] == ["log"]
 
 
 def test_a_killed_endpoint_comes_back_with_its_stacks_and_objects(victim: Victim) -> None:
     clients = victim.up().clients
-    clients.cloudformation.create_stack(StackName="kept", TemplateBody=json.dumps(STACK))
-    clients.s3.create_bucket(Bucket="kept")
-    clients.s3.put_object(Bucket="kept", Key="a/b", Body=b"1", ContentType="text/plain", Metadata={"beer": "ale"})
-    until(lambda: b"CREATE_COMPLETE" in state(victim.workspace, "cloudformation"), "the stack's save")
+    create(clients, "first")
+    clients.s3.create_bucket(Bucket="bucket")
+    clients.s3.put_object(Bucket="bucket", Key="a/b", Body=b"1", ContentType="text/plain", Metadata={"beer": "ale"})
+    wait_for_saved(victim.workspace, "CREATE_COMPLETE")
     victim.kill()
     clients = victim.up().clients
-    assert [each["StackStatus"] for each in clients.cloudformation.describe_stacks(StackName="kept")["Stacks"]] == [
-        "CREATE_COMPLETE"
-    ]
+    assert statuses(clients) == {"first": "CREATE_COMPLETE"}
     assert len(clients.sqs.list_queues()["QueueUrls"]) == 1
     groups = clients.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
-    assert [group["ModelPackageGroupName"] for group in groups] == ["kept"]
-    found = clients.s3.get_object(Bucket="kept", Key="a/b")
+    assert [group["ModelPackageGroupName"] for group in groups] == ["group"]
+    found = clients.s3.get_object(Bucket="bucket", Key="a/b")
     assert (found["Body"].read(), found["ContentType"], found["Metadata"]) == (b"1", "text/plain", {"beer": "ale"})
 
 
-def test_an_event_that_a_kill_kept_back_is_sent_by_the_next_endpoint(victim: Victim) -> None:
+@pytest.mark.parametrize("passes", [1, 2, 3, 4])
+def test_a_stack_whose_creation_was_killed_can_be_created_again(victim: Victim, passes: int) -> None:
+    clients = victim.up(f"state-saving:{passes}").clients
+    for name in ("first", "second", "third"):
+        with contextlib.suppress(BotoCoreError):
+            create(clients, name)
+            wait_for_stack(clients, name, victim)
+    victim.wait_until_dead()
+    clients = victim.up().clients
+    assert set(statuses(clients).values()) <= {"CREATE_COMPLETE"}
+    for name in ("first", "second", "third"):
+        if name not in statuses(clients):
+            create(clients, name)
+        wait_for_stack(clients, name, victim)
+    assert len(clients.sqs.list_queues()["QueueUrls"]) == 3
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1])
+def test_a_stack_whose_creation_update_or_deletion_was_killed_ends_as_before_or_after(
+    victim: Victim, delay: float
+) -> None:
+    clients = victim.up().clients
+    create(clients, "first")
+    wait_for_stack(clients, "first", victim)
+    changed = {**template("first")["Resources"], "Topic": {"Type": "AWS::SNS::Topic"}}
+    changes: list[tuple[str, Document]] = [
+        ("update_stack", {"TemplateBody": json.dumps({"Resources": changed})}),
+        ("delete_stack", {}),
+        ("create_stack", {"TemplateBody": json.dumps(template("first"))}),
+    ]
+    for operation, arguments in changes:
+        with contextlib.suppress(ClientError):
+            getattr(clients.cloudformation, operation)(StackName="first", **arguments)
+        time.sleep(delay)
+        victim.kill()
+        clients = victim.up().clients
+        ended = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "DELETE_COMPLETE", None)
+        assert statuses(clients).get("first") in ended
+    clients.cloudformation.delete_stack(StackName="first")
+    until(lambda: statuses(clients).get("first") in ("DELETE_COMPLETE", None), "the deletion")
+    create(clients, "first")
+    wait_for_stack(clients, "first", victim)
+
+
+def test_an_event_that_a_kill_prevented_is_sent_by_the_next_endpoint(victim: Victim) -> None:
     clients = victim.up().clients
     queue = clients.sqs.create_queue(QueueName="events")["QueueUrl"]
     arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -122,27 +163,36 @@ def test_an_event_that_a_kill_kept_back_is_sent_by_the_next_endpoint(victim: Vic
     assert (event["detail-type"], event["detail"]["ModelPackageVersion"]) == ("SageMaker Model Package State Change", 1)
 
 
-@pytest.mark.parametrize(("point", "kept"), [("state-saving:2", []), ("state-replacing:2", ["kept"])])
-def test_a_kill_while_the_state_is_saved_leaves_all_of_the_old_or_the_new(
-    victim: Victim, point: str, kept: list[str]
-) -> None:
-    clients = victim.up(point).clients
-    clients.sqs.create_queue(QueueName="first")
-    until(lambda: b"first" in state(victim.workspace, "sqs"), "the first save")
-    clients.cloudformation.create_stack(StackName="kept", TemplateBody=json.dumps(STACK))
-    victim.wait_until_dead()
-    clients = victim.up().clients
-    assert [each["StackName"] for each in clients.cloudformation.describe_stacks()["Stacks"]] == kept
-    assert len(clients.sqs.list_queues()["QueueUrls"]) == 1 + len(kept)
-    # A running endpoint may be about to save.
-    victim.down()
-    assert sorted(each.name for each in victim.workspace.state.glob("*.new")) == []
+def template(name: str) -> dict[str, Any]:
+    """A queue and, in the first stack, a model package group, which has its name from the template."""
+    group = {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": "group"}}
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}}
+    return {"Resources": {"Queue": queue, **({"Group": group} if name == "first" else {})}}
 
 
-def state(workspace: Workspace, service: str) -> bytes:
-    """What is saved of a service of MiniStack's."""
-    path = workspace.state / f"{service}.json"
-    return path.read_bytes() if path.exists() else b""
+def create(clients: Clients, name: str) -> None:
+    clients.cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template(name)))
+
+
+def wait_for_stack(clients: Clients, name: str, victim: Victim) -> None:
+    """Wait until a stack is complete or the endpoint is dead."""
+    until(lambda: not victim.alive or statuses(clients).get(name) == "CREATE_COMPLETE", f"the stack {name}")
+
+
+def statuses(clients: Clients) -> dict[str, str]:
+    """Stack name -> status."""
+    return {each["StackName"]: each["StackStatus"] for each in clients.cloudformation.describe_stacks()["Stacks"]}
+
+
+def wait_for_saved(workspace: Workspace, text: str) -> None:
+    """Wait until a saved entry of MiniStack's services contains a text."""
+
+    def saved() -> bool:
+        with contextlib.closing(sqlite3.connect(workspace.services)) as database:
+            rows = database.execute("SELECT body FROM entry").fetchall()
+        return any(text.encode() in zlib.decompress(body) for (body,) in rows)
+
+    until(saved, "the save")
 
 
 def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> None:
@@ -156,31 +206,28 @@ def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> Non
     assert run.retry().wait().statuses() == {"First": "Succeeded", "Slow": "Succeeded"}
 
 
-def test_an_object_half_overwritten_is_mended(tmp_path: Path) -> None:
-    content, beside = tmp_path / "b" / "key", tmp_path / "b" / "key.meta.json"
-    content.parent.mkdir()
-    beside.write_text(json.dumps({"size": 1, "etag": '"old"', "content_type": "text/plain", "key": "key"}))
-    whole = tmp_path / "b" / "whole"
-    whole.write_text("w")
-    whole.with_name("whole.meta.json").write_text(json.dumps({"size": 1, "etag": '"w"'}))
+def test_an_object_that_a_kill_left_half_overwritten_is_completed(tmp_path: Path) -> None:
+    files, key, whole = ObjectFiles(tmp_path), tmp_path / "b" / "key", tmp_path / "b" / "whole"
+    key.parent.mkdir()
+    for path in (key, whole):
+        files._write(str(path), b"1")
+        metadata = {"size": 1, "etag": '"old"', "content_type": "text/plain", "key": path.name}
+        files._write(f"{path}.meta.json", json.dumps(metadata), text=True)
     (tmp_path / "b" / "next.tmp").write_text("hal")
-    content.write_text("hops")
-    os.utime(beside, ns=(content.stat().st_mtime_ns - 10**9,) * 2)
-    assert persistence.mend_objects(tmp_path) == 1
-    assert json.loads(beside.read_text()) == {
+    files._write(str(key), b"hops")
+    os.utime(tmp_path / "b" / "key.meta.json", ns=(key.stat().st_mtime_ns - 10**9,) * 2)
+    assert ObjectFiles(tmp_path).repair() == 1
+    repaired = json.loads((tmp_path / "b" / "key.meta.json").read_text())
+    del repaired["content"], repaired["checksum"]
+    assert repaired == {
         "size": 4,
         "etag": f'"{hashlib.md5(b"hops").hexdigest()}"',
         "content_type": "text/plain",
         "key": "key",
         "checksums": {},
     }
-    assert sorted(each.name for each in (tmp_path / "b").iterdir()) == [
-        "key",
-        "key.meta.json",
-        "whole",
-        "whole.meta.json",
-    ]
-    assert persistence.mend_objects(tmp_path) == 0
+    assert sorted(each.name for each in key.parent.iterdir()) == ["key", "key.meta.json", "whole", "whole.meta.json"]
+    assert ObjectFiles(tmp_path).repair() == 0
 
 
 def test_only_listed_crash_points_exist() -> None:
@@ -189,7 +236,7 @@ def test_only_listed_crash_points_exist() -> None:
         crashpoint("somewhere")
 
 
-def test_an_address_left_by_a_killed_endpoint_misleads_nobody(victim: Victim) -> None:
+def test_an_endpoint_file_of_a_killed_endpoint_is_ignored(victim: Victim) -> None:
     victim.up().kill()
     assert victim.workspace.endpoint.exists()
     assert endpoints.find(victim.workspace) is None
@@ -197,11 +244,13 @@ def test_an_address_left_by_a_killed_endpoint_misleads_nobody(victim: Victim) ->
     # Another process by now has the number that the file names.
     other = subprocess.Popen(["sleep", "30"])
     try:
-        told = {"url": "http://127.0.0.1:9", "extensions": {}, "pid": other.pid, "detached": True}
-        victim.workspace.endpoint.write_text(json.dumps(told))
+        address = {"url": "http://127.0.0.1:9", "extensions": {}, "pid": other.pid, "detached": True}
+        victim.workspace.endpoint.write_text(json.dumps(address))
         victim.up()
-        victim.workspace.endpoint.write_text(json.dumps(told))
-        assert endpoints.stop(victim.workspace) is False
+        victim.workspace.endpoint.write_text(json.dumps(address))
+        # The holder of the workspace's lock is stopped, not the process that the file names.
+        assert endpoints.stop(victim.workspace) is True
+        victim.wait_until_dead()
         assert other.poll() is None
     finally:
         other.kill()

@@ -1,24 +1,29 @@
-"""The endpoint's disk is full, read-only or damaged: it is told in three lines, and nothing is left half."""
+"""The endpoint's disk is full, read-only or damaged: three lines describe it, and nothing is left half written."""
 
 import contextlib
+import datetime
+import decimal
 import json
 import os
+import pickle
+import random
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import FlexibleChecksumError
+from botocore.exceptions import ClientError
 
 from benchmarks.support.crash import Victim
 from localaws.errors import ExpectedError
-from localaws.ministack import persistence
+from localaws.ministack import state
 from localaws.sagemaker import isolation
 from localaws.store import Store
-from localaws.workspace import Workspace
+from localaws.workspace import FORMAT, Workspace
 
 MAY_MOUNT = bool(shutil.which("unshare")) and isolation.works("mounted")
 
@@ -46,7 +51,7 @@ def mounted(options: str, folder: Path, fill: int = 0) -> list[str]:
         ("ro", "Read-only file system", "give a folder of your own with --workspace DIR"),
     ],
 )
-def test_a_workspace_that_cannot_be_written_is_told_in_three_lines(
+def test_a_workspace_that_cannot_be_written_is_described_in_three_lines(
     tmp_path: Path, options: str, what: str, hint: str
 ) -> None:
     folder = tmp_path / "disk"
@@ -64,7 +69,7 @@ def test_a_workspace_of_another_format_is_refused(workspace: Workspace, marker: 
     assert start_error(workspace.root) == (
         5,
         [
-            f"Error: the workspace is of format {found}, this release reads format 2",
+            f"Error: the workspace is of format {found}, this release reads format {FORMAT}",
             f"Where: {workspace.marker}",
             f"Try: rm -r {workspace.root}, or use another --workspace",
         ],
@@ -81,7 +86,7 @@ def test_a_damaged_database_is_refused(workspace: Workspace, name: str) -> None:
     assert (code, lines[0].partition(": ")[2].partition(": ")[0]) == (5, "the database cannot be used")
     assert lines[1:] == [
         f"Where: {path}",
-        f"Try: free some space if the disk is full; else begin anew: rm -r {workspace.root}",
+        f"Try: free some space if the disk is full; else start again from nothing: rm -r {workspace.root}",
     ]
 
 
@@ -93,69 +98,123 @@ def test_a_document_that_has_changed_on_the_disk_is_named(tmp_path: Path) -> Non
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE document SET body = replace(body, '3', '1') WHERE kind = 'model-package'")
     assert store.get("execution", "arn:e") == {"Status": "Succeeded"}
-    what = "the database cannot be used: the model-package arn:p is damaged: its checksum does not match"
-    for reading in (
-        lambda: store.get("model-package", "arn:p"),
-        lambda: store.all("model-package"),
-        lambda: Store(path),
+    what = "the model-package arn:p is damaged: its checksum does not match"
+    for reading, damage in (
+        (lambda: store.get("model-package", "arn:p"), what),
+        (lambda: store.all("model-package"), what),
+        (lambda: Store(path), "a row of its table document is damaged: the checksum does not match"),
     ):
         with pytest.raises(ExpectedError) as caught:
             reading()
-        assert (caught.value.what, caught.value.where) == (what, str(path))
+        assert (caught.value.what, caught.value.where) == (f"the database cannot be used: {damage}", str(path))
 
 
-def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+DOCUMENTS = [{"number": number, "text": "approved" * 40} for number in range(60)]
 
 
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "first byte": lambda content: flipped(content, 0),
-    "version": lambda content: flipped(content, content.index(b": ") + 2),
-    "digest": lambda content: flipped(content, content.index(b"sha256") + 12),
-    "payload": lambda content: flipped(content, len(content) // 2 + 60),
-    "last byte": lambda content: flipped(content, len(content) - 1),
-    "cut": lambda content: content[:-10],
-    "empty": lambda content: b"",
-}
+def killed_store(folder: Path) -> dict[str, bytes]:
+    """The files of a store whose process was killed: half of its documents are in the write-ahead log alone."""
+    store = Store(folder / "sagemaker.db")
+    for number, document in enumerate(DOCUMENTS):
+        store.put("package", f"arn:{number}", document)
+        if number == 30:
+            with contextlib.closing(sqlite3.connect(folder / "sagemaker.db")) as other:
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+    assert set(files) == {"sagemaker.db", "sagemaker.db-wal", "sagemaker.db.commits"}
+    return files
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_saved_state_that_has_changed_on_the_disk_is_named(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "state" / "sqs.json"
-    path.parent.mkdir()
-    content = persistence.sealed("sqs", {"queues": {"naïve": 1}})
-    path.write_bytes(content)
-    persistence.refuse_damaged(path.parent)
-    path.write_bytes(DAMAGES[damage](content))
+def damages(content: bytes, chance: random.Random, flips: int, cuts: int) -> Iterator[bytes | None]:
+    """A file's content with one changed byte, cut short, and None for a file that is deleted."""
+    for place in chance.choices(range(len(content)), k=flips):
+        yield content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+    for length in chance.choices(range(len(content)), k=cuts):
+        yield content[:length]
+    yield None
+
+
+@pytest.mark.parametrize("name", ["sagemaker.db", "sagemaker.db-wal", "sagemaker.db.commits"])
+def test_a_damaged_or_deleted_file_of_a_database_is_refused_or_costs_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "killed").mkdir()
+    files = killed_store(tmp_path / "killed")
+    refused = 0
+    for number, content in enumerate(damages(files[name], random.Random(1), 100, 20)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for each, whole in files.items():
+            (folder / each).write_bytes(whole)
+        (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+        try:
+            store = Store(folder / "sagemaker.db")
+            assert store.all("package") == DOCUMENTS
+            store.close()
+        except ExpectedError as error:
+            assert (error.code, len(str(error).splitlines())) == (5, 3)
+            refused += 1
+    assert (refused > 0) == (name != "sagemaker.db.commits")
+
+
+def test_the_loss_of_the_newest_commits_can_be_accepted(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    for name, content in killed_store(tmp_path / "killed").items():
+        (tmp_path / name).write_bytes(b"" if name.endswith("-wal") else content)
     with pytest.raises(ExpectedError) as caught:
-        persistence.refuse_damaged(path.parent)
-    assert str(caught.value).splitlines() == [
-        "Error: the saved state of sqs is damaged",
-        f"Where: {path}",
-        f"Try: put back a copy of it, or begin anew: rm -r {tmp_path}",
-    ]
+        Store(tmp_path / "sagemaker.db")
+    assert caught.value.what == "the database cannot be used: the newest 29 of 60 commits are lost"
+    command, _, path = caught.value.hint.partition(" accepts")[0].partition(" ")
+    assert (command, path) == ("rm", str(tmp_path / "sagemaker.db.commits"))
+    Path(path).unlink()
+    assert Store(tmp_path / "sagemaker.db").all("package") == DOCUMENTS[:31]
 
 
-def test_what_a_stopped_endpoint_saved_is_whole_and_damage_to_it_is_told_at_the_next_start(victim: Victim) -> None:
+VALUES = [
+    decimal.Decimal("1.5"),
+    datetime.date(2026, 11, 27),
+    datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC),
+    datetime.time(1, 2),
+    datetime.timedelta(seconds=1),
+    b"\x00\xff",
+    bytearray(b"b"),
+    uuid.UUID(int=7),
+    {(1, "a"): {1, 2}, 3: (4, 5)},
+    frozenset({1}),
+    float("inf"),
+    2**70,
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_the_state_holds_a_value_of_any_type(value: object) -> None:
+    assert (type(state.load(state.dump(value))), state.load(state.dump(value))) == (type(value), value)
+
+
+def test_the_state_refuses_what_would_run_code() -> None:
+    with pytest.raises(pickle.PicklingError, match=r"a subprocess\.Popen is not saved"):
+        state.dump(subprocess.Popen)
+    with pytest.raises(pickle.UnpicklingError, match=r"posix\.getcwd is refused"):
+        state.load(pickle.dumps(os.getcwd))
+
+
+def test_a_stopped_endpoint_saves_everything_and_the_next_start_refuses_damage(victim: Victim) -> None:
     clients = victim.up().clients
     clients.sqs.create_queue(QueueName="first")
-    clients.s3.create_bucket(Bucket="kept")
-    clients.s3.put_object(Bucket="kept", Key="hops", Body=b"bitter")
+    clients.s3.create_bucket(Bucket="bucket")
+    clients.s3.put_object(Bucket="bucket", Key="hops", Body=b"bitter")
     assert victim.down() == 0
-    content = victim.workspace.objects / "000000000000" / "kept" / "hops"
+    content = victim.workspace.objects / "000000000000" / "bucket" / "hops"
     written = content.stat()
     content.write_bytes(b"better")
-    # The disk changes a byte without a word to anybody.
     os.utime(content, ns=(written.st_atime_ns, written.st_mtime_ns))
     clients = victim.up().clients
     assert len(clients.sqs.list_queues()["QueueUrls"]) == 1
-    with pytest.raises(FlexibleChecksumError):
-        clients.s3.get_object(Bucket="kept", Key="hops")["Body"].read()
+    with pytest.raises(ClientError, match="damaged"):
+        clients.s3.get_object(Bucket="bucket", Key="hops")
     assert victim.down() == 0
-    path = victim.workspace.state / "sqs.json"
-    path.write_bytes(path.read_bytes()[:-20])
+    victim.workspace.services.unlink()
     code, lines = start_error(victim.workspace.root)
-    assert (code, lines[:2]) == (5, ["Error: the saved state of sqs is damaged", f"Where: {path}"])
+    assert (code, lines[0].partition(" is missing")[0]) == (5, "Error: the database cannot be used: the file")
 
 
 @pytest.mark.skipif(not MAY_MOUNT, reason="mounts a small disk, which needs Linux's unshare")
@@ -168,6 +227,6 @@ def test_a_disk_that_fills_up_fails_the_step_and_leaves_nothing_half(tmp_path: P
         timeout=90,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert "No space left on device" in told.pop("reason")
-    assert told == {"status": "Failed", "objects": ["code"], "object": "500", "after": "Succeeded"}
+    printed = json.loads(done.stdout.splitlines()[-1])
+    assert "No space left on device" in printed.pop("reason")
+    assert printed == {"status": "Failed", "objects": ["code"], "object": "500", "after": "Succeeded"}
