@@ -30,6 +30,7 @@ test-release: $(READY)  ## the long proofs, before a release
 
 generate: $(READY)  ## rewrite what is derived from the schema, the definition and the state machines
 	@$(BIN)/python -m pipelines.authoring.generate
+	@$(BIN)/python -m pipelines.run --graph docs/pipeline.svg
 
 check: $(READY) $(CHECKOV)/.ready  ## every static check
 	$(BIN)/ruff check
@@ -64,17 +65,12 @@ delete: $(READY)  ## delete an environment; buckets and models stay (DATA=1: tho
 clean:  ## remove the environment and the local workspace
 	rm -rf $(VENV) .local .cache build *.egg-info
 
-# The environment, made anew when what it is made from has changed.
+# The environment, made again when what it is made from has changed.
 $(READY): setup.py constraints.txt
-	@echo "Setting up $(VENV) (about two minutes, once)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,console,dev]'
+	@$(PYTHON) .ci/environment.py $(VENV) --constraint constraints.txt --editable '.[local,console,dev]'
 	@touch $@
 
-# checkov wants other versions than ours of what both use, so it has an environment of its own.
+# checkov needs other versions of packages that are used here, so it has an environment of its own.
 $(CHECKOV)/.ready: constraints-checkov.txt
-	@echo "Setting up $(CHECKOV) (about a minute, once)"
-	@$(PYTHON) -m venv --clear $(CHECKOV)
-	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< checkov
+	@$(PYTHON) .ci/environment.py $(CHECKOV) --constraint $< checkov
 	@touch $@

@@ -4,6 +4,7 @@
     python -m pipelines.run --dry-run              what that would change
     python -m pipelines.run --print                the pipeline definition, from the files alone
     python -m pipelines.run --print-workflow retrain
+    python -m pipelines.run --graph pipeline.svg   the pipeline's steps as a picture
     python -m pipelines.run --start --wait         start a run on the table as it is now, and follow it
     python -m pipelines.run --local                the whole chain on this machine, without AWS and Docker
 
@@ -40,6 +41,7 @@ RUN_PARAMETERS = tuple(each.name for each in PARAMETERS)
 EFFECTIVE = {
     "print_definition": (),
     "print_workflow": (),
+    "graph": (),
     "dry_run": ("env", "region"),
     "start": ("env", "region", "wait", *RUN_PARAMETERS),
     "local": ("workspace", "catalog", "port", "keep", *RUN_PARAMETERS),
@@ -58,6 +60,7 @@ def arguments() -> Arguments:
     what = parser.add_argument_group("what to do (nothing: upsert)").add_mutually_exclusive_group()
     what.add_argument("--print", action="store_true", dest="print_definition", help="print the pipeline definition")
     what.add_argument("--print-workflow", metavar="NAME", help=f"print a state machine's ASL: {', '.join(WORKFLOWS)}")
+    what.add_argument("--graph", type=Path, metavar="FILE.svg", help="draw the pipeline's steps as a picture")
     what.add_argument("--dry-run", action="store_true", help="show what an upsert would change, and change nothing")
     what.add_argument("--start", action="store_true", help="start a run of the deployed pipeline")
     what.add_argument("--local", action="store_true", help="run the whole chain on this machine")
@@ -91,6 +94,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if given.print_workflow:
         return print_workflow(given.print_workflow)
+    if given.graph:
+        return draw(given.graph)
     if given.local:
         return run_local(given)
     if given.start:
@@ -115,6 +120,25 @@ def refuse_ignored(given: argparse.Namespace) -> None:
         hint=command_line("run", "--help"),
         code=WRONG_USAGE,
     )
+
+
+def draw(path: Path) -> int:
+    """Draw the definition's steps as an SVG file."""
+    from console import definition, graph
+    from pipelines.authoring import committed
+    from pipelines.authoring.settings import Settings
+
+    steps = definition.steps(json.loads(committed.definition(Settings())))
+    try:
+        path.write_text(graph.svg(steps, standalone=True) + "\n")
+    except OSError as error:
+        raise ExpectedError(
+            f"the picture cannot be written: {error.strerror}",
+            where=str(path),
+            hint="python -m pipelines.run --graph pipeline.svg",
+            code=WRONG_USAGE,
+        ) from error
+    return 0
 
 
 def print_workflow(name: str) -> int:

@@ -16,12 +16,15 @@ from pipelines.authoring.parameters import PARAMETERS
 from tests.support import cfn, template_operation
 
 ROOT = Path(__file__).parent.parent
-README, DEPLOY = (ROOT / name for name in ("README.md", "DEPLOY.md"))
+README, ARCHITECTURE, CONTRIBUTING, DEPLOY = (
+    ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DEPLOY.md")
+)
+DOCUMENTS = (README, ARCHITECTURE, CONTRIBUTING, DEPLOY)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 VARIABLES = set(re.findall(r"(?:\(|^)([A-Z]+)(?:\)| \?=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 # What is typed besides this project's own commands and AWS's.
-OTHERS = {"cd", "export", "gh", "git", "source"}
+OTHERS = {"cd", "eval", "export", "gh", "git", "source"}
 # The AWS CLI's own commands, which are no operations of a service.
 CUSTOM = {
     ("cloudformation", "deploy"): {"template-file", "stack-name", "capabilities", "parameter-overrides"},
@@ -39,7 +42,7 @@ def commands(text: str) -> list[str]:
     return [part.strip() for command in typed + inline for part in re.split(r"\s(?:&&|\|)\s", command)]
 
 
-COMMANDS = sorted({(path.name, each) for path in (README, DEPLOY) for each in commands(path.read_text())})
+COMMANDS = sorted({(path.name, each) for path in DOCUMENTS for each in commands(path.read_text())})
 
 
 def refused(command: str) -> str:
@@ -75,7 +78,8 @@ def refused_by_module(name: str, rest: list[str]) -> str:
         module.arguments().parse_args(rest)
     except Exception as error:
         # What a command's text leaves out, such as a version, is no fault of its name or flags.
-        return "" if "required: version" in str(error) else str(error).splitlines()[0].removeprefix("Error: ")
+        missing = re.search("required: (version|COMMAND)", str(error))
+        return "" if missing else str(error).splitlines()[0].removeprefix("Error: ")
     return ""
 
 
@@ -132,8 +136,8 @@ def test_the_documents_commands_are_read() -> None:
 # --- What README says of the project --------------------------------------------------------------
 
 
-def section(title: str) -> str:
-    return README.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+def section(title: str, document: Path = README) -> str:
+    return document.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def test_the_table_of_parameters_is_that_of_the_code() -> None:
@@ -146,7 +150,7 @@ def entries() -> dict[str, list[str]]:
     """Folder -> the files and folders of it that the map names; a line that is not indented begins top-level ones."""
     found: dict[str, list[str]] = {}
     folder = ""
-    for line in re.findall(r"```\n(.*?)```", section("The map"), re.DOTALL)[0].splitlines():
+    for line in re.findall(r"```\n(.*?)```", section("The map", ARCHITECTURE), re.DOTALL)[0].splitlines():
         folders = re.findall(r"(?:^|(?<=  ))(\w+)/(?=\s)", line)
         if not line.startswith(" "):
             found |= {name: [] for name in folders}
@@ -173,7 +177,9 @@ def test_every_folder_of_the_project_is_on_the_map() -> None:
     folders = {path.parent.relative_to(ROOT) for name in named for path in (ROOT / name).rglob("__init__.py")}
     inner = {path for path in folders if path.parts[:1] == ("pipelines",) and len(path.parts) == 2}
     top = {
-        path.name for path in ROOT.iterdir() if path.is_dir() and (any(path.glob("*.py")) or any(path.glob("*.yaml")))
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and (any(path.glob("*.py")) or any(path.glob("*.yaml")))
     }
     assert top - set(named) == set()
     assert {f"{path.name}/" for path in inner} - set(named["pipelines"]) == set()
@@ -185,7 +191,7 @@ def test_every_command_is_on_the_map() -> None:
     assert modules - set(entries()["pipelines"]) == set()
 
 
-@pytest.mark.parametrize("document", [README, DEPLOY], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_and_files_lead_somewhere(document: Path) -> None:
     text = document.read_text()
     linked = [link for link in re.findall(r"\]\(([^)#][^)]*)\)", text) if "://" not in link]
