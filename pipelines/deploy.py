@@ -16,9 +16,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pipelines.account.change_sets import pauses
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED
-from pipelines.account.stacks import STACKS, Stacks, environment, pauses
+from pipelines.account.stacks import STACKS, Stacks, environment
 from pipelines.cli.arguments import Arguments
 from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
 

@@ -1,17 +1,22 @@
 """boto3 clients of an account or of the local endpoint, and botocore's errors as expected errors."""
 
 import os
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from localaws.clients import Address, client
-from pipelines.cli.arguments import command_line
+from pipelines.cli.arguments import command_line, this_command
 from pipelines.cli.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
 MISSING = {"ResourceNotFound", "ResourceNotFoundException", "NoSuchBucket", "NoSuchKey"}
+
+
+# Points a shell at the local endpoint.
+LOCAL_EXPORTS = 'eval "$(python -m localaws env)"'
 
 
 class Clients:
@@ -86,7 +91,7 @@ def aws_errors(doing: str) -> Iterator[None]:
         raise ExpectedError(
             f"no AWS credentials: {error}",
             where=doing,
-            hint="aws configure, or run everything here without an account: make local",
+            hint=LOCAL_EXPORTS if is_loopback(os.environ.get("AWS_ENDPOINT_URL")) else "aws configure",
             code=ENVIRONMENT,
         ) from error
     except errors.NoRegionError as error:
@@ -94,24 +99,34 @@ def aws_errors(doing: str) -> Iterator[None]:
             "no AWS region is set", where=doing, hint="export AWS_REGION=eu-west-1", code=ENVIRONMENT
         ) from error
     except (errors.EndpointConnectionError, errors.ConnectionError, errors.HTTPClientError) as error:
+        local = is_loopback(error.kwargs.get("endpoint_url"))
         raise ExpectedError(
-            f"the service does not answer: {error}",
+            f"the {'local endpoint' if local else 'service'} does not answer: {error}",
             where=doing,
-            hint="check the network; for the local endpoint: python -m pipelines.local status",
+            hint=command_line("local", "up") if local else this_command(),
             code=ENVIRONMENT,
         ) from error
+
+
+def is_loopback(url: str | None) -> bool:
+    """Whether a URL names this machine."""
+    host = urllib.parse.urlsplit(url or "").hostname
+    return host is not None and (host in ("localhost", "::1") or host.startswith("127."))
 
 
 def _client_error(error: Any, doing: str) -> ExpectedError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", str(error))
     where = f"{error.operation_name} while {doing}"
+    local = is_loopback(os.environ.get("AWS_ENDPOINT_URL"))
     if code in DENIED:
-        hint = "grant that action to your identity (cloudformation/ has the roles that are needed)"
-        return ExpectedError(f"access denied: {message}", where=where, hint=hint, code=ENVIRONMENT)
+        what = f"access denied (the roles in cloudformation/ list what is needed): {message}"
+        hint = LOCAL_EXPORTS if local else "aws sts get-caller-identity"
+        return ExpectedError(what, where=where, hint=hint, code=ENVIRONMENT)
     if code in EXPIRED:
-        hint = "aws sso login, or renew the credentials"
+        hint = LOCAL_EXPORTS if local else "aws sso login"
         return ExpectedError(f"the credentials are not valid: {message}", where=where, hint=hint, code=ENVIRONMENT)
     missing = code in MISSING or "does not exist" in message
-    hint = "check the name and the region" if missing else "see AWS's message above"
-    return ExpectedError(f"{code}: {message}", where=where, hint=hint, code=NOT_FOUND if missing else RUN_FAILED)
+    return ExpectedError(
+        f"{code}: {message}", where=where, hint=this_command(), code=NOT_FOUND if missing else RUN_FAILED
+    )

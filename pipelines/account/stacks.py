@@ -6,21 +6,22 @@ The outputs of a stack are parameters of the later ones, matched by name.
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pipelines.account import change_sets
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.authoring import archives, committed, templates
-from pipelines.cli.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
+from pipelines.cli.arguments import command_line, python_command
+from pipelines.cli.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
+from pipelines.cli.output import Document
 
 TEMPLATES = archives.ROOT / "cloudformation"
 STACKS = ("artifacts", "ingestion", "pipelines")
 # A longer template has to be read from S3 (CloudFormation's quota for TemplateBody, in bytes).
 MAX_BODY = 51_200
-FAILED = ("FAILED", "ROLLBACK")
 # Resources with data: a stack policy denies their replacement and deletion in a protected environment.
 STATEFUL = ("AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::KMS::Key", "AWS::SageMaker::ModelPackageGroup")
 STACK_POLICY = {
@@ -64,7 +65,7 @@ def environment(name: str, overrides: dict[str, Values] | None = None) -> Enviro
         raise ExpectedError(
             f"no environment {name!r} (have: {', '.join(known)})",
             where=str(path),
-            hint="--env " + (known[0] if known else "dev"),
+            hint=command_line("deploy", "--env", known[0] if known else "dev"),
             code=WRONG_USAGE,
         )
     try:
@@ -73,9 +74,9 @@ def environment(name: str, overrides: dict[str, Values] | None = None) -> Enviro
         tags = dict(content.get("tags", {}))
     except (ValueError, TypeError, AttributeError) as error:
         raise ExpectedError(
-            f"the parameter file is malformed: {error}",
+            f"the parameter file is not an object of objects ({', '.join((*STACKS, 'tags'))}): {error}",
             where=str(path),
-            hint='it is {"artifacts": {...}, "ingestion": {...}, "pipelines": {...}, "tags": {...}}',
+            hint=f"{python_command()} -m json.tool {shlex.quote(str(path))}",
             code=WRONG_USAGE,
         ) from error
     for short, values in (overrides or {}).items():
@@ -108,50 +109,41 @@ class Stacks:
         body = (TEMPLATES / f"{short}.yaml").read_text()
         values = {**self.environment.parameters[short], **self._shipped(short), **(overrides or {})}
         with aws_errors(f"deploying {name}"):
-            existing = self._describe(name)
             given = {**self._earlier_outputs(short), **values}
             parameters = {key: given[key] for key in templates.parse(body)["Parameters"] if key in given}
-            change_set = f"change-{time.time_ns()}"
-            arguments = {
-                "StackName": name,
-                "ChangeSetName": change_set,
-                "ChangeSetType": "UPDATE" if existing else "CREATE",
-                "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-                "Tags": [{"Key": key, "Value": value} for key, value in self.environment.tags.items()],
-                "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-                **self._template(body),
-            }
-            self.clients.cloudformation.create_change_set(**arguments)
-            if not self._has_changes(name, change_set):
-                self.clients.cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
+            applied = change_sets.apply(
+                self.clients,
+                {
+                    "StackName": name,
+                    "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+                    "Tags": [{"Key": key, "Value": value} for key, value in self.environment.tags.items()],
+                    "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+                    **self._template(body),
+                },
+            )
+            if applied is None:
                 return "unchanged"
-            self.clients.cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
-            self._wait(name)
-            self._outputs.pop(short, None)
+            self._outputs[short] = outputs(applied.stack)
             self._protect(short)
-            return "updated" if existing else "created"
+            return "created" if applied.created else "updated"
 
     def exists(self, short: str) -> bool:
         """Whether a stack exists."""
         name = self.environment.stack(short)
         with aws_errors(f"reading {name}"):
-            return self._describe(name) is not None
+            return change_sets.describe(self.clients.cloudformation, name) is not None
 
     def delete(self, short: str) -> str:
         """Delete a stack; returns "deleted" or "not there". Resources with DeletionPolicy Retain stay."""
         name = self.environment.stack(short)
         with aws_errors(f"deleting {name}"):
-            stack = self._describe(name)
-            if stack is None:
-                return "not there"
-            if stack.get("EnableTerminationProtection"):
-                self.clients.cloudformation.update_termination_protection(
-                    StackName=name, EnableTerminationProtection=False
-                )
-            self.clients.cloudformation.delete_stack(StackName=name)
-            self._wait(name, gone=True)
+            deleted = change_sets.delete(self.clients, name)
         self._outputs.pop(short, None)
-        return "deleted"
+        return deleted
+
+    def _deploy_command(self) -> str:
+        flags = self.clients.flags or f"--env {self.environment.name}"
+        return command_line("run" if self.clients.local else "deploy", flags=flags)
 
     def _protect(self, short: str) -> None:
         """Set termination protection and the stack policy in a protected environment."""
@@ -166,15 +158,15 @@ class Stacks:
         if short not in self._outputs:
             name = self.environment.stack(short)
             with aws_errors(f"reading the outputs of {name}"):
-                stack = self._describe(name)
+                stack = change_sets.describe(self.clients.cloudformation, name)
             if stack is None:
                 raise ExpectedError(
                     f"the stack {name} does not exist",
                     where=f"CloudFormation in {self.clients.region}",
-                    hint=f"make deploy ENV={self.environment.name}",
+                    hint=self._deploy_command(),
                     code=NOT_FOUND,
                 )
-            self._outputs[short] = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+            self._outputs[short] = outputs(stack)
         return self._outputs[short]
 
     def output(self, short: str, key: str) -> str:
@@ -184,7 +176,7 @@ class Stacks:
             raise ExpectedError(
                 f"the stack {self.environment.stack(short)} has no output {key} (have: {', '.join(found)})",
                 where=f"CloudFormation in {self.clients.region}",
-                hint=f"make deploy ENV={self.environment.name}",
+                hint=self._deploy_command(),
                 code=NOT_FOUND,
             )
         return found[key]
@@ -220,67 +212,10 @@ class Stacks:
         upload(self.clients, bucket, asset)
         return {"TemplateURL": f"https://{bucket}.s3.{self.clients.region}.amazonaws.com/{asset.key}"}
 
-    def _describe(self, name: str) -> dict[str, Any] | None:
-        import botocore.exceptions
 
-        try:
-            found: dict[str, Any] = self.clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-        except botocore.exceptions.ClientError as error:
-            if "does not exist" in error.response["Error"]["Message"]:
-                return None
-            raise
-        # The status of a stack whose first change set was never executed: it has no resources.
-        return None if found["StackStatus"] == "REVIEW_IN_PROGRESS" else found
-
-    def _has_changes(self, name: str, change_set: str) -> bool:
-        for pause in pauses():
-            described = self.clients.cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
-            if described["Status"] == "CREATE_COMPLETE":
-                return True
-            if described["Status"] == "FAILED":
-                reason = described.get("StatusReason", "")
-                if "didn't contain changes" in reason or "No updates are to be performed" in reason:
-                    return False
-                raise ExpectedError(
-                    f"CloudFormation refuses the change of {name}: {reason}",
-                    where=f"cloudformation/{name.rpartition('-')[2]}.yaml",
-                    hint="correct what it names and deploy again; nothing was changed",
-                )
-            time.sleep(pause)
-        raise AssertionError("unreachable: the pauses have no end")
-
-    def _wait(self, name: str, gone: bool = False) -> None:
-        for pause in pauses():
-            stack = self._describe(name)
-            status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
-            if not status.endswith("_IN_PROGRESS"):
-                break
-            time.sleep(pause)
-        if any(word in status for word in FAILED) or (stack is None) != gone:
-            raise ExpectedError(
-                f"the stack {name} ended as {status}: {self._first_failure(name)}",
-                where=f"CloudFormation in {self.clients.region}, stack {name}",
-                hint="correct the cause and deploy again; a stack in ROLLBACK_COMPLETE has to be deleted first",
-                code=RUN_FAILED,
-            )
-
-    def _first_failure(self, name: str) -> str:
-        events = self.clients.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-        failures = [each for each in events if each["ResourceStatus"].endswith("FAILED")]
-        failures = [each for each in failures if "cancelled" not in each.get("ResourceStatusReason", "")]
-        if not failures:
-            return "no reason given"
-        # Events come newest first; the oldest failure is the root.
-        root = failures[-1]
-        return f"{root['LogicalResourceId']}: {root.get('ResourceStatusReason', '')}"
-
-
-def pauses() -> Iterator[float]:
-    """Seconds between polls: 0.02 at first, 5 at last."""
-    pause = 0.02
-    while True:
-        yield pause
-        pause = min(pause * 1.5, 5.0)
+def outputs(stack: Document) -> Values:
+    """A described stack's outputs by name."""
+    return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
 
 
 def upload(clients: Clients, bucket: str, asset: archives.Asset) -> bool:

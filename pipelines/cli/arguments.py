@@ -20,6 +20,7 @@ __all__ = [
     "python_command",
     "refuse_contradictions",
     "target_flags",
+    "this_command",
     "workspace_flags",
 ]
 WORKSPACE = Path(".local")
@@ -93,6 +94,13 @@ def workspace_flags(workspace: Path) -> list[str]:
 def command_line(module: str, *words: str, flags: str = "") -> str:
     """A command of this project to paste: `python -m pipelines.<module> <words> <flags>`. flags: quoted already."""
     return " ".join(filter(None, [python_command(), "-m", f"pipelines.{module}", shlex.join(words), flags]))
+
+
+def this_command() -> str:
+    """The command that runs now, to be pasted when it is to be run again."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    name = spec.name.removesuffix(".__main__") if spec else "pipelines.run"
+    return f"{python_command()} -m {name} {shlex.join(sys.argv[1:])}".rstrip()
 
 
 def python_command() -> str:

@@ -13,6 +13,7 @@ from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring.archives import ROOT
+from pipelines.cli.arguments import python_command
 from pipelines.cli.errors import ExpectedError
 
 
@@ -113,7 +114,7 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
         [
             "Error: the stack tapline-staging-pipelines does not exist",
             "Where: CloudFormation in us-east-1",
-            "Try: make deploy ENV=staging",
+            f"Try: {python_command()} -m pipelines.deploy --env staging",
         ],
     )
     deployed = command(endpoint, "pipelines.deploy", "--env", "staging", "--json")
