@@ -33,6 +33,8 @@ setup(
             "pyarrow==25.0.0",
             "sqlglot>=28",
             "python-jsonpath>=2",
+            # HTTP in the model server of a local endpoint, as Flask has it in SageMaker's container.
+            "werkzeug>=3.1,<4",
         ],
         # The console: pages on 127.0.0.1.
         "console": ["starlette>=1", "uvicorn>=0.35", "jinja2>=3.1"],

@@ -20,6 +20,8 @@ NAMES = (
     "step-finished",
     "execution-finishing",
     "event-sending",
+    "endpoint-updating",
+    "endpoint-updated",
     "state-saving",
 )
 _passed = itertools.count(1)

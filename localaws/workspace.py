@@ -4,8 +4,8 @@ endpoint.json     the running endpoint's address and process    lock       held 
 workspace.json    its format, ports and extensions              state/     Lambda's code
 credentials.json  its access key                                objects/   the buckets' objects, as files
 sagemaker.db      pipelines, executions, jobs, model packages   jobs/      one folder per step that ran
-state.db          MiniStack's services                          scratch/   temporary files
-delivery.db       records accepted and not yet delivered
+state.db          MiniStack's services                          models/    one folder per container that serves
+delivery.db       records accepted and not yet delivered        scratch/   temporary files
 """
 
 import contextlib
@@ -38,6 +38,7 @@ CONTENTS = (
     "endpoint.log*",
     "jobs",
     "lock",
+    "models",
     "objects",
     "sagemaker.db*",
     "scratch",
@@ -62,6 +63,7 @@ class Workspace:
         self.database = self.root / "sagemaker.db"
         self.services = self.root / "state.db"
         self.jobs = self.root / "jobs"
+        self.models = self.root / "models"
         self.scratch = self.root / "scratch"
 
     def create(self) -> None:

@@ -32,8 +32,8 @@ PATCHED: dict[str, tuple[str, ...]] = {
     ),
     "core.persistence": ("_state_format_version", "_json_default", "save_state", "save_all"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
-    "core.router": ("SERVICE_PATTERNS",),
-    "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
+    "core.router": ("SERVICE_PATTERNS", "detect_service"),
+    "core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "_BOTOCORE_SERVICE_MAP", "extract_resource_arn"),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "services.stepfunctions": (
         "_AWS_SDK_SERVICE_MAP",
@@ -135,6 +135,31 @@ def add_service(name: str, service: Any, *, target: str, sdk_prefix: str) -> Non
     module("core.iam_actions").SERVICE_TO_IAM_NAMESPACE[name] = name
 
 
+def add_rest_service(name: str, service: Any, *, path: str, sdk_name: str, target: str, namespace: str) -> None:
+    """Route the requests of a REST service by their path, which a service with the same signing name has, too.
+
+    path: a regular expression. sdk_name, target: of Step Functions' `aws-sdk` integration, which sends JSON with
+    `X-Amz-Target: <target>.*`. namespace: of the service's actions in IAM.
+    """
+    app, router, actions = module("app"), module("core.router"), module("core.iam_actions")
+    app.SERVICE_REGISTRY[name] = {"module": name}
+    app.SERVICE_HANDLERS[name] = service.handle_request
+    app._loaded_modules[name] = service
+    app._state_map[name] = name
+    actions.SERVICE_TO_IAM_NAMESPACE[name] = namespace
+    actions._BOTOCORE_SERVICE_MAP[name] = [name]
+    stepfunctions = module("services.stepfunctions")
+    stepfunctions._AWS_SDK_SERVICE_MAP[sdk_name] = {"target_prefix": target, "protocol": "json", "service_key": name}
+    stepfunctions._AWS_SDK_ERROR_PREFIX[sdk_name] = target
+    original = router.detect_service
+
+    def detect(method: str, requested: str, headers: dict[str, str], query: dict[str, Any]) -> str:
+        found: str = original(method, requested, headers, query)
+        return name if found == namespace and re.match(path, requested) else found
+
+    router.detect_service = app.detect_service = detect
+
+
 def accept_default_kms_key() -> None:
     """S3's `aws:kms` without a key id means the account's aws/s3 key; MiniStack answers 400 instead."""
     s3 = module("services.s3")
@@ -230,9 +255,11 @@ def name_sagemaker_resources() -> None:
     original = actions.extract_resource_arn
 
     def extract(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
-        if service != "sagemaker":
+        if service not in ("sagemaker", "sagemaker-runtime"):
             return original(service, method, path, headers, body, *rest)
         _, region, account = rest
+        if service == "sagemaker-runtime":
+            return f"arn:aws:sagemaker:{region}:{account}:endpoint/{path.split('/')[2].lower()}"
         return sagemaker_resource(json.loads(body or b"{}"), f"arn:aws:sagemaker:{region}:{account}:")
 
     actions.extract_resource_arn = extract
@@ -249,9 +276,17 @@ def sagemaker_resource(request: dict[str, Any], prefix: str) -> str:
         "ModelPackageGroupName": "model-package-group",
         "ProcessingJobName": "processing-job",
         "TrainingJobName": "training-job",
+        "TransformJobName": "transform-job",
+        "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
+        # Before the configuration: an endpoint's requests name both. AWS also authorises on the configuration.
+        "EndpointName": "endpoint",
+        "EndpointConfigName": "endpoint-config",
+        "ModelName": "model",
     }
     for member, kind in kinds.items():
         if member in request:
             name = str(request[member])
+            if kind in ("endpoint", "endpoint-config", "model"):
+                name = name.lower()
             return name if name.startswith("arn:") else f"{prefix}{kind}/{name}"
     return "*"

@@ -14,6 +14,7 @@ from localaws.sagemaker.package_groups import GROUP, PackageGroups
 from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.service import ApiError, Service, arn
+from localaws.sagemaker.serving.component import Serving
 from localaws.sagemaker.tags import Tags
 from localaws.store import Document, Store
 from localaws.workspace import Workspace
@@ -33,6 +34,7 @@ class SageMaker:
         Definitions(self.service)
         Starts(self.service, self.executions)
         Tags(self.service)
+        self.serving = Serving(self.service, workspace.models, time_scale)
 
     @property
     def commands(self) -> dict[str, Command]:
@@ -42,6 +44,14 @@ class SageMaker:
     def install(self) -> None:
         """Route SageMaker's requests here and add its resources to CloudFormation."""
         patches.add_service("sagemaker", self.service, target="SageMaker", sdk_prefix="SageMaker")
+        patches.add_rest_service(
+            "sagemaker-runtime",
+            self.serving.runtime,
+            path=r"^/endpoints/[^/]+/[a-z-]*invocations",
+            sdk_name="sagemakerruntime",
+            target="SageMakerRuntime",
+            namespace="sagemaker",
+        )
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
         handlers["AWS::SageMaker::ModelPackageGroup"] = {
             "create": self._create_group,
@@ -52,10 +62,12 @@ class SageMaker:
     def start(self) -> None:
         """Finish what an earlier process left unfinished."""
         self.executions.recover()
+        self.serving.start()
 
     def close(self) -> None:
         """Stop what is running."""
         self.executions.close()
+        self.serving.close()
         self.service.store.close()
 
     def _create_group(self, logical_id: str, properties: Document, stack_name: str) -> tuple[str, Document]:

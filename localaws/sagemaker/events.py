@@ -139,3 +139,22 @@ def _put(arn: str, detail_type: str, detail: Document) -> None:
 def timestamp(seconds: float) -> str:
     """Epoch seconds as events write them, in UTC."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def endpoint_changed(store: Store, endpoint: Document, tags: list[Document]) -> None:
+    """An endpoint's status changed. Its times are epoch milliseconds."""
+    variants = endpoint.get("ProductionVariants") or []
+    status = "".join(f"_{letter}" if letter.isupper() else letter for letter in endpoint["EndpointStatus"])
+    detail = {
+        "EndpointName": endpoint["EndpointName"],
+        "EndpointArn": endpoint["EndpointArn"],
+        "EndpointConfigName": endpoint["EndpointConfigName"],
+        "ProductionVariants": variants,
+        "EndpointStatus": status.lstrip("_").upper(),
+        "CreationTime": int(endpoint["CreationTime"] * 1000),
+        "LastModifiedTime": int(endpoint["LastModifiedTime"] * 1000),
+        "Tags": {tag["Key"]: tag["Value"] for tag in tags},
+    }
+    if "FailureReason" in endpoint:
+        detail["FailureReason"] = endpoint["FailureReason"]
+    _store(store, endpoint["EndpointArn"], ENDPOINT_EVENT, detail)

@@ -36,6 +36,7 @@ def run(
     *,
     limit_seconds: float,
     stop: Callable[[], bool],
+    pass_fds: tuple[int, ...] = (),
 ) -> Ended:
     """Run a container's command; output goes to `log`. Blocks until it and all that it started have ended.
 
@@ -56,6 +57,7 @@ def run(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         try:
             return _wait(process, limit_seconds, stop)

@@ -225,20 +225,6 @@ NO_JOBS = [
     Call("processing jobs", "ListProcessingJobs", {"NameContains": "gone", "MaxResults": 100}),
 ]
 
-# What to compare these with are AWS's own clients, in test_sagemaker_api and test_sagemaker_clients.
-MOTO_LACKS = {
-    "BatchDescribeModelPackage",
-    "DeleteModelPackage",
-    "DeleteModelPackageGroup",
-    "DeleteModelPackageGroupPolicy",
-    "GetModelPackageGroupPolicy",
-    "ListPipelineExecutionSteps",
-    "PutModelPackageGroupPolicy",
-    "RetryPipelineExecution",
-    "StopPipelineExecution",
-    "UpdatePipelineExecution",
-}
-
 # moto runs nothing: it forgets what it was asked for, or makes up what it tells.
 JOBS = {
     "DescribeTrainingJob": {

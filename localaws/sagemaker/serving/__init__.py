@@ -1,0 +1,1 @@
+"""Real-time endpoints: models served by processes on this machine behind InvokeEndpoint."""

@@ -1,0 +1,53 @@
+"""Model data and inference code of a container, from S3 into its /opt/ml."""
+
+import tarfile
+from pathlib import Path
+
+from localaws.sagemaker import s3
+from localaws.sagemaker.job_directory import JobDirectory
+from localaws.store import Document
+
+# What SageMaker sets in every serving container.
+ENVIRONMENT = {
+    "SAGEMAKER_BASE_DIR": "/opt/ml",
+    "SAGEMAKER_BIND_TO_PORT": "8080",
+    "SAGEMAKER_SAFE_PORT_RANGE": "8080-8099",
+}
+
+
+class ModelDataError(Exception):
+    """The model data cannot be fetched or unpacked; the text is the endpoint's FailureReason."""
+
+
+def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
+    """Put model data and inference code in place; returns the environment of the container's process."""
+    environment = {**ENVIRONMENT, **definition["Environment"]}
+    model = directory.make("/opt/ml/model")
+    if definition["Artifact"]:
+        _place(definition["Artifact"], model)
+    code = environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")
+    if code.startswith("s3://"):
+        _place(code, directory.make("/opt/ml/code"))
+        environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/code"
+    return environment
+
+
+def runnable(definition: Document) -> bool:
+    """Whether the container's image has a model server here: script mode."""
+    return bool(definition["Environment"].get("SAGEMAKER_PROGRAM"))
+
+
+def _place(uri: str, folder: Path) -> None:
+    """Copy the objects under an address into the folder; a tar archive is unpacked."""
+    try:
+        s3.download(uri, folder)
+        for packed in [path for path in folder.iterdir() if path.name.endswith(".tar.gz")]:
+            with tarfile.open(packed) as tar:
+                tar.extractall(folder, filter="data")
+            packed.unlink()
+    except (s3.MissingInput, tarfile.TarError, OSError, EOFError) as error:
+        raise ModelDataError(
+            f'Failed to download model data for container "container_1" from URL: "{uri}". Please ensure that there is '
+            "an object located at the URL and that the role passed to CreateModel has permissions to download the "
+            f"object. ({error})"
+        ) from error
