@@ -50,7 +50,9 @@ def serve(client: Callable[[str], Any], plugin: Plugin, *, port: int, changes: b
     print(f"http://127.0.0.1:{console.port}", flush=True)
     config = uvicorn.Config(app(console), log_level="warning", access_log=False, server_header=False, lifespan="off",
                             timeout_graceful_shutdown=1)  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    console.stopping = lambda: server.should_exit
+    server.run(sockets=[listener])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -126,17 +126,24 @@ class Account:
     def log(self, group: str, prefix: str) -> Iterator[str]:
         """Every line of the log streams that begin with a job's name, all pages of them."""
         logs = self.client("logs")
-        token: dict[str, str] = {}
-        while True:
-            try:
-                page = logs.filter_log_events(logGroupName=group, logStreamNamePrefix=f"{prefix}/", **token)
-            except logs.exceptions.ResourceNotFoundException:
-                return
-            for event in page["events"]:
-                yield str(event["message"]).rstrip("\n")
-            if not page.get("nextToken"):
-                return
-            token = {"nextToken": page["nextToken"]}
+        try:
+            pages = logs.get_paginator("describe_log_streams").paginate(
+                logGroupName=group, logStreamNamePrefix=f"{prefix}/"
+            )
+            streams = [each["logStreamName"] for page in pages for each in page["logStreams"]]
+        except logs.exceptions.ResourceNotFoundException:
+            return
+        for stream in streams:
+            token: dict[str, str] = {}
+            while True:
+                page = logs.get_log_events(
+                    logGroupName=group, logStreamName=stream, startFromHead=True, limit=10_000, **token
+                )
+                yield from (str(event["message"]).rstrip("\n") for event in page["events"])
+                # The last page's token is the one that it was asked with.
+                if not page["events"] or page["nextForwardToken"] == token.get("nextToken"):
+                    break
+                token = {"nextToken": page["nextForwardToken"]}
 
     # --- Models ---------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What every page of the console needs: the account it reads, the project's plug-in, rendering, the forms' token."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Console:
         self.where = where
         self.token = Token()
         self.port = 0
+        # Whether the server is about to end, and open streams must end with it.
+        self.stopping: Callable[[], bool] = lambda: False
         folders = [str(FOLDER / "templates"), *([plugin.folder] if plugin.folder else [])]
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(folders), autoescape=True, trim_blocks=True, lstrip_blocks=True

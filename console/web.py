@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,6 +23,8 @@ from console.security import Guard
 WATCH_SECONDS = 0.5
 # The longest time one browser connection watches; the browser then connects again.
 WATCH_FOR_SECONDS = 300
+# How AWS says that a name stands for nothing.
+MISSING = re.compile(r"not ?found|does not exist|could not find", re.IGNORECASE)
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 Page = Callable[[Console, Request], Response]
@@ -58,7 +61,13 @@ def _answer(console: Console, page: Page, request: Request) -> Response:
         return page(console, request)
     except NotFound as error:
         return console.render(request, "error.html", 404, title="Not found", message=str(error), hint="")
-    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+    except botocore.exceptions.ClientError as error:
+        missing = MISSING.search(str(error))
+        title = "Not found" if missing else "AWS refuses this"
+        return console.render(
+            request, "error.html", 404 if missing else 502, title=title, message=str(error), hint=console.where
+        )
+    except botocore.exceptions.BotoCoreError as error:
         title = "AWS did not answer this"
         return console.render(request, "error.html", 502, title=title, message=str(error), hint=console.where)
 
@@ -67,7 +76,7 @@ async def _watch(console: Console, page: Page, request: Request) -> AsyncIterato
     """An event whenever the page's live content has changed."""
     last = b""
     for _ in range(int(WATCH_FOR_SECONDS / WATCH_SECONDS)):
-        if await request.is_disconnected():
+        if console.stopping() or await request.is_disconnected():
             return
         answer = await run_in_threadpool(_answer, console, page, request)
         found = hashlib.sha256(live(bytes(answer.body))).digest()

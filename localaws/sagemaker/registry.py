@@ -102,7 +102,7 @@ class Registry:
 
         def change(document: Document) -> None:
             merged = document.get("CustomerMetadataProperties", {}) | changes.get("CustomerMetadataProperties", {})
-            specifications = document.get("AdditionalInferenceSpecifications", [])
+            specifications = document.get("AdditionalInferenceSpecifications") or []
             document.update(changes, LastModifiedTime=now())
             document["CustomerMetadataProperties"] = {k: v for k, v in merged.items() if k not in removed}
             added = request.get("AdditionalInferenceSpecificationsToAdd", [])
