@@ -7,7 +7,7 @@ from localaws.athena.engine import Athena
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
-from localaws.ministack import history, metrics, patches, stacks
+from localaws.ministack import execution_logs, history, metrics, patches, stacks
 from localaws.ministack.faults import Faults
 from localaws.ministack.state import State
 from localaws.sagemaker.component import SageMaker
@@ -28,7 +28,10 @@ class Components:
         patches.publish_attributes()
         patches.end_overdue_executions()
         patches.name_sagemaker_resources()
+        execution_logs.install()
         history.bound_executions()
+        history.record_branches()
+        history.bound_logs()
         faults = Faults()
         self._extensions: dict[str, Extension] = {}
         for name in extensions:
@@ -80,5 +83,6 @@ class Components:
         return {"drained": self._delivery.drain(float(arguments.get("seconds", 60)))}
 
     def _status(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Records that wait for delivery, by stream, and the addresses of the extensions."""
-        return {"waiting": self._delivery.waiting(), "extensions": self.addresses}
+        """Records that wait for delivery, by stream; the addresses of the extensions; entries that are not saved."""
+        waiting, unsaved = self._delivery.waiting(), self._state.unsaved
+        return {"waiting": waiting, "extensions": self.addresses, "unsaved": unsaved}

@@ -1,6 +1,8 @@
 """Bounds of what MiniStack remembers, as AWS bounds it: the length of an execution's history, and days of retention."""
 
+import contextvars
 import datetime
+import json
 import sys
 import threading
 import time
@@ -21,7 +23,11 @@ QUERY_DAYS = 45
 ALARM_DAYS = 30
 # CloudWatch keeps a metric per minute for 15 days (https://aws.amazon.com/cloudwatch/faqs/): so many values.
 METRIC_VALUES = 15 * 24 * 60
+# Of a log stream and of all log records, for the memory's sake: AWS has no such bound.
+LOG_EVENTS = 10_000
 EVERY_SECONDS = 600
+# The execution of the branch or iteration that this thread runs; None for its own states.
+_branch_of: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("branch_of", default=None)
 
 
 class _Ended(SystemExit):
@@ -48,6 +54,59 @@ def bound_executions() -> None:
     stepfunctions._add_event = add_bounded
 
 
+def record_branches() -> None:
+    """Add the states of Parallel's branches and Map's iterations to the history, and end them with their execution.
+
+    MiniStack adds the events of their tasks only, so that an endless branch would never reach the bound.
+    """
+    stepfunctions = patches.module("services.stepfunctions")
+    run = stepfunctions._run_sub_machine
+
+    def run_recorded(states: Any, start_at: str, data: Any, execution: dict[str, Any], context: dict[str, Any]) -> Any:
+        token = _branch_of.set(execution)
+        try:
+            return run(states, start_at, data, execution, context)
+        finally:
+            _branch_of.reset(token)
+
+    stepfunctions._run_sub_machine = run_recorded
+    for kind in ("Pass", "Task", "Choice", "Wait", "Parallel", "Map"):
+        name = f"_execute_{kind.lower()}"
+        setattr(stepfunctions, name, _recorded(stepfunctions, kind, getattr(stepfunctions, name)))
+
+
+def _recorded(stepfunctions: Any, kind: str, execute: Callable[..., Any]) -> Callable[..., Any]:
+    def execute_recorded(state: dict[str, Any], data: Any, *rest: Any) -> Any:
+        execution, context = _branch_of.get(), rest[-1]
+        if execution is None:
+            return execute(state, data, *rest)
+        if execution["status"] != "RUNNING":
+            raise _Ended
+        name = context["State"]["Name"]
+        entered = {"stateEnteredEventDetails": {"name": name, "input": json.dumps(data)}}
+        stepfunctions._add_event(execution, f"{kind}StateEntered", entered)
+        output, following = execute(state, data, *rest)
+        exited = {"stateExitedEventDetails": {"name": name, "output": json.dumps(output)}}
+        stepfunctions._add_event(execution, f"{kind}StateExited", exited)
+        return output, following
+
+    return execute_recorded
+
+
+def bound_logs() -> None:
+    """Hold the newest events of each log stream; a fifth more before the oldest are dropped together."""
+    logs = patches.module("services.cloudwatch_logs")
+    append = logs._append_log_events
+
+    def append_bounded(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
+        append(stream, events)
+        if len(stream["events"]) > LOG_EVENTS * 6 // 5:
+            with logs._log_events_lock:
+                del stream["events"][:-LOG_EVENTS]
+
+    logs._append_log_events = append_bounded
+
+
 def start() -> None:
     """Drop what is older than its retention, now and then."""
     threading.Thread(target=_expire_repeatedly, name="retention", daemon=True).start()
@@ -70,6 +129,8 @@ def expire(now: float) -> None:
     for entries in list(cloudwatch._alarm_history._data.values()):
         oldest = now - ALARM_DAYS * DAY
         entries[:] = [each for each in entries if (_time(each.get("Timestamp")) or now) >= oldest]
+    for key in list(logs._log_records._data)[:-LOG_EVENTS]:
+        del logs._log_records._data[key]
     for group in list(logs._log_groups._data.values()):
         if group.get("retentionInDays"):
             oldest_event = (now - group["retentionInDays"] * DAY) * 1000

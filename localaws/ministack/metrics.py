@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 import json
 import time
+import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -37,6 +38,24 @@ def install() -> None:
             patches.module("services.cloudwatch")._evaluate_all_alarms()
 
     logs._append_log_events = append_and_extract
+    _evaluate_alarms_by_dimensions(patches.module("services.cloudwatch"))
+
+
+def _evaluate_alarms_by_dimensions(cloudwatch: Any) -> None:
+    """Let an alarm read the metric of exactly its dimensions; MiniStack adds up the metrics of all dimensions.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#Dimension
+    """
+    evaluate = cloudwatch._evaluate_alarm
+
+    def evaluate_one_metric(alarm: dict[str, Any]) -> None:
+        dimensions = {each["Name"]: each["Value"] for each in alarm.get("Dimensions") or []}
+        key = (alarm.get("Namespace"), alarm.get("MetricName"), cloudwatch._dims_key(dimensions))
+        # The same function, for which there is no other metric.
+        metrics = {key: cloudwatch._metrics.get(key, [])}
+        types.FunctionType(evaluate.__code__, {**vars(cloudwatch), "_metrics": metrics})(alarm)
+
+    cloudwatch._evaluate_alarm = evaluate_one_metric
 
 
 def extract(line: str) -> Iterator[Datum]:

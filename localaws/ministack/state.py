@@ -26,8 +26,8 @@ EVERY_SECONDS, SHARE = 1.0, 0.05
 ATTEMPTS = 5
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
-    service TEXT NOT NULL, store TEXT NOT NULL, path BLOB NOT NULL, depth INTEGER NOT NULL, body BLOB NOT NULL,
-    checksum INTEGER NOT NULL, PRIMARY KEY (service, store, path)
+    service TEXT NOT NULL, store TEXT NOT NULL, path BLOB NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (service, store, path)
 );
 """
 # The only classes in a saved row besides Python's plain values; unpickling any other is refused
@@ -62,12 +62,14 @@ NOT_COPIED = {
 }
 # Entries that hold entries of their own, which are rows of their own: (service, store) -> the member.
 NESTED = {("cloudwatch_logs", "log_groups"): "streams"}
-# Entries that only grow: (service, store, depth) -> a value that changes whenever the entry does.
-VERSIONS: dict[tuple[str, str, int], Callable[[Any], Any]] = {
-    ("stepfunctions", "executions", 1): lambda entry: (entry["status"], entry["stopDate"], len(entry["events"])),
-    ("athena", "_executions", 1): lambda entry: repr(entry["Status"]),
-    ("cloudwatch", "metrics", 1): lambda entry: (len(entry), repr(entry[-1:])),
-    ("cloudwatch_logs", "log_groups", 3): lambda entry: (len(entry["events"]), entry["lastIngestionTime"]),
+# Entries that hold a growing list, whose segments are rows of their own: (service, store, depth) -> the member.
+LISTS = {("cloudwatch_logs", "log_groups", 3): "events", ("stepfunctions", "executions", 1): "events"}
+SEGMENT = 500
+# Entries of which only the end changes: (service, store) -> what changes with each change, in place of all bytes.
+VERSIONS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("athena", "_executions"): lambda entry: (repr(entry["Status"]), entry["_error"]),
+    ("cloudwatch", "metrics"): lambda entry: _ends(entry),
+    ("cloudwatch_logs", "log_records"): lambda entry: True,
 }
 
 # A row's place: the service, the store in it, and the keys that lead from the store to the entry, pickled.
@@ -82,7 +84,7 @@ class State:
     """The saved state. unsaved: `service store` -> the error of an entry that could not be saved the last time."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, SCHEMA, {"entry": "service, store, path, depth, body"})
+        self._database = Database(path, SCHEMA, {"entry": "service, store, path, body"})
         self._written: dict[Row, tuple[int, Any]] = {}
         self._saving = threading.Lock()
         self._stop = threading.Event()
@@ -136,21 +138,25 @@ class State:
     def _read(self) -> dict[str, dict[str, Any]]:
         """Service -> store -> the saved content."""
         services: dict[str, dict[str, Any]] = {}
-        select = "SELECT service, store, path, body FROM entry ORDER BY depth"
-        for service, store, path, body in self._database.connection.execute(select):
-            stores = services.setdefault(service, {})
-            self._written[service, store, path] = (0, None)
-            try:
-                keys, value = load(path), load(zlib.decompress(body))
+        rows = self._database.connection.execute("SELECT service, store, path, body FROM entry").fetchall()
+        try:
+            entries = [(load(path), service, store, load(zlib.decompress(body))) for service, store, path, body in rows]
+            # What holds others first, a list's segments in their order.
+            for keys, service, store, value in sorted(entries, key=lambda each: (len(each[0]), _start(each[0]))):
+                stores = services.setdefault(service, {})
                 if not keys:
                     stores[store] = value
                     continue
-                entries = stores[store]._data
+                holder = stores[store]._data
                 for key in keys[:-1]:
-                    entries = entries[key]
-                entries[keys[-1]] = value
-            except Exception as error:
-                raise unusable(self._database.path, f"{service} {store} cannot be read: {error!r}") from error
+                    holder = holder[key]
+                if isinstance(holder, list):
+                    holder.extend(value)
+                else:
+                    holder[keys[-1]] = value
+        except Exception as error:
+            raise unusable(self._database.path, f"its rows cannot be put together: {error!r}") from error
+        self._written = dict.fromkeys([(service, store, path) for service, store, path, _ in rows], (0, None))
         return services
 
     def _changes(self, services: dict[str, Callable[[], Any]]) -> tuple[dict[Row, Change], dict[str, str]]:
@@ -165,22 +171,20 @@ class State:
                 errors[service] = repr(error)
                 continue
             for store, content in stores.items():
-                for keys, entry in _entries(service, store, content):
+                for keys, entry, version in _entries(service, store, content):
                     try:
                         row = (service, store, dump(keys))
-                        rows[row] = self._change(row, len(keys), entry)
+                        rows[row] = self._change(row, entry, version)
                     except Exception as error:
                         errors[f"{service} {store}"] = repr(error)
         return rows, errors
 
-    def _change(self, row: Row, depth: int, entry: Any) -> Change:
-        digest, version = self._written.get(row, (0, None))
-        get_version = VERSIONS.get((row[0], row[1], depth))
-        current = get_version(entry) if get_version else None
-        if current is not None and current == version:
+    def _change(self, row: Row, entry: Any, version: Any) -> Change:
+        digest, written = self._written.get(row, (0, None))
+        if version is not None and version == written:
             return None
         body = dump(entry)
-        return None if hash(body) == digest else (body, current)
+        return None if hash(body) == digest else (body, version)
 
     def _write(self, rows: dict[Row, Change], errors: dict[str, str]) -> None:
         """Bring the file up to date; what could not be read stays in it as it is."""
@@ -191,9 +195,9 @@ class State:
         with self._database.transaction() as connection:
             for (service, store, path), (body, _) in changed.items():
                 connection.execute(
-                    "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, checksum(?1, ?2, ?3, ?4, ?5)) ON CONFLICT"
+                    "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4)) ON CONFLICT"
                     " (service, store, path) DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
-                    (service, store, path, len(load(path)), zlib.compress(body, 1)),
+                    (service, store, path, zlib.compress(body, 1)),
                 )
             connection.executemany("DELETE FROM entry WHERE service = ? AND store = ? AND path = ?", gone)
             crashpoint("state-saving")
@@ -219,20 +223,47 @@ class State:
             pause = max(EVERY_SECONDS, (time.thread_time() - began) / SHARE)
 
 
-def _entries(service: str, store: str, content: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """A store's rows: the keys that lead to each, and its value."""
+def _entries(service: str, store: str, content: Any) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:
+    """A store's rows: the keys that lead to each, its value, and its version if it has one."""
     if not hasattr(content, "_data"):
-        yield (), content
+        yield (), content, None
         return
-    yield (), type(content)()
-    member = NESTED.get((service, store))
+    yield (), type(content)(), None
+    member, version = NESTED.get((service, store)), VERSIONS.get((service, store))
     for key, entry in list(content._data.items()):
-        if member is None:
-            yield (key,), entry
-            continue
-        yield (key,), entry | {member: {}}
-        for name, nested in list(entry[member].items()):
-            yield (key, member, name), nested
+        if member is not None:
+            yield (key,), entry | {member: {}}, None
+            for name, nested in list(entry[member].items()):
+                yield from _segments(service, store, (key, member, name), nested)
+        elif version is not None:
+            yield (key,), entry, version(entry)
+        else:
+            yield from _segments(service, store, (key,), entry)
+
+
+def _segments(
+    service: str, store: str, keys: tuple[Any, ...], entry: Any
+) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:
+    """An entry, and the segments of the list in it if it holds one."""
+    member = LISTS.get((service, store, len(keys)))
+    if member is None:
+        yield keys, entry, None
+        return
+    yield keys, entry | {member: []}, None
+    items = entry[member]
+    for start in range(0, len(items), SEGMENT):
+        segment = items[start : start + SEGMENT]
+        yield (*keys, member, start), segment, _ends(segment)
+
+
+def _start(keys: tuple[Any, ...]) -> int:
+    """The index of a list's segment, 0 for any other row."""
+    return keys[-1] if keys and isinstance(keys[-1], int) else 0
+
+
+def _ends(items: list[Any]) -> Any:
+    """The length of a list and the identity of its first and last item."""
+    return (len(items), id(items[0]), id(items[-1])) if items else ()
 
 
 def _resources_of_stacks() -> dict[Any, tuple[str, int]]:

@@ -62,9 +62,10 @@ def counting(endpoint: Endpoint) -> tuple[Streams, str]:
     code = f"""
 import json, time
 def handler(event, context):
-    directive = {{"Namespace": "{streams.name}", "Dimensions": [["Reason"]], "Metrics": [{{"Name": "Failed"}}]}}
+    sets, metrics = [["Reason"], ["Reason", "Function"]], [{{"Name": "Failed"}}]
+    directive = {{"Namespace": "{streams.name}", "Dimensions": sets, "Metrics": metrics}}
     envelope = {{"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}}
-    print(json.dumps({{"_aws": envelope, "Reason": "empty", "Failed": 4}}))
+    print(json.dumps({{"_aws": envelope, "Reason": "empty", "Function": "f", "Failed": 4}}))
 """
     return streams, streams.function(code)
 
@@ -86,7 +87,10 @@ def test_what_a_lambda_prints_in_the_format_is_a_metric_in_cloudwatch(counting: 
     assert [(point["Sum"], point["SampleCount"]) for point in found["Datapoints"]] == [(8.0, 2.0)]
 
 
-def test_an_alarm_on_such_a_metric_goes_off(counting: tuple[Streams, str]) -> None:
+@pytest.mark.parametrize(("threshold", "state"), [(3, "ALARM"), (4, "OK")])
+def test_an_alarm_compares_the_metric_of_exactly_its_dimensions(
+    counting: tuple[Streams, str], threshold: int, state: str
+) -> None:
     streams, function = counting
     cloudwatch = streams.client("cloudwatch")
     cloudwatch.put_metric_alarm(
@@ -97,9 +101,9 @@ def test_an_alarm_on_such_a_metric_goes_off(counting: tuple[Streams, str]) -> No
         Statistic="Sum",
         Period=3600,
         EvaluationPeriods=1,
-        Threshold=3,
+        Threshold=threshold,
         ComparisonOperator="GreaterThanThreshold",
     )
     streams.lambdas.invoke(FunctionName=function)
     [alarm] = cloudwatch.describe_alarms(AlarmNames=[streams.name])["MetricAlarms"]
-    assert alarm["StateValue"] == "ALARM"
+    assert alarm["StateValue"] == state
