@@ -33,6 +33,8 @@ class Clients:
         self._attempts = attempts
         # boto3 reads AWS_DEFAULT_REGION only; other AWS SDKs and the CLI v2 read both.
         self._region = region or os.environ.get("AWS_REGION")
+        # Whether a read returns what was written before it, as the local endpoint's do and AWS's need not.
+        self.consistent = endpoint is not None
         # What a command to paste needs to reach the same account: see pipelines.cli.arguments.target_flags.
         self.flags = ""
 

@@ -45,21 +45,24 @@ def step_line(step: Document) -> str:
 def wait(clients: Clients, execution_arn: str, show: Callable[[str], None], every_seconds: float) -> Document:
     """Poll the execution until it has ended; show(its steps in words) is called when one has changed.
 
-    Returns {"arn", "status", "steps"} as the commands' JSON has it.
+    Returns {"arn", "status", "steps"} as the commands' JSON has it. In an account the list of steps may lag behind the
+    status, so it is read until it no longer changes.
     """
     shown = ""
+    settled: list[Document] | None = None
     with aws_errors(f"following {execution_arn}"):
         while True:
-            status = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution_arn)[
-                "PipelineExecutionStatus"
-            ]
+            described = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution_arn)
+            status = described["PipelineExecutionStatus"]
             listed = steps(clients, execution_arn)
             words = ", ".join(map(step_line, listed))
             if words != shown:
                 show(words)
                 shown = words
             if status not in UNFINISHED:
-                return {"arn": execution_arn, "status": status, "steps": [summary(step) for step in listed]}
+                if clients.consistent or listed == settled:
+                    return {"arn": execution_arn, "status": status, "steps": [summary(step) for step in listed]}
+                settled = listed
             time.sleep(every_seconds)
 
 

@@ -82,15 +82,25 @@ def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]
         "PipelineDefinition": graph.canonical(json.loads(text)),
     }
     with aws_errors(f"writing the pipeline {settings.pipeline_name}"):
-        if before is None:
-            clients.sagemaker.create_pipeline(
-                **request,
-                ClientRequestToken=archives.digest({"create": text.encode()}).ljust(32, "0"),
-                Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-            )
+        if before is None and _create(clients, request, tags):
             return "created"
         clients.sagemaker.update_pipeline(**request)
         return "updated"
+
+
+def _create(clients: Clients, request: dict[str, str], tags: dict[str, str]) -> bool:
+    """Create the pipeline; False when it exists although DescribePipeline did not find it."""
+    import botocore.exceptions
+
+    token = archives.digest({"create": request["PipelineDefinition"].encode()}).ljust(32, "0")
+    labels = [{"Key": key, "Value": value} for key, value in tags.items()]
+    try:
+        clients.sagemaker.create_pipeline(**request, ClientRequestToken=token, Tags=labels)
+    except botocore.exceptions.ClientError as error:
+        if "already exists" not in error.response["Error"]["Message"]:
+            raise
+        return False
+    return True
 
 
 def changes(before: dict[str, Any] | None, after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
