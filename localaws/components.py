@@ -11,6 +11,7 @@ from localaws.ministack import execution_logs, history, metrics, patches, stacks
 from localaws.ministack.faults import Faults
 from localaws.ministack.state import State
 from localaws.sagemaker.component import SageMaker
+from localaws.security.keys import give_lambdas_sessions
 from localaws.workspace import Workspace
 
 # Lambda workers and queries at once; MiniStack's own default of 64 threads is more than two cores can use.
@@ -32,6 +33,7 @@ class Components:
         history.bound_executions()
         history.record_branches()
         history.bound_logs()
+        give_lambdas_sessions()
         faults = Faults()
         self._extensions: dict[str, Extension] = {}
         for name in extensions:

@@ -18,12 +18,14 @@ from typing import Any
 from localaws import environment
 from localaws.clients import REGION
 from localaws.errors import ENVIRONMENT, NOT_FOUND, WRONG_USAGE, ExpectedError, quoted
-from localaws.security import credentials
+from localaws.security import credentials, sessions
 from localaws.workspace import TIME_SCALE, Workspace, take_lock
 
 START_SECONDS = 30
 STOP_SECONDS = 20
 KILL_SECONDS = 5
+# The role of programs that run here with the printed variables.
+DEVELOPER = "arn:aws:iam::000000000000:role/LocalDeveloper"
 # Loopback is reached directly, whatever proxy the user has configured.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -63,13 +65,10 @@ class Endpoint:
             raise gone(self.workspace) from error
 
     def variables(self) -> dict[str, str]:
-        """The environment variables that point the AWS CLI and the SDKs at this endpoint."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            **self.credentials.variables(),
-        }
+        """The environment variables that point the AWS CLI and the SDKs at this endpoint, with a role's session."""
+        session = sessions.mint(self.credentials, DEVELOPER, "localaws")
+        region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        return {"AWS_ENDPOINT_URL": self.url, **region, **session.variables()}
 
     def alive(self) -> bool:
         """Whether it answers."""

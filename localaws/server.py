@@ -23,6 +23,8 @@ from localaws.clients import REGION
 from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
 from localaws.ministack.objects import ObjectFiles, check_code
 from localaws.security import credentials
+from localaws.security.guard import Guard
+from localaws.security.keys import Keys
 from localaws.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
 
 STOP_SECONDS = 10
@@ -143,9 +145,10 @@ async def _run(
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.2
     config.shutdown_timeout = 5
-    server = asyncio.create_task(hypercorn_serve(components.app, config, shutdown_trigger=stop.wait))
+    port = listener.getsockname()[1]
+    guard = Guard(components.app, Keys(credentials.load(workspace.credentials), workspace.paste_line()), port)
+    server = asyncio.create_task(hypercorn_serve(guard, config, shutdown_trigger=stop.wait))
     try:
-        port = listener.getsockname()[1]
         await _answers(port, server)
         await components.start()
         endpoint = {

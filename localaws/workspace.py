@@ -14,6 +14,7 @@ import fcntl
 import fnmatch
 import json
 import os
+import shlex
 import shutil
 import zlib
 from pathlib import Path
@@ -161,6 +162,10 @@ class Workspace:
         }
         write_atomically(self.marker, marker)
         write_atomically(self.endpoint, endpoint)
+
+    def paste_line(self) -> str:
+        """The line that gives a shell the address and the credentials of the workspace's endpoint."""
+        return f'eval "$(python -m localaws env --workspace {shlex.quote(str(self.root))})"'
 
     def last_port(self, server: str) -> int:
         """The last port of "endpoint" or of an extension, or 0: addresses stored in the state stay valid with it."""

@@ -5,16 +5,13 @@ delivery streams, schedules and rules keep no history of calls; for them it is w
 """
 
 import base64
-import functools
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 from botocore import xform_name
-from botocore.config import Config
 
 from localaws import shapes
 from localaws.sagemaker.s3 import split
@@ -158,16 +155,9 @@ def _parameters(strict: Strict, state: Document, given: str) -> Document:
         state_of_parameters |= {"QueryLanguage": "JSONata", "Output": state["Arguments"]}
     else:
         state_of_parameters["Parameters"] = state["Parameters"]
-    tested = _tester(strict.endpoint.url).test_state(definition=json.dumps(state_of_parameters), input=given)
+    tested = strict.clients.stepfunctions.test_state(definition=json.dumps(state_of_parameters), input=given)
     found: Document = json.loads(tested["output"])
     return found
-
-
-@functools.cache
-def _tester(url: str) -> Any:
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
-    # TestState's host name has a prefix of its own, which an address on loopback cannot have.
-    return session.client("stepfunctions", endpoint_url=url, config=Config(inject_host_prefix=False))
 
 
 # --- The pipeline and its jobs --------------------------------------------------------------------

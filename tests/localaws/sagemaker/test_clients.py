@@ -11,6 +11,7 @@ import botocore.exceptions
 import pytest
 
 from benchmarks.support.definitions import IMAGE, ROLE, Execution, Project, definition
+from localaws import clients
 from localaws.endpoint import Endpoint
 from pipelines.authoring.sdk import quiet
 
@@ -19,7 +20,6 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
     endpoint: Endpoint, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with quiet():
-        import boto3
         import sagemaker.utils
         from sagemaker.processing import ProcessingInput, ProcessingOutput, ScriptProcessor
         from sagemaker.workflow.condition_step import ConditionStep
@@ -34,7 +34,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
 
     # The SDK would validate our opt-out from telemetry dozens of times, 0.1 s each.
     monkeypatch.setattr(sagemaker.utils, "validate_sagemaker_config", lambda config: None)
-    boto = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    boto = clients.session(endpoint.credentials)
     session = PipelineSession(
         boto_session=boto,
         sagemaker_client=boto.client("sagemaker", endpoint_url=endpoint.url),
@@ -115,12 +115,10 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
 
 
 def test_the_aws_cli_drives_the_endpoint(endpoint: Endpoint, project: Project) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-
     def aws(*command: str) -> Any:
         done = subprocess.run(
             [Path(sys.executable).parent / "aws", "--endpoint-url", endpoint.url, "sagemaker", *command],
-            env={**os.environ, **keys},
+            env={**os.environ, **endpoint.variables()},
             capture_output=True,
             text=True,
         )

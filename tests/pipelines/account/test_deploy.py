@@ -96,13 +96,12 @@ def test_a_protected_environment_is_deleted_only_with_unprotect(clients: Clients
 
 def command(endpoint: Endpoint, *arguments: str) -> Any:
     """`python -m pipelines.<...>` against the endpoint, as a person with AWS_ENDPOINT_URL set runs it."""
-    account = {"AWS_ENDPOINT_URL": endpoint.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, **account},
+        env={**os.environ, **endpoint.variables()},
         timeout=120,
     )
 

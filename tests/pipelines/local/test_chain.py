@@ -140,8 +140,7 @@ def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twi
     endpoint = endpoints.require(twice.workspace)
     clients = Clients(endpoint)
     before = json.loads(twice.second.stdout)
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
-    done = run("--start", "--wait", "--json", env={"AWS_ENDPOINT_URL": endpoint.url, **keys})
+    done = run("--start", "--wait", "--json", env=endpoint.variables())
     assert done.returncode == 0, done.stderr
     assert "Preprocess reused, Train reused, Evaluate reused, CheckQuality 0.0 s, Register 0.0 s" in done.stderr
     result = json.loads(done.stdout)
