@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.support.definitions import Project, until
+from localaws.endpoint import Endpoint
 
 NAP = "import time; time.sleep(20)"
 
@@ -49,12 +50,12 @@ def test_a_training_jobs_transitions_say_what_happens(project: Project) -> None:
     ]
 
 
-def test_a_jobs_log_is_in_its_own_region(project: Project) -> None:
+def test_a_jobs_log_is_in_its_own_region(endpoint: Endpoint, project: Project) -> None:
     import boto3
 
-    url = project.clients.sagemaker.meta.endpoint_url
-    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-west-1")
-    api, logs = (session.client(service, endpoint_url=url) for service in ("sagemaker", "logs"))
+    key = endpoint.credentials
+    session = boto3.session.Session(key.access_key_id, key.secret_access_key, region_name="eu-west-1")
+    api, logs = (session.client(service, endpoint_url=endpoint.url) for service in ("sagemaker", "logs"))
     name = f"{project.name}-job"
     api.create_training_job(TrainingJobName=name, **project.training("T", "print('hops')")["Arguments"])
     until(lambda: api.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed", name)
