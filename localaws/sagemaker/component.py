@@ -16,6 +16,9 @@ from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.service import ApiError, Service, arn
 from localaws.sagemaker.serving.component import Serving
 from localaws.sagemaker.tags import Tags
+from localaws.sagemaker.transform import Transforms
+from localaws.sagemaker.tuning import Tunings
+from localaws.sagemaker.tuning_api import TuningJobs
 from localaws.store import Document, Store
 from localaws.workspace import Workspace
 
@@ -28,8 +31,10 @@ class SageMaker:
         PackageGroups(self.service)
         registry = Registry(self.service)
         jobs = Jobs(self.service, workspace.jobs)
-        for kind in (PROCESSING, TRAINING):
+        tunings = Tunings(jobs, TRAINING)
+        for kind in (PROCESSING, TRAINING, Transforms(self.service.store).kind, tunings.kind):
             JobOperations(jobs, kind)
+        TuningJobs(self.service)
         self.executions = Executions(self.service, jobs, registry, time_scale)
         Definitions(self.service)
         Starts(self.service, self.executions)

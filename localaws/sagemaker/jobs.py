@@ -28,6 +28,10 @@ def _nothing(_: Document) -> Document:
     return {}
 
 
+def _accept(_: Document) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class JobKind:
     """One kind of job, by the noun that its API, its ARNs and its log group are made from.
@@ -35,6 +39,7 @@ class JobKind:
     run(document, directory, phase): does the job; changes to the document are stored; raises JobFailed or JobStopped.
     created(request): the members that a job of this kind has from its creation.
     ended(document): the members that its end adds. phases: whether the document lists its phases (training jobs).
+    check(request): raises ApiError for a request that is refused at once.
     """
 
     noun: str
@@ -42,6 +47,7 @@ class JobKind:
     created: Callable[[Document], Document] = field(default=_nothing)
     ended: Callable[[Document], Document] = field(default=_nothing)
     phases: bool = False
+    check: Callable[[Document], None] = field(default=_accept)
 
     @property
     def kind(self) -> str:
@@ -90,6 +96,7 @@ class Jobs:
         wrong = list(shapes.problems(shapes.input_shape("sagemaker", f"Create{kind.noun}Job"), request))
         if wrong:
             raise JobFailed(f"ClientError: {'; '.join(wrong)}")
+        kind.check(request)
         return self.finish(kind, self.begin(kind, request, job_arn), stop, attempt)
 
     def begin(self, kind: JobKind, request: Document, job_arn: str) -> Document:

@@ -36,6 +36,7 @@ class JobOperations:
         """CreateProcessingJob and its like: the job runs in the background; its name must be new."""
         job_arn = arn(f"{self.kind.kind}/{request[self.kind.member('Name')]}")
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+        self.kind.check(request)
         with self.store.transaction():
             if self.store.get(self.kind.kind, job_arn):
                 words = "Job name must be unique within an AWS account and region, and a job with this name already"

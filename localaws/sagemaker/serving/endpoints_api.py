@@ -168,8 +168,5 @@ def _plan(store: Store, config_name: str) -> Document:
     for variant in plan["Variants"]:
         for container in variant["Containers"]:
             if not model_data.runnable(container):
-                raise validation_error(
-                    f"The local SageMaker cannot serve the image {container['Image']}: it runs inference code, named "
-                    "by SAGEMAKER_PROGRAM in the container's Environment."
-                )
+                raise validation_error(model_data.refusal(container))
     return plan

@@ -37,6 +37,14 @@ def runnable(definition: Document) -> bool:
     return bool(definition["Environment"].get("SAGEMAKER_PROGRAM"))
 
 
+def refusal(definition: Document) -> str:
+    """Why a container is not runnable."""
+    return (
+        f"The local SageMaker cannot serve the image {definition['Image']}: it runs inference code, named by "
+        "SAGEMAKER_PROGRAM in the container's Environment."
+    )
+
+
 def _place(uri: str, folder: Path) -> None:
     """Copy the objects under an address into the folder; a tar archive is unpacked."""
     try:

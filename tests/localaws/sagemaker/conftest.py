@@ -1,5 +1,6 @@
-"""Every answer of the local SageMaker, in whatever test, is compared with AWS's model."""
+"""A model to serve for each test; every answer of the local SageMaker is compared with AWS's model."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from localaws import shapes
 from pipelines.account.clients import Clients
+from tests.support.served import Served
 
 # AWS's answer for a package of a group has no name either, whatever its model says.
 AWS_LEAVES_OUT = {"DescribeModelPackage": {"ModelPackageName: required, but missing"}}
@@ -44,3 +46,12 @@ def wrong(operation: str, answer: Any) -> list[str]:
     shape = shapes.output_shape("sagemaker", operation)
     found = set(shapes.problems(shape, answer)) if shape else set()
     return sorted(found - AWS_LEAVES_OUT.get(operation, set()))
+
+
+@pytest.fixture
+def served(clients: Clients) -> Iterator[Served]:
+    """Models and an endpoint of the test's own; deleted at the end."""
+    made = Served(clients)
+    yield made
+    with contextlib.suppress(made.api.exceptions.ClientError):
+        made.delete()
