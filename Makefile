@@ -50,6 +50,7 @@ bench: $(READY)  ## what is measured: stages, executor, transform, delivery, mod
 	$(BIN)/python -m benchmarks.transform
 	$(BIN)/python -m benchmarks.load --records 20000
 	$(BIN)/python -m benchmarks.model
+	$(BIN)/python -m benchmarks.console
 
 fuzz: $(READY)  ## 60 s of coverage-guided fuzzing each: the transform, the API's answers
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
