@@ -33,6 +33,8 @@ setup(
             "pyarrow==25.0.0",
             "sqlglot>=28",
             "python-jsonpath>=2",
+            # Regular expressions with a time limit.
+            "regex>=2025.7",
             # HTTP in the model server of a local endpoint, as Flask has it in SageMaker's container.
             "werkzeug>=3.1,<4",
         ],

@@ -25,6 +25,7 @@ class Components:
         patches.check()
         patches.accept_default_kms_key()
         patches.add_jsonpath_filters()
+        patches.limit_expressions()
         patches.type_xml_answers()
         patches.publish_attributes()
         patches.end_overdue_executions()

@@ -6,6 +6,7 @@ of one pinned release, so `check` verifies that each name exists before anything
 """
 
 import contextvars
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -13,7 +14,7 @@ import re
 import threading
 from typing import Any
 
-from localaws import shapes
+from localaws import patterns, shapes
 from localaws.errors import ENVIRONMENT, ExpectedError
 
 RELEASE = "1.5.33"
@@ -242,6 +243,20 @@ def add_jsonpath_filters() -> None:
         return original(path, data)
 
     stepfunctions._resolve_path = resolve
+
+
+def limit_expressions() -> None:
+    """Let regular expressions in JSONata and JSONPath end in time."""
+    import jsonpath.function_extensions._pattern
+    import jsonpath.parse
+
+    jsonpath.parse.re = jsonpath.function_extensions._pattern.re = patterns
+    jsonata = module("services.stepfunctions").jsonata.Jsonata
+
+    def compiled(pattern: str, flags: Any) -> patterns.Pattern:
+        return patterns.compile(pattern, re.I * flags.case_insensitive | re.M * flags.multiline)
+
+    jsonata.jsonata = staticmethod(functools.partial(jsonata.jsonata, regex_engine=compiled))
 
 
 def type_xml_answers() -> None:

@@ -7,12 +7,14 @@ The image is not used here (there is no Docker): its command runs under this Pyt
 """
 
 import json
+import logging
 import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localaws import patterns
 from localaws.crashpoints import crashpoint
 from localaws.sagemaker import s3
 from localaws.sagemaker.failures import JobFailed
@@ -21,6 +23,7 @@ from localaws.sagemaker.service import now
 from localaws.store import Document
 
 DAY = 86_400
+logger = logging.getLogger(__name__)
 # Enters the next phase in the job's document: Downloading, Training, Uploading.
 Phase = Callable[[str], None]
 
@@ -144,11 +147,19 @@ def _unpack(uri: str, folder: Path) -> None:
 
 
 def final_metrics(job: Document, log: Path) -> list[Document]:
-    """The last value that each metric definition's regular expression finds in the log."""
+    """The last value that each metric definition's regular expression finds in the log.
+
+    One that is not valid, does not end in time or does not find a number has no value.
+    """
     text = log.read_text(errors="replace")
     found = []
     for metric in job["AlgorithmSpecification"].get("MetricDefinitions", []):
-        values = re.findall(metric["Regex"], text)
-        if values:
-            found.append({"MetricName": metric["Name"], "Value": float(values[-1]), "Timestamp": now()})
+        try:
+            values = patterns.compile(metric["Regex"]).findall(text)
+            value = float(values[-1]) if values else None
+        except (re.error, TimeoutError, TypeError, ValueError) as error:
+            logger.warning("the metric %s is left out: %s %s", metric["Name"], type(error).__name__, error)
+            continue
+        if value is not None:
+            found.append({"MetricName": metric["Name"], "Value": value, "Timestamp": now()})
     return found
