@@ -44,9 +44,9 @@ def collect_command(stacks: Stacks) -> str:
 
 
 def log_command(stacks: Stacks, function: str) -> str:
-    """The command that shows why the collector failed: its log in an account, another try on the local endpoint."""
+    """The command that shows the collector's log."""
     if stacks.clients.local:
-        return collect_command(stacks)
+        return stacks.clients.command("local", "logs", "collector")
     with aws_errors(f"reading the configuration of {function}"):
         described = stacks.clients["lambda"].get_function_configuration(FunctionName=function)
     group = described.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{function}")

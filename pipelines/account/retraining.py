@@ -31,6 +31,26 @@ def start(stacks: Stacks, parameters: Values) -> str:
     return str(started["executionArn"])
 
 
+def executions(stacks: Stacks, keys: set[str] | None = None) -> set[str]:
+    """The ARNs of the executions of `retrain`, or only of those whose event is about one of these objects."""
+    machine = stacks.output("pipelines", "RetrainStateMachineArn")
+    stepfunctions = stacks.clients.stepfunctions
+    with aws_errors("listing the state machine's executions"):
+        pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+        found = {each["executionArn"] for page in pages for each in page["executions"]}
+        if keys is None:
+            return found
+        return {arn for arn in found if _key(stepfunctions.describe_execution(executionArn=arn)) in keys}
+
+
+def _key(described: Document) -> str | None:
+    """The key of the object that an execution's event is about; None for another input."""
+    try:
+        return str(json.loads(described["input"])["detail"]["object"]["key"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def wait_for_run(stacks: Stacks, execution: str) -> str:
     """Wait until a state machine execution has started the pipeline; returns the pipeline execution's ARN.
 

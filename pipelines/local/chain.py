@@ -1,14 +1,15 @@
 """The whole chain on this machine: `python -m pipelines.run --local`.
 
 Endpoint -> stacks -> pipeline -> collector -> delivery -> retrain -> SageMaker Pipeline -> model package. Everything
-goes through AWS's APIs at the local endpoint; the same calls would do the same on AWS.
+uses AWS's APIs at the local endpoint; the same calls do the same on AWS.
 """
 
 import contextlib
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from localaws.endpoint import Endpoint
 from localaws.workspace import Workspace
@@ -17,20 +18,24 @@ from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import committed
 from pipelines.cli.arguments import local_flags
-from pipelines.cli.errors import ExpectedError
+from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
 from pipelines.local import endpoint
 from pipelines.local.endpoint import api_url
 from pipelines.local.punk_api import load_catalogue
+from pipelines.records import functions
 from pipelines.records.ledger import ledger
+from pipelines.records.objects import CLEANED, FAILED, Objects
 
 ENVIRONMENT = "dev"
-# How long to wait for an answer that AWS gives later: the delivery, its event, the state machine's end.
-PATIENCE_SECONDS = 300
-LOOK_SECONDS = 0.05
-# A training wants both cores, and each look takes a little of one.
-LOOK_AT_STEPS_SECONDS = 0.25
+# The deadline of what AWS answers later: the delivery, its event, the state machine's end.
+DEADLINE_SECONDS = 300
+POLL_SECONDS = 0.05
+# A training uses all cores, and each poll takes a little of one.
+STEPS_POLL_SECONDS = 0.25
+RECORDS = ("accepted", "clean", "dropped", "failed")
+T = TypeVar("T")
 
 
 def run(
@@ -47,17 +52,17 @@ def run(
     parameters: of the pipeline run. With some the run is started by hand, without any by the event of the new data.
     """
     if catalogue is not None:
-        # Said before anything is started.
+        # A wrong file is an error before anything is started.
         load_catalogue(catalogue)
-    with contextlib.ExitStack() as until_the_end:
+    with contextlib.ExitStack() as context:
         with progress.step("endpoint") as step:
-            running = until_the_end.enter_context(endpoint.running(workspace, keep=keep, port=port))
+            running = context.enter_context(endpoint.running(workspace, keep=keep, port=port))
             beers = running.control("catalogue", path=str(catalogue.absolute()) if catalogue else None)["beers"]
             step.update(f"{running.url}, {beers} beers to collect")
         with aws_errors("running the chain at the local endpoint"):
             chain = _Chain(running, progress, parameters or {})
             if parameters and (keep or running.detached):
-                until_the_end.callback(chain.start_by_event)
+                context.callback(chain.start_by_event)
             return chain.run(keep)
 
 
@@ -78,16 +83,17 @@ class _Chain:
         }
         by_event = {"pipelines": {**self.overrides["pipelines"], "NewDataState": "DISABLED"}} if parameters else {}
         self.stacks = Stacks(self.clients, environment(ENVIRONMENT, self.overrides | by_event))
+        self.began = time.time()
 
     def run(self, keep: bool) -> Document:
         """All steps, then the result."""
         self.deploy()
         self.upsert()
-        before = self.ledger()
-        earlier = self.machine_executions()
+        before, objects = self.ledger(), self.cleaned_objects()
+        earlier = retraining.executions(self.stacks)
         self.collect()
         records = self.deliver(before)
-        execution = self.retrain(earlier)
+        execution = self.retrain(earlier, self.cleaned_objects() - objects)
         package = executions.registered_package(self.clients, execution["arn"])
         if execution["status"] != "Succeeded" or package is None:
             raise executions.failure(self.clients, execution["arn"])
@@ -129,43 +135,73 @@ class _Chain:
             step.update(f"{settings.pipeline_name} {outcome}")
 
     def collect(self) -> None:
-        """The collector Lambda, asked for the whole catalogue."""
+        """The collector Lambda, invoked for the whole catalogue."""
         with self.progress.step("collect") as step:
-            payload = collector.collect(self.stacks)
-            refused = ", ".join(f"{count} {reason}" for reason, count in payload["refused"].items())
-            step.update(f"{payload['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
+            report = collector.collect(self.stacks)
+            refused = ", ".join(f"{count} {reason}" for reason, count in report["refused"].items())
+            step.update(f"{report['sent']} beers on the stream" + (f"; refused: {refused}" if refused else ""))
+            if not report["sent"]:
+                raise ExpectedError(
+                    f"the catalogue has no beer: {refused or 'it is empty'}",
+                    where=api_url(self.endpoint),
+                    hint="serve a list of beers, each with an id and a name: --catalog FILE",
+                    code=RUN_FAILED,
+                )
 
     def deliver(self, before: Document) -> Document:
-        """Wait until Firehose has delivered everything; what became of the records."""
+        """Wait until Firehose has delivered everything; return the outcome of the run's records."""
         with self.progress.step("deliver") as step:
             self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of the records")
             after = self.ledger()
-            records = {name: after[name] - before[name] for name in ("accepted", "clean", "dropped", "failed")}
+            records = {name: sum_of(after[name]) - sum_of(before[name]) for name in RECORDS}
             step.update("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
+            if not records["clean"]:
+                raise self.nothing_clean(before, after)
             return records
 
-    def retrain(self, earlier: set[str]) -> Document:
-        """Wait for the state machine that the new objects start, or start it by hand, and for the pipeline run."""
+    def nothing_clean(self, before: Document, after: Document) -> ExpectedError:
+        """The error when no record became a row: the reasons, or what the transform raised."""
+        function = self.stacks.output("ingestion", "TransformName")
+        raised = functions.last_error(self.clients, function, self.began)
+        if raised:
+            hint = self.clients.command("local", "logs", "transform")
+            return ExpectedError(f"the transform failed: {raised}", where=function, hint=hint, code=RUN_FAILED)
+        reasons = {
+            reason: count - before[name].get(reason, 0)
+            for name in ("dropped", "failed")
+            for reason, count in after[name].items()
+        }
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        return ExpectedError(
+            f"no record is clean: {listed}",
+            where=f"s3://{self.stacks.output('ingestion', 'DataBucket')}/{FAILED}",
+            hint=self.clients.command("local", "failed"),
+            code=RUN_FAILED,
+        )
+
+    def retrain(self, earlier: set[str], keys: set[str]) -> Document:
+        """Wait for the state machine that the new objects start, or start it by hand, and follow the pipeline run."""
         with self.progress.step("retrain") as step:
             if self.parameters:
-                machines = {retraining.start(self.stacks, self.parameters)}
+                by_hand = {retraining.start(self.stacks, self.parameters)}
             else:
                 step.update("waiting for the event of the new objects")
-                machines = self.wait_for(lambda: self.machine_executions() - earlier, "the state machine's start")
-            execution_arn = self.wait_for(lambda: self.pipeline_run(machines), "the pipeline run's start")
-            step.update(execution_arn.rpartition(":")[2])
-        return self.follow(execution_arn, machines)
 
-    def follow(self, execution_arn: str, machines: set[str]) -> Document:
-        """The pipeline's steps as they go, until the state machine has told how they ended."""
+            def machines() -> set[str]:
+                # Each object is an event; more executions may start while the first one runs.
+                return by_hand if self.parameters else retraining.executions(self.stacks, keys) - earlier
+
+            self.wait_for(machines, "the state machine's start")
+            arn = self.wait_for(lambda: self.pipeline_run(machines()), "the pipeline run's start")
+            step.update(arn.rpartition(":")[2])
         with self.progress.step("train") as step:
-            execution = executions.wait(self.clients, execution_arn, step.update, LOOK_AT_STEPS_SECONDS)
-            self.wait_for(lambda: not any(map(self.machine_runs, machines)), "the state machine's end")
+            execution = executions.wait(self.clients, arn, step.update, STEPS_POLL_SECONDS)
+            self.wait_for(lambda: all(map(self.ended, machines())), "the state machine's end")
             return execution
 
-    def machine_runs(self, arn: str) -> bool:
-        """Whether a state machine execution is still under way."""
-        return bool(self.clients.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING")
+    def ended(self, machine_execution: str) -> bool:
+        """Whether a state machine execution has ended."""
+        return retraining.outcome(self.clients, machine_execution) is not None
 
     def pipeline_run(self, machines: set[str]) -> str | None:
         """The pipeline run that one of these state machine executions has started; None while there is none."""
@@ -180,12 +216,10 @@ class _Chain:
                 raise retraining.not_started(self.stacks, arn, *outcome)
         return None
 
-    def machine_executions(self) -> set[str]:
-        """ARNs of the state machine's executions."""
-        machine = self.stacks.output("pipelines", "RetrainStateMachineArn")
-        with aws_errors("listing the state machine's executions"):
-            pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
-            return {each["executionArn"] for page in pages for each in page["executions"]}
+    def cleaned_objects(self) -> set[str]:
+        """The keys of the cleaned table's objects."""
+        objects = Objects(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
+        return set(objects.keys(CLEANED))
 
     def waiting(self) -> dict[str, dict[str, int]]:
         """Records that Firehose still holds, by delivery stream and stage of the delivery."""
@@ -193,33 +227,32 @@ class _Chain:
         return waiting
 
     def ledger(self) -> Document:
-        """What became of every record in the data bucket, in totals."""
-        found = ledger(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
-        totals = {name: sum_of(found[name]) for name in ("dropped", "failed")}
-        return {"accepted": found["accepted"], "clean": found["clean"], **totals}
+        """The outcome of every record in the data bucket."""
+        return ledger(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
 
-    def wait_for(self, look: Any, what: str) -> Any:
-        """Look until there is something; ExpectedError after five minutes, or when the endpoint is gone."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def wait_for(self, poll: Callable[[], T | None], what: str) -> T:
+        """Poll until the result is true; raises ExpectedError after DEADLINE_SECONDS or when the endpoint is gone."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
-            found = look()
+            found = poll()
             if found:
                 return found
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         raise ExpectedError(
-            f"{what} did not come within {PATIENCE_SECONDS} s",
+            f"{what} did not come within {DEADLINE_SECONDS} s",
             where=str(self.endpoint.workspace.log),
-            hint="read that file, then run the same command again",
+            hint=self.clients.command("local", "logs"),
+            code=RUN_FAILED,
         )
 
 
-def sum_of(counts: Document) -> int:
-    """The sum of a dict's counts."""
-    return sum(counts.values())
+def sum_of(counts: int | dict[str, int]) -> int:
+    """A count, or the sum of counts by reason."""
+    return counts if isinstance(counts, int) else sum(counts.values())
 
 
 def verdict(result: Document) -> str:
-    """The run's outcome in a sentence."""
+    """The result of a run in a sentence."""
     metrics, package = result["metrics"], result["model_package"]
     return (
         f"MAE {metrics['mae']:.1f} against {metrics['baseline_mae']:.1f} for the median: "

@@ -30,9 +30,10 @@ class CatalogueError(ExpectedError):
 
 
 def load_catalogue(path: Path = BUNDLED) -> list[Any]:
-    """The beers of a JSON list or of JSON lines, as they are: an entry that is not an object is kept, too.
+    """The entries of a JSON list or of JSON lines, unchanged: also those that are not objects.
 
-    Raises CatalogueError when the file is missing, unreadable, empty, not JSON or without any object.
+    Raises CatalogueError when the file is missing, unreadable, empty, not JSON, without any object, or one object
+    that has a list in place of an id and a name.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -61,6 +62,10 @@ def _parse(path: Path, text: str) -> list[Any]:
         if text.lstrip().startswith("["):
             raise _not_a_catalogue(path, f"the catalogue is not JSON: {error}") from error
         return list(_parse_lines(path, text))
+    if isinstance(whole, dict) and whole.keys().isdisjoint({"id", "name"}):
+        lists = [name for name, value in whole.items() if isinstance(value, list)]
+        if lists:
+            raise _not_a_catalogue(path, f"the catalogue is one object; its list is the member {lists[0]!r}")
     return whole if isinstance(whole, list) else [whole]
 
 
@@ -178,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing: the collector reports what it fetched."""
+        """Log nothing: the collector reports what it fetched."""
 
 
 class PunkApi:
@@ -199,7 +204,7 @@ class PunkApi:
         self._server.stop()
 
     def _catalogue(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Serve the catalogue at `path`, with null the bundled one; without it, say how many beers are served."""
+        """Serve the catalogue at `path`, with null the bundled one. Returns how many beers are served."""
         if "path" in arguments:
             path = arguments["path"]
             self._server.beers = load_catalogue(Path(path)) if path else load_catalogue()

@@ -1,15 +1,55 @@
-"""The ledger and the replay of an environment, as `pipelines.records` and `pipelines.local` run and print them."""
+"""The sub-commands on an environment's records, as `pipelines.records` and `pipelines.local` run and print them."""
+
+import argparse
+import datetime
+from collections import Counter
 
 from pipelines.account.clients import aws_errors
 from pipelines.account.stacks import Stacks
 from pipelines.cli.output import Document
-from pipelines.records import ledger, replay
+from pipelines.records import arrivals, ledger, replay
+from pipelines.records.failures import failed_objects
+from pipelines.records.objects import Objects
+
+# The characters of a failed record that its line shows; --json has all of them.
+SHOWN = 160
+
+HELP = {
+    "ledger": "the outcome of every record: accepted = clean + dropped + failed; exit code 1 for a difference",
+    "replay": "deliver failed records again, each once, after the cause is fixed",
+    "failed": "the failed records: why each failed, and its content",
+}
+
+
+def add_flags(name: str, command: argparse.ArgumentParser) -> None:
+    """The flags of a sub-command of HELP."""
+    command.add_argument(
+        "--since", type=day, metavar="YYYY-MM-DD", help="only records delivered from that day on (UTC)"
+    )
+    if name == "failed":
+        command.add_argument("--limit", type=int, default=20, metavar="N", help="at most N records of each reason (20)")
+
+
+def day(text: str) -> str:
+    """A date as --since takes it; argparse reports another text as wrong usage."""
+    try:
+        return datetime.date.fromisoformat(text).strftime("%Y-%m-%d")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2026-11-20") from None
+
+
+def run(name: str, stacks: Stacks, given: argparse.Namespace) -> Document:
+    """Run a sub-command of HELP."""
+    if name == "ledger":
+        return account(stacks, given.since)
+    return again(stacks, given.since) if name == "replay" else failed(stacks, given.since, given.limit)
 
 
 def account(stacks: Stacks, since: str | None) -> Document:
-    """The ledger of an environment's data bucket."""
+    """The ledger of an environment's data bucket, and how many records came before the delivery began."""
     with aws_errors("reading the delivered records"):
-        return ledger.ledger(stacks.clients.s3, stacks.output("ingestion", "DataBucket"), since)
+        found = ledger.ledger(stacks.clients.s3, stacks.output("ingestion", "DataBucket"), since)
+        return {**found, "before_delivery": arrivals.before_delivery(stacks)}
 
 
 def again(stacks: Stacks, since: str | None) -> Document:
@@ -19,9 +59,55 @@ def again(stacks: Stacks, since: str | None) -> Document:
         return replay.replay(stacks.clients.s3, stacks.clients["lambda"], bucket, transform, since)
 
 
-def text(command: str, result: Document) -> str:
+def failed(stacks: Stacks, since: str | None, limit: int) -> Document:
+    """The failed records of an environment, at most `limit` of each reason, and how many there are of each."""
+    counts: Counter[str] = Counter()
+    records: list[Document] = []
+    with aws_errors("reading the failed records"):
+        objects = Objects(stacks.clients.s3, stacks.output("ingestion", "DataBucket"), since)
+        for key, _, failures in failed_objects(objects):
+            for failure in failures:
+                counts[failure.reason] += 1
+                if counts[failure.reason] <= limit:
+                    records.append(
+                        {
+                            "reason": failure.reason,
+                            "code": failure.code,
+                            "message": failure.message,
+                            "arrived": failure.arrival.isoformat(timespec="seconds"),
+                            "object": key,
+                            "record": failure.record.decode(errors="backslashreplace"),
+                        }
+                    )
+    return {"failed": dict(counts.most_common()), "records": records, "foreign": objects.foreign}
+
+
+def exit_code(name: str, result: Document) -> int:
+    """0, or 1 for a ledger with a difference."""
+    return 1 if name == "ledger" and not ledger.balanced(result) else 0
+
+
+def text(name: str, result: Document) -> str:
     """A result for people."""
-    if command == "ledger":
+    if name == "ledger":
         return ledger.render(result)
-    failed = "".join(f"\n  {count:>9,} {reason}" for reason, count in result["failed"].items())
-    return f"clean   {result['clean']:>11,}\ndropped {result['dropped']:>11,}\nfailed again{failed or '         none'}"
+    foreign = ledger.foreign_lines(result["foreign"])
+    if name == "failed":
+        return "\n".join([*_failed_lines(result), *foreign])
+    again = [f"  {count:>9,} {reason}" for reason, count in result["failed"].items()]
+    lines = [f"clean   {result['clean']:>11,}", f"dropped {result['dropped']:>11,}"]
+    return "\n".join([*lines, "failed again" + ("" if again else "         none"), *again, *foreign])
+
+
+def _failed_lines(result: Document) -> list[str]:
+    if not result["failed"]:
+        return ["no record has failed"]
+    lines = []
+    for reason, count in result["failed"].items():
+        shown = [each for each in result["records"] if each["reason"] == reason]
+        more = f", the first {len(shown)}" if len(shown) < count else ""
+        lines.append(f"{count:,} {reason}{more}")
+        for each in shown:
+            content = " ".join(each["record"].split())
+            lines.append(f"  {each['arrived'][:19]}  {content[:SHOWN]}{'...' if len(content) > SHOWN else ''}")
+    return lines

@@ -212,7 +212,14 @@ def render(account: dict[str, Any]) -> str:
     lines.append(f"duplicates  {account['duplicates']:>9,}   (delivered more than once)")
     if account["unexplained"]:
         lines.append(f"unexplained {account['unexplained']:>9,}   (delivered, but not in {RAW})")
-    if account["foreign"]:
-        lines.append(f"foreign     {len(account['foreign']):>9,}   (objects that were passed over)")
-        lines += [f"    {key}: {reason}" for key, reason in sorted(account["foreign"].items())]
-    return "\n".join(lines)
+    if account.get("before_delivery"):
+        lines.append(f"missed      {account['before_delivery']:>9,}   (on the stream before its delivery began)")
+    return "\n".join(lines + foreign_lines(account["foreign"]))
+
+
+def foreign_lines(foreign: dict[str, str]) -> list[str]:
+    """The objects that were passed over, for people."""
+    if not foreign:
+        return []
+    first = f"foreign     {len(foreign):>9,}   (objects that were passed over)"
+    return [first, *(f"    {key}: {reason}" for key, reason in sorted(foreign.items()))]

@@ -39,7 +39,7 @@ def run(*arguments: str, audit: Path | None = None, env: dict[str, str] | None =
 
 
 class Twice:
-    """Two runs in one workspace, the endpoint kept up after the second."""
+    """Two runs in one workspace, the endpoint stays up after the second."""
 
     def __init__(self, folder: Path) -> None:
         self.workspace = Workspace(folder / "workspace")
@@ -78,7 +78,7 @@ def test_real_beers_become_a_registered_model_that_waits_for_approval(twice: Twi
     assert result["endpoint_url"] is None
 
 
-def test_the_talk_on_stderr_names_each_stage_and_ends_in_the_verdict_and_the_next_command(twice: Twice) -> None:
+def test_standard_error_has_a_line_for_each_step_the_result_and_the_next_command(twice: Twice) -> None:
     stages = [line.split()[1] for line in twice.first.stderr.splitlines() if line.startswith("✓")]
     assert stages == ["endpoint", "stacks", "pipeline", "collect", "deliver", "retrain", "train"]
     *_, verdict, following = twice.first.stderr.strip().splitlines()
@@ -86,7 +86,7 @@ def test_the_talk_on_stderr_names_each_stage_and_ends_in_the_verdict_and_the_nex
     assert re.fullmatch(r"Next: \S*python -m pipelines.registry show 1 --local --workspace \S+", following)
 
 
-def test_a_second_run_adds_version_2_and_deploys_nothing_anew(twice: Twice) -> None:
+def test_a_second_run_adds_version_2_and_changes_no_stack(twice: Twice) -> None:
     assert twice.second.returncode == 0, twice.second.stderr
     assert json.loads(twice.second.stdout)["model_package"]["version"] == 2
     assert "artifacts unchanged, ingestion unchanged, pipelines unchanged" in twice.second.stderr
@@ -136,13 +136,15 @@ def test_athena_counts_each_delivered_row(twice: Twice) -> None:
     assert clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read().split() == [b"_col0,_col1", b"646,323"]
 
 
-def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twice) -> None:
+def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_prints_it(twice: Twice) -> None:
     endpoint = endpoints.require(twice.workspace)
     clients = Clients(endpoint)
     before = json.loads(twice.second.stdout)
     done = run("--start", "--wait", "--json", env=endpoint.variables())
     assert done.returncode == 0, done.stderr
-    assert "Preprocess reused, Train reused, Evaluate reused, CheckQuality 0.0 s, Register 0.0 s" in done.stderr
+    assert re.search(
+        r"Preprocess reused, Train reused, Evaluate reused, CheckQuality \S+ s, Register \S+ s", done.stderr
+    )
     result = json.loads(done.stdout)
     packages = [
         clients.sagemaker.describe_model_package(ModelPackageName=arn)
@@ -153,7 +155,7 @@ def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_says_so(twice: Twi
     assert [each["ModelPackageVersion"] for each in packages] == [2, 3]
 
 
-def test_the_package_itself_says_why_it_passed_the_gate_and_what_it_is_worth(twice: Twice) -> None:
+def test_the_package_itself_has_the_reason_why_it_passed_the_gate_and_what_it_is_worth(twice: Twice) -> None:
     clients = Clients(endpoints.require(twice.workspace))
     result = json.loads(twice.second.stdout)
     package = clients.sagemaker.describe_model_package(ModelPackageName=result["model_package"]["arn"])
@@ -176,7 +178,7 @@ def three_lines(done: Any) -> tuple[str, str, str]:
     return what, where, hint
 
 
-def test_a_missing_catalogue_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_missing_catalogue_is_an_error_before_anything_starts(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     done = run("--local", "--workspace", str(workspace), "--catalog", str(tmp_path / "none.json"))
     assert done.returncode == 3
@@ -184,7 +186,7 @@ def test_a_missing_catalogue_is_said_before_anything_starts(tmp_path: Path) -> N
     assert not workspace.exists()
 
 
-def test_the_registry_is_asked_even_when_the_endpoint_is_down(troubled: "Troubled") -> None:
+def test_the_registry_is_read_also_when_the_endpoint_is_down(troubled: "Troubled") -> None:
     where = str(troubled.workspace.root)
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.registry", "show", "1", "--json", "--local", "--workspace", where],
@@ -222,10 +224,10 @@ class Troubled:
         command = [sys.executable, "-m", "pipelines.run", *flags]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         deadline = time.monotonic() + 60
-        while not (told := self.workspace.read_endpoint()) and time.monotonic() < deadline:
+        while not (described := self.workspace.read_endpoint()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert told is not None
-        os.kill(told["pid"], signal.SIGKILL)
+        assert described is not None
+        os.kill(described["pid"], signal.SIGKILL)
         stdout, stderr = process.communicate(timeout=120)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
@@ -238,7 +240,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
     endpoints.stop(runs.workspace)
 
 
-def test_a_killed_endpoint_is_told_in_three_lines(troubled: Troubled) -> None:
+def test_a_killed_endpoint_is_an_error_of_three_lines(troubled: Troubled) -> None:
     assert troubled.killed.returncode == 5
     assert three_lines(troubled.killed)[0].startswith("Error: the ")
 
