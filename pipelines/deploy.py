@@ -19,8 +19,16 @@ from typing import Any
 from pipelines.account.change_sets import pauses
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED
+from pipelines.account.model_packages import Registry
 from pipelines.account.stacks import STACKS, Stacks, environment
-from pipelines.cli.arguments import Arguments
+from pipelines.cli.arguments import (
+    ENVIRONMENT,
+    Arguments,
+    add_account_flags,
+    add_json_flag,
+    command_line,
+    target_flags,
+)
 from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
 
 # Called with the name of a stack or resource and what happened to it.
@@ -32,12 +40,11 @@ def arguments() -> Arguments:
     parser = Arguments(
         prog="python -m pipelines.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--env", default="dev", help="dev, staging or prod (default: dev)")
-    parser.add_argument("--region", help="AWS region (default: the configured one)")
+    add_account_flags(parser)
     parser.add_argument("--delete", action="store_true", help="delete the environment instead")
     parser.add_argument("--data", action="store_true", help="with --delete: buckets and models too; nothing is left")
     parser.add_argument("--unprotect", action="store_true", help="with --delete: a protected environment too")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object on standard output")
+    add_json_flag(parser)
     return parser
 
 
@@ -57,29 +64,35 @@ def deploy(stacks: Stacks, show: Show) -> dict[str, str]:
 
 def refuse_orphaned_group(stacks: Stacks) -> None:
     """Delete an empty model package group of a deleted stack, which fails the new stack; refuse one with models."""
+    name = orphaned_group(stacks)
+    if name is None:
+        return
+    if Registry(stacks.clients, name).summaries():
+        raise ExpectedError(
+            f"the model package group {name} exists, with the models of a deleted environment",
+            where=f"cloudformation/parameters/{stacks.environment.name}.json, ModelPackageGroupName",
+            hint=command_line("deploy", "--delete", "--data", flags=stacks.clients.flags),
+            code=CONFLICT,
+        )
+    with aws_errors(f"deleting the model package group {name}"):
+        stacks.clients.sagemaker.delete_model_package_group(ModelPackageGroupName=name)
+
+
+def orphaned_group(stacks: Stacks) -> str | None:
+    """The environment's model package group where it exists without its stack; None otherwise."""
     import botocore.exceptions
 
     name = stacks.environment.parameters["pipelines"].get("ModelPackageGroupName")
     if not name or stacks.exists("pipelines"):
-        return
+        return None
     with aws_errors("reading the model package group"):
         try:
             stacks.clients.sagemaker.describe_model_package_group(ModelPackageGroupName=name)
         except botocore.exceptions.ClientError as error:
             if "does not exist" in error.response["Error"]["Message"]:
-                return
+                return None
             raise
-    with aws_errors("listing its models"):
-        models = stacks.clients.sagemaker.list_model_packages(ModelPackageGroupName=name)["ModelPackageSummaryList"]
-        if not models:
-            stacks.clients.sagemaker.delete_model_package_group(ModelPackageGroupName=name)
-            return
-    raise ExpectedError(
-        f"the model package group {name} is there already, with the models of a deleted environment",
-        where=f"cloudformation/parameters/{stacks.environment.name}.json",
-        hint="choose another ModelPackageGroupName there, or delete the group and its models",
-        code=CONFLICT,
-    )
+    return name
 
 
 def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[str, str]:
@@ -88,7 +101,7 @@ def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[s
         raise ExpectedError(
             f"{stacks.environment.name} is protected",
             where=f"cloudformation/parameters/{stacks.environment.name}.json",
-            hint=f"if you mean it: python -m pipelines.deploy --env {stacks.environment.name} --delete --unprotect",
+            hint=command_line("deploy", "--delete", "--unprotect", flags=stacks.clients.flags),
             code=CONFLICT,
         )
     outcomes: dict[str, str] = {}
@@ -141,8 +154,9 @@ def stop_runs(clients: Clients, name: str) -> None:
 def _retained(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
     """What a deletion of the stacks retains, each with a function that deletes it; read before the outputs are gone."""
     clients = stacks.clients
-    if stacks.exists("pipelines"):
-        group = stacks.output("pipelines", "ModelPackageGroupName")
+    exists = stacks.exists("pipelines")
+    group = stacks.output("pipelines", "ModelPackageGroupName") if exists else orphaned_group(stacks)
+    if group:
         yield f"models of {group}", lambda: empty_group(clients, group)
     if stacks.exists("artifacts") and "KmsKeyArn" in stacks.outputs("artifacts"):
         key = stacks.output("artifacts", "KmsKeyArn")
@@ -185,7 +199,9 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments().parse_args(argv)
     if (given.data or given.unprotect) and not given.delete:
         arguments().error("--data and --unprotect belong to --delete")
-    stacks = Stacks(Clients(region=given.region), environment(given.env))
+    clients = Clients(region=given.region)
+    clients.flags = target_flags(given)
+    stacks = Stacks(clients, environment(given.env or ENVIRONMENT))
 
     def show(name: str, outcome: str) -> None:
         print(f"{name:<12} {outcome}", file=sys.stderr)

@@ -27,6 +27,8 @@ from pipelines.local.connection import connected
 
 # Two versions always differ in these.
 IDENTITY = ("model_package.arn", "model_package.version")
+# Not in version control.
+REPORTS = Path(".cache/reports")
 STATUS = {"approve": "Approved", "reject": "Rejected"}
 
 
@@ -52,7 +54,7 @@ def arguments() -> Arguments:
         if name in STATUS:
             command.add_argument("--note", default="", help="why; stored with the model package")
         if name == "report":
-            command.add_argument("--output", type=Path, help="where to write it (default: report-<version>.html)")
+            command.add_argument("--output", type=Path, help="file to write (default: in .cache/reports)")
     return parser
 
 
@@ -92,14 +94,16 @@ def report(registry: Registry, given: argparse.Namespace) -> Document:
     package = registry.package(given.version)
     uri = model_packages.evaluation_uri(package).rpartition("/")[0] + "/report.html"
     content = s3.read(registry.clients, uri)
-    path = given.output or Path(f"report-{given.version}.html")
+    path = given.output or REPORTS / f"{registry.group}-{given.version}.html"
     try:
+        if not given.output:
+            path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
         raise ExpectedError(
             f"the report cannot be written: {error.strerror}",
             where=str(path),
-            hint="give another file with --output",
+            hint=registry.clients.command("registry", "report", str(given.version), "--output", "/tmp/report.html"),
             code=5,
         ) from error
     return {"report": str(path), "bytes": len(content)}
