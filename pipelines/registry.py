@@ -92,7 +92,7 @@ def compare(registry: Registry, given: argparse.Namespace) -> Document:
 def report(registry: Registry, given: argparse.Namespace) -> Document:
     """Write a version's evaluation report, an HTML file that needs nothing else."""
     package = registry.package(given.version)
-    uri = model_packages.evaluation_uri(package).rpartition("/")[0] + "/report.html"
+    uri = registry.evaluation_uri(package).rpartition("/")[0] + "/report.html"
     content = s3.read(registry.clients, uri)
     path = given.output or REPORTS / f"{registry.group}-{given.version}.html"
     try:

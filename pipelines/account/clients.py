@@ -68,9 +68,9 @@ class Clients:
             return boto3.session.Session(region_name=self._region).client(service)
         except ValueError as error:
             raise ExpectedError(
-                str(error),
+                f"{error} (an endpoint is a URL such as http://127.0.0.1:4566)",
                 where="AWS_ENDPOINT_URL or the endpoint URLs of the AWS configuration",
-                hint="unset AWS_ENDPOINT_URL, or set it to a URL such as http://127.0.0.1:4566",
+                hint="unset AWS_ENDPOINT_URL",
                 code=ENVIRONMENT,
             ) from error
 

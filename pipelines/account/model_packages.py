@@ -52,7 +52,18 @@ class Registry:
 
     def evaluation(self, package: Document) -> Document:
         """The evaluation.json of a described package."""
-        return s3.read_json(self.clients, evaluation_uri(package))
+        return s3.read_json(self.clients, self.evaluation_uri(package))
+
+    def evaluation_uri(self, package: Document) -> str:
+        """The S3 address of a package's evaluation.json; raises ExpectedError when it has none."""
+        if not has_evaluation(package):
+            raise ExpectedError(
+                f"version {package['ModelPackageVersion']} has no evaluation: the pipeline did not register it",
+                where=package["ModelPackageArn"],
+                hint=self.clients.command("registry", "list"),
+                code=NOT_FOUND,
+            )
+        return evaluation_uri(package)
 
 
 def has_evaluation(package: Document) -> bool:
@@ -61,14 +72,7 @@ def has_evaluation(package: Document) -> bool:
 
 
 def evaluation_uri(package: Document) -> str:
-    """The S3 address of a model package's evaluation.json; raises ExpectedError when it has none."""
-    if not has_evaluation(package):
-        raise ExpectedError(
-            f"version {package['ModelPackageVersion']} has no evaluation: the pipeline did not register it",
-            where=package["ModelPackageArn"],
-            hint=f"aws sagemaker describe-model-package --model-package-name {package['ModelPackageArn']}",
-            code=NOT_FOUND,
-        )
+    """The S3 address of the evaluation.json of a package that has one."""
     return str(package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"])
 
 

@@ -53,18 +53,18 @@ def add_target_flags(parser: argparse._ActionsContainer) -> None:
     add_json_flag(parser)
 
 
-def refuse_contradictions(given: argparse.Namespace, command: str) -> None:
+def refuse_contradictions(given: argparse.Namespace, module: str) -> None:
     """Raise ExpectedError for a flag that would have no effect: --region with --local, --workspace without it.
 
-    command: as command_line returns it, for the error.
+    module: the command's, such as "runs".
     """
     pairs = {True: ("region", "without --local"), False: ("workspace", "with --local")}
     name, condition = pairs[given.local]
     if getattr(given, name) is not None:
         raise ExpectedError(
             f"--{name} has an effect {condition} only",
-            where=f"the arguments of {command}",
-            hint=f"{command} --help",
+            where=f"the arguments of python -m pipelines.{module}",
+            hint=command_line(module, given.command, "--help"),
             code=WRONG_USAGE,
         )
 

@@ -27,7 +27,7 @@ def connected(given: argparse.Namespace, module: str) -> Iterator[Stacks]:
 
     module: the command's, such as "runs"; given.command names its sub-command.
     """
-    refuse_contradictions(given, command_line(module, given.command))
+    refuse_contradictions(given, module)
     named = environment(given.env or ENVIRONMENT)
     if not given.local:
         clients = Clients(region=given.region)
