@@ -280,15 +280,13 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
 
 def test_a_snapshot_is_read_where_it_was_put() -> None:
     put = re.findall(r"TO \\*'(s3://[^']*?)\\*'", workflows.definition("retrain"))
-    read = re.findall(r"States\.Format\('(s3://[^']*)'", workflows.definition("retrain"))
-    assert put == read == ["s3://${ArtifactBucket}/snapshots/{}/"]
+    read = re.findall(r"'uri': '(s3://[^']*)'", workflows.definition("retrain"))
+    assert [each.removesuffix("{}/") for each in put] == read == ["s3://${ArtifactBucket}/snapshots/"]
 
 
 def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> None:
     used = {path.removeprefix("Parameters.") for _, path in graph.references(REAL["Steps"])}
-    asked = {
-        parameter.name for parameter in PARAMETERS if f"@.Name=='{parameter.name}'" in workflows.definition("retrain")
-    }
+    asked = {parameter.name for parameter in PARAMETERS if f"last.{parameter.name}" in workflows.definition("retrain")}
     # The data are both: read by Preprocess, and looked up to see whether they are still the same.
     assert used & asked == {"InputData", "CutOff"}
     assert {parameter.name for parameter in PARAMETERS} <= used | asked

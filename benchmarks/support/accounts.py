@@ -25,7 +25,7 @@ class Account:
         self.name = f"flow{uuid.uuid4().hex[:8]}"
         dev = environment("dev")
         names = {"PipelineName": f"tapline-ibu-{self.name}", "ModelPackageGroupName": f"tapline-ibu-{self.name}"}
-        values = {"NewDataState": "DISABLED", **names, **parameters}
+        values = {"NewDataState": "DISABLED", "MinBeers": "1", "RetryMinutes": "0", **names, **parameters}
         stacks = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **values}}
         self.stacks = Stacks(clients, Environment(self.name, stacks, dev.tags))
         self.stacks.deploy()

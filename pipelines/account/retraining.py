@@ -10,8 +10,8 @@ from pipelines.account.stacks import Stacks
 from pipelines.cli.errors import CONFLICT, RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
-# The state whose result is the pipeline execution (pipelines/authoring/retrain.py).
-START_STATE = "StartRun"
+# The state that retrain enters when it has started the pipeline execution (pipelines/authoring/notifications.py).
+STARTED = "WaitForRun"
 POLL_SECONDS = 0.25
 # Polls of the history of an execution that has failed.
 HISTORY_POLLS = 20
@@ -79,11 +79,9 @@ def pipeline_run(clients: Clients, execution: str) -> str | None:
             return str(run)
         pages = clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
         for event in (event for page in pages for event in page["events"]):
-            exited = event.get("stateExitedEventDetails", {})
-            if exited.get("name") == START_STATE:
-                run = json.loads(exited["output"]).get("run", {}).get("arn")
-                if run:
-                    return str(run)
+            entered = event.get("stateEnteredEventDetails", {})
+            if entered.get("name") == STARTED:
+                return str(json.loads(entered["input"])["run"]["arn"])
     return None
 
 

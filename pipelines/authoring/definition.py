@@ -329,6 +329,7 @@ class _Build:
         arguments: list[Any],
         property_files: list[Any] | None = None,
     ) -> Any:
+        from sagemaker.network import NetworkConfig
         from sagemaker.processing import ProcessingInput, Processor
         from sagemaker.workflow.steps import ProcessingStep
 
@@ -341,6 +342,8 @@ class _Build:
             instance_count=1,
             instance_type=self._value("ProcessingInstanceType"),
             entrypoint=["python3", f"/opt/ml/processing/input/code/{file}"],
+            # Inputs and outputs are copied by SageMaker; the scripts need no network.
+            network_config=NetworkConfig(enable_network_isolation=True),
             max_runtime_in_seconds=HOUR,
             output_kms_key=self.settings.kms_key_arn,
             volume_kms_key=self.settings.kms_key_arn,

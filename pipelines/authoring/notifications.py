@@ -1,6 +1,6 @@
-"""What came of it, told: a run that has ended well or badly, a failure of the state machine itself, a skip.
+"""SNS notifications of `retrain`: success, failure, skip.
 
-Messages carry the attribute `outcome` (registered, finished, failed, skipped), by which subscriptions may filter.
+Messages have the attribute `outcome` (registered, finished, failed, skipped), by which subscriptions can filter.
 """
 
 from typing import Any
@@ -9,16 +9,16 @@ from pipelines.authoring.step_functions import States, chain, format_
 
 
 def failure(s: States) -> Any:
-    """Tell that it failed, then fail with the same words."""
+    """Publish error and cause, then fail with them."""
     end = s.fail("Failed", "$.error.Error", "$.error.Cause")
     message = "States.Format('{}: {}', $.error.Error, $.error.Cause)"
-    # If even telling fails, the state machine's own alarm remains.
-    return chain(s.publish("TellFailure", "failed", "Tapline: retrain failed", message, otherwise=end), end)
+    # Where publishing fails, the state machine's alarm remains.
+    return chain(s.publish("NotifyFailure", "failed", "Tapline: retrain failed", message, otherwise=end), end)
 
 
 def run(s: States) -> Any:
-    """Wait for the run's end and tell how it ended."""
-    pause = s.wait("Pause", 30)
+    """Wait for the end of the run, then publish its result."""
+    pause = s.wait("WaitForRun", 30)
     describe = s.call(
         "RunStatus",
         "aws-sdk:sagemaker:describePipelineExecution",
@@ -28,28 +28,28 @@ def run(s: States) -> Any:
     )
     under_way = [(s.rule.StringEquals("$.status.now", status), pause) for status in ("Executing", "Stopping")]
     succeeded = (s.rule.StringEquals("$.status.now", "Succeeded"), success(s))
-    # Failed, Stopped, CompletedWithFailures and whatever AWS may add: never waited for without end.
-    return chain(pause, describe, s.choice("Ended", *under_way, succeeded, otherwise=failed_run(s)))
+    # Any other status, also one that AWS may add, is an end: waiting on it might never end.
+    return chain(pause, describe, s.choice("HasRunEnded", *under_way, succeeded, otherwise=failed_run(s)))
 
 
 def success(s: States) -> Any:
-    """The new model's own words, and what to do with it."""
+    """Publish the new model's description and the command that shows it."""
     listed = s.call(
-        "Registered",
+        "RegisterStep",
         "aws-sdk:sagemaker:listPipelineExecutionSteps",
         {"PipelineExecutionArn.$": "$.run.arn", "SortOrder": "Ascending", "MaxResults": 100},
         "$.registered",
         {"arns.$": "$.PipelineExecutionSteps[?(@.StepName=='Register-RegisterModel')].Metadata.RegisterModel.Arn"},
     )
     described = s.call(
-        "Model",
+        "RegisteredModel",
         "aws-sdk:sagemaker:describeModelPackage",
         {"ModelPackageName.$": "$.registered.arns[0]"},
         "$.model",
         {"version.$": "$.ModelPackageVersion", "description.$": "$.ModelPackageDescription"},
     )
-    told = s.publish(
-        "TellSuccess",
+    notify = s.publish(
+        "NotifyModel",
         "registered",
         "Tapline: a new model waits for approval",
         format_(
@@ -60,27 +60,20 @@ def success(s: States) -> Any:
             "$.run.arn",
         ),
     )
-    trained = s.pass_(
-        "Trained",
-        {
-            "decision": "trained",
-            "reason.$": format_("{} new beers", "$.table.new_beers"),
-            "run.$": "$.run.arn",
-        },
-    )
+    trained = s.pass_("Trained", {"decision": "trained", "reason.$": "$.why", "run.$": "$.run.arn"})
     none = s.publish(
-        "TellNoModel",
+        "NotifyNoModel",
         "finished",
-        "Tapline: a run has ended without a model",
-        format_("The run {} has succeeded and registered no model.", "$.run.arn"),
+        "Tapline: a run ended without a model",
+        format_("The run {} succeeded and registered no model.", "$.run.arn"),
     )
     chain(none, trained)
-    found = (s.present("$.registered.arns[0]"), chain(described, told, trained))
+    found = (s.present("$.registered.arns[0]"), chain(described, notify, trained))
     return chain(listed, s.choice("HasModel", found, otherwise=none))
 
 
 def failed_run(s: States) -> Any:
-    """A run that ended without success: the first step that failed, and why."""
+    """A run that ended without success: the first failed step and its reason."""
     listed = s.call(
         "FailedSteps",
         "aws-sdk:sagemaker:listPipelineExecutionSteps",
@@ -108,11 +101,11 @@ def failed_run(s: States) -> Any:
         "$.error",
     )
     because = (s.present("$.steps.reasons[0]"), chain(broken, s.failed))
-    return chain(listed, s.choice("WhichFailed", because, otherwise=chain(stopped, s.failed)))
+    return chain(listed, s.choice("HasFailedStep", because, otherwise=chain(stopped, s.failed)))
 
 
 def skip(s: States) -> Any:
-    """Tell a skip to a topic of its own. One that cannot be told is still a skip."""
+    """Publish the reason of a skip to a topic of its own. A publish failure does not fail the execution."""
     end = s.succeed("Skipped")
-    tell = s.publish("TellSkip", "skipped", "Tapline: nothing to train", "$.reason", topic="Skips", otherwise=end)
-    return chain(tell, end)
+    notify = s.publish("NotifySkip", "skipped", "Tapline: nothing to train", "$.reason", topic="Skips", otherwise=end)
+    return chain(notify, end)

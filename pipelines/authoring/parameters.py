@@ -47,6 +47,7 @@ PARAMETERS = (
     Parameter("CutOff", "unknown", "Newest delivery in the data (UTC, YYYY-MM-DD-HH-MM-SS)"),
     Parameter("Rows", 0, "Rows of the cleaned table when the snapshot was taken"),
     Parameter("DistinctBeers", 0, "Distinct beers in the data"),
+    Parameter("Attempt", 0, "Runs before this one that failed on the same data; set by the state machine"),
     Parameter("MinBeers", 50, "Fewest beers with a bitterness to train from"),
     Parameter(
         "ChampionModel", f"s3://{{artifact_bucket}}/{NO_CHAMPION.folder}", "S3 address of the approved model, if any"

@@ -7,28 +7,12 @@ Athena's `"$path"` has it. Step Functions fills in `{}`, CloudFormation `${...}`
 
 from ingestion import record
 
-# No braces, which States.Format would read as places to fill; `20` keeps a stream's version number out.
+# No braces, which States.Format would take for places; `20` excludes a stream's version number.
 STAMP = "-".join(["20[0-9][0-9]", *["[0-9][0-9]"] * 5])
-DELIVERED = f"regexp_extract(\"$path\", '{STAMP}')"
+# Of a file with another name (a backfill) the time is '', before all others. Without a match Athena's regexp_extract is
+# NULL, DuckDB's ''. https://trino.io/docs/current/functions/regexp.html
+DELIVERED = f"coalesce(regexp_extract(\"$path\", '{STAMP}'), '')"
 TABLE = '"${GlueDatabase}"."${GlueTable}"'
-
-# Filled with: distinct beers of the last successful run, start of the latest run (ISO 8601). In a table that is only
-# added to, the newest delivery and the number of rows name the content.
-LOOK = f"""
-SELECT count(DISTINCT id) AS beers,
-       count(DISTINCT id) - {{}} AS new_beers,
-       count(*) AS rows,
-       coalesce(max({DELIVERED}), 'none') AS cut_off,
-       date_diff('minute', from_iso8601_timestamp('{{}}'), current_timestamp) AS minutes
-FROM {TABLE}
-"""
-
-
-def filled(text: str, *values: str) -> str:
-    """The text with its places filled in, as States.Format does it."""
-    for value in values:
-        text = text.replace("{}", value, 1)
-    return text
 
 
 def typed(column: record.Column) -> str:
@@ -36,14 +20,38 @@ def typed(column: record.Column) -> str:
     if column.kind == "text":
         return column.name
     kind = "bigint" if column.kind == "integer" else "double"
-    return f"TRY_CAST(NULLIF(CAST({column.name} AS varchar), '') AS {kind}) AS {column.name}"
+    return f"{number(column.name, kind)} AS {column.name}"
+
+
+def number(name: str, kind: str) -> str:
+    """A numeric column, NULL where it is empty or no number."""
+    return f"TRY_CAST(NULLIF(CAST({name} AS varchar), '') AS {kind})"
+
+
+def figures() -> str:
+    """The query of which the state machine decides: one row (beers, labelled, new_beers, rows, cut_off, minutes).
+
+    Filled with: distinct beers that the latest run knew, start of the latest run (ISO 8601). In a table to which rows
+    are only added, the newest delivery and the number of rows identify the content.
+    """
+    label = next(column.name for column in record.COLUMNS if column.role == "label")
+    return f"""
+SELECT count(DISTINCT id) AS beers,
+       count(DISTINCT CASE WHEN {number(label, "double")} IS NOT NULL THEN id END) AS labelled,
+       count(DISTINCT id) - {{}} AS new_beers,
+       count(*) AS rows,
+       coalesce(NULLIF(max({DELIVERED}), ''), 'none') AS cut_off,
+       date_diff('minute', from_iso8601_timestamp('{{}}'), current_timestamp) AS minutes
+FROM {TABLE}
+"""
 
 
 def unload() -> str:
     """The statement that writes a snapshot: the latest row of every beer, as Parquet.
 
     Filled with: cut-off, name of the snapshot. Rows of the same time are ordered by their values, so that the same rows
-    always give the same snapshot.
+    always give the same snapshot. The target must be empty, and a failed UNLOAD leaves its files there:
+    https://docs.aws.amazon.com/athena/latest/ug/unload.html
     """
     names = ", ".join(f"{name} NULLS LAST" for name in record.NAMES[1:])
     return f"""

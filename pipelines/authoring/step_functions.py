@@ -1,7 +1,8 @@
-"""The states that our state machines are made of, each in the house's way: calls are retried, timed and caught.
+"""Building blocks of the state machines: tasks with Retry, Catch and a time limit, choices, notifications.
 
-The only module that imports the Data Science SDK for Step Functions, and it imports it late. What it writes is ASL
-with `${Placeholders}` that CloudFormation fills in (DefinitionSubstitutions).
+The only module that imports the Data Science SDK for Step Functions, and it imports it late. It writes ASL with
+`${Placeholders}` that CloudFormation fills in (DefinitionSubstitutions). States are JSONPath unless they need more than
+paths; those are JSONata (https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html).
 """
 
 import itertools
@@ -11,12 +12,13 @@ from typing import Any
 from pipelines.authoring import sdk
 
 HOUR = 3600
-# What a service may do better the second time, with its names in SDK integrations.
+# Retried errors. The names of SDK integrations' errors all count as States.TaskFailed.
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 BUSY = ["States.Timeout", "States.TaskFailed"]
 
 
 def written(first: Any, comment: str, timeout_seconds: int) -> str:
-    """The ASL of the states that `first` leads to, as JSON, indented, ending in a newline."""
+    """The ASL of the states that are reachable from `first`, as JSON, indented, ending in a newline."""
     with sdk.quiet():
         from stepfunctions.steps import Graph
 
@@ -25,13 +27,24 @@ def written(first: Any, comment: str, timeout_seconds: int) -> str:
 
 
 def format_(template: str, *values: str) -> str:
-    """`States.Format('...', $.a)`: the template's own quotes and backslashes escaped, its {} left to be filled."""
+    """`States.Format('...', $.a)` with the template's quotes and backslashes escaped; `{}` are its places."""
     text = " ".join(template.split()).replace("\\", "\\\\").replace("'", "\\'")
     return f"States.Format('{text}', {', '.join(values)})"
 
 
+def expression(text: str) -> str:
+    """A JSONata expression on one line, as a field's value."""
+    return "{% " + " ".join(text.split()) + " %}"
+
+
+def added(**members: str) -> str:
+    """An Output: the state's input with more members, each a JSONata expression."""
+    pairs = ", ".join(f"'{name}': {text}" for name, text in members.items())
+    return expression(f"$merge([$states.input, {{{pairs}}}])")
+
+
 class States:
-    """Makes states. failed: where a call leads that has failed for good, with what happened in $.error."""
+    """Makes states. failed: the target of a task's Catch; the error is in $.error there."""
 
     def __init__(self) -> None:
         with sdk.quiet():
@@ -51,10 +64,10 @@ class States:
         timeout_seconds: int = 60,
         otherwise: Any = None,
     ) -> Any:
-        """A service call, tried again while the service is busy.
+        """A service call with retries.
 
-        selector: the members of the answer that are kept at result_path; None there throws the answer away.
-        otherwise: where a call leads that fails for good, as if it had not been made (default: to `failed`).
+        selector: members of the response that are stored at result_path; with None there the response is dropped.
+        otherwise: the state after a call that fails for good, with the input unchanged (default: `failed`).
         """
         task = self._task(name, integration, timeout_seconds)
         where = None if otherwise else "$.error"
@@ -63,31 +76,49 @@ class States:
         return _with(task, ResultSelector=selector) if selector else task
 
     def jsonata(
-        self, name: str, integration: str, arguments: dict[str, Any], output: str, expected: dict[str, Any]
+        self,
+        name: str,
+        integration: str,
+        arguments: dict[str, Any],
+        output: str,
+        expected: dict[str, Any] | None = None,
+        *,
+        otherwise: Any = None,
     ) -> Any:
-        """A service call whose request needs more than paths: arguments and output are JSONata (`{% ... %}`).
+        """A service call whose arguments and output are JSONata.
 
-        expected: error -> the state to which it leads, as if the call had not been made.
+        expected: error -> next state, with the input unchanged. otherwise: the state after any other error, which is
+        added to the input as `error` (default: `failed`).
         """
         task = self._task(name, integration, 60)
-        for error, state in expected.items():
+        for error, state in (expected or {}).items():
             task.add_catch(_catch([error], state, Output="{% $states.input %}"))
-        keep = "{% $merge([$states.input, {'error': $states.errorOutput}]) %}"
-        task.add_catch(_catch(["States.ALL"], self.failed, Output=keep))
+        task.add_catch(_catch(["States.ALL"], otherwise or self.failed, Output=added(error="$states.errorOutput")))
         return _with(task, QueryLanguage="JSONata", Arguments=arguments, Output=output)
 
+    def compute(self, name: str, **members: str) -> Any:
+        """A Pass state that adds members, each a JSONata expression, to its input."""
+        return _with(self.steps.Pass(name), QueryLanguage="JSONata", Output=added(**members))
+
     def athena(self, name: str, query: str, result: str, token: str | None = None) -> Any:
-        """Run a query to its end; the workgroup decides where results go and how much may be scanned."""
-        parameters = {"QueryString.$": query, "WorkGroup": "${Workgroup}"}
+        """Run a query to its end; stores its id and text. The workgroup sets the results' location and the limits."""
+        parameters = {
+            "QueryString.$": query,
+            "WorkGroup": "${Workgroup}",
+            "QueryExecutionContext": {"Database": "${GlueDatabase}"},
+        }
         if token:
             parameters["ClientRequestToken.$"] = token
-        selector = {"id.$": "$.QueryExecution.QueryExecutionId"}
+        selector = {"id.$": "$.QueryExecution.QueryExecutionId", "text.$": "$.QueryExecution.Query"}
         return self.call(name, "athena:startQueryExecution.sync", parameters, result, selector, timeout_seconds=HOUR)
 
     def publish(
         self, name: str, outcome: str, subject: str, message: str, *, topic: str = "TopicArn", otherwise: Any = None
     ) -> Any:
-        """Publish to a topic. outcome: the message attribute by which subscriptions may filter."""
+        """Publish to a topic. outcome: a message attribute, by which subscriptions can filter.
+
+        https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
+        """
         parameters = {
             "TopicArn": f"${{{topic}}}",
             "Subject": subject,
@@ -97,15 +128,11 @@ class States:
         return self.call(name, "sns:publish", parameters, None, otherwise=otherwise)
 
     def pass_(self, name: str, parameters: dict[str, Any], result_path: str = "$") -> Any:
-        """A state that puts a value together."""
+        """A Pass state that makes a value from JSONPaths."""
         return self.steps.Pass(name, parameters=parameters, result_path=result_path)
 
-    def copy(self, name: str, path: str, result_path: str) -> Any:
-        """A state that puts what is at one path at another."""
-        return self.steps.Pass(name, input_path=path, result_path=result_path)
-
     def wait(self, name: str, seconds: int) -> Any:
-        """A state that waits."""
+        """A Wait state."""
         return self.steps.Wait(name, seconds=seconds)
 
     def succeed(self, name: str) -> Any:
@@ -113,11 +140,11 @@ class States:
         return self.steps.Succeed(name)
 
     def fail(self, name: str, error: str, cause: str) -> Any:
-        """The end of an execution that has failed; error and cause are paths."""
+        """The end of a failed execution; error and cause are paths."""
         return _with(self.steps.Fail(name), ErrorPath=error, CausePath=cause)
 
     def choice(self, name: str, *rules: tuple[Any, Any], otherwise: Any) -> Any:
-        """A state that goes where the first rule that holds leads. rules: (rule, state)."""
+        """A Choice state. rules: (rule, next state), the first that matches is taken."""
         state = self.steps.Choice(name)
         for rule, target in rules:
             state.add_choice(rule, target)
@@ -130,8 +157,12 @@ class States:
         return self.steps.choice_rule.ChoiceRule
 
     def present(self, path: str) -> Any:
-        """The rule that a path leads to something."""
+        """The rule that a path exists."""
         return self.rule.IsPresent(path, True)
+
+    def is_true(self, path: str) -> Any:
+        """The rule that a path exists and is true."""
+        return self.rule.And([self.present(path), self.rule.BooleanEquals(path, True)])
 
     def _task(self, name: str, integration: str, timeout_seconds: int) -> Any:
         task = self.steps.Task(name, resource=f"arn:aws:states:::{integration}", timeout_seconds=timeout_seconds)
@@ -147,7 +178,7 @@ def _catch(errors: list[str], state: Any, **where: Any) -> Any:
 
 
 def _with(block: Any, **fields: Any) -> Any:
-    """Fields of ASL that the SDK does not know (its last release is of 2022) on one of its blocks."""
+    """Add fields of ASL that the SDK does not know (its last release is of 2022) to one of its blocks."""
     original = block.to_dict
 
     def to_dict() -> dict[str, Any]:
@@ -158,7 +189,7 @@ def _with(block: Any, **fields: Any) -> Any:
 
 
 def chain(*states: Any) -> Any:
-    """Each state leads to the next; returns the first."""
+    """Each state is followed by the next; returns the first."""
     for state, following in itertools.pairwise(states):
         state.next(following)
     return states[0]

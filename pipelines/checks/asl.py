@@ -84,7 +84,7 @@ def fields(machine: Machine) -> Findings:
 def fields_of(state: State) -> set[str] | None:
     """The fields that a state may have in its language; None for an unknown type."""
     known = FIELDS.get(state.get("Type", ""))
-    return known if known is None or not uses_jsonata(state) else (known - JSONPATH) | JSONATA
+    return known if known is None or not uses_jsonata(state) else (known - JSONPATH) | JSONATA | {"QueryLanguage"}
 
 
 def uses_jsonata(state: State) -> bool:

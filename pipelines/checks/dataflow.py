@@ -10,7 +10,7 @@ from typing import Any
 from localaws.sagemaker.expressions import suggestion
 from pipelines.checks import Findings, jsonata
 from pipelines.checks.asl import Machine, State, targets, template_texts, uses_jsonata
-from pipelines.checks.integrations import answer_members, selection
+from pipelines.checks.integrations import selection
 from pipelines.checks.intrinsics import BadExpression, Path, parse, paths
 
 # Top-level name -> its members (name -> botocore shape, or None) where they are known, else None.
@@ -54,24 +54,26 @@ def _outcomes(state: State, before: Known) -> Iterator[tuple[str, Known]]:
         members = {each.removesuffix(".$"): None for each in made} if isinstance(made, dict) else None
         done = _placed(before, state.get("ResultPath", "$"), members)
     elif uses_jsonata(state):
-        done = _output(state["Output"], before, result=answer_members(state))
+        done = _output(state.get("Output", ""), before)
     elif state.get("Type") == "Task":
         done = _placed(before, state.get("ResultPath", "$"), selection(state))
     for where, target in targets(state):
         if where.startswith("Catch"):
             handler = state["Catch"][int(where[len("Catch[") : where.index("]")])]
             if uses_jsonata(state):
-                yield target, _output(handler.get("Output", ""), before, errorOutput=["Error", "Cause"])
+                yield target, _output(handler.get("Output", ""), before)
             else:
                 yield target, _placed(before, handler.get("ResultPath", "$"), {"Error": None, "Cause": None})
         else:
             yield target, done
 
 
-def _output(text: str, before: Known, **more: list[str]) -> Known:
-    """What was known stays known as well as before; what is new is known by its members' names."""
-    made = jsonata.output(text, before, **more)
-    return {name: before.get(name, dict.fromkeys(value)) for name, value in made.items()}
+def _output(text: str, before: Known) -> Known:
+    if text == "{% $states.input %}":
+        return before
+    made = jsonata.output(text)
+    new = {name: None if members is None else dict.fromkeys(members) for name, members in made.members.items()}
+    return {**(before if made.keeps_input else {}), **new}
 
 
 def _placed(before: Known, result_path: str | None, members: dict[str, Any] | None) -> Known:
@@ -106,9 +108,9 @@ def _paths(state: State) -> Iterator[tuple[str, Path]]:
         for field, value in rule.items():
             if field == "Variable" or field.endswith("Path"):
                 yield from _read(f"Choices[{index}].{field}", value)
-
-    for where, names in jsonata.inputs(state.get("Arguments"), "Arguments"):
-        yield where, Path("$", tuple(names))
+    for field in ("Arguments", "Output"):
+        for where, names in jsonata.inputs(state.get(field), field):
+            yield where, Path("$", tuple(names))
 
 
 def _read(where: str, text: str) -> Iterator[tuple[str, Path]]:

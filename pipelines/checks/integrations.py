@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from localaws import shapes
 from localaws.sagemaker.expressions import suggestion
-from pipelines.checks import Findings
+from pipelines.checks import Findings, jsonata
 from pipelines.checks.asl import Machine
 from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse, paths
 from pipelines.checks.values import sample
@@ -85,7 +85,7 @@ def tasks(machine: Machine) -> Findings:
         field = "Arguments" if "Arguments" in state else "Parameters"
         request = filled(called.request, state.get(field, {}))
         yield list(shapes.problems(called.request, request, f"{address}.{field}"))
-        yield [each for each in selected_problems(state, called, address)]
+        yield [*selected_problems(state, called, address), *result_problems(state, called, address)]
 
 
 def filled(shape: Any, value: Any) -> Any:
@@ -122,6 +122,22 @@ def selected_problems(state: dict[str, Any], called: Operation, address: str) ->
                         selected(called.answer, each)
             except BadExpression as error:
                 found.append(f"{address}.ResultSelector.{name}: {error}")
+    return found
+
+
+def result_problems(state: dict[str, Any], called: Operation, address: str) -> list[str]:
+    """`$states.result` paths of a JSONata Output that the operation's response does not have."""
+    found = []
+    for names in jsonata.results(str(state.get("Output", ""))):
+        shape = called.answer
+        for name in names:
+            while shape is not None and shape.type_name == "list":
+                shape = shape.member
+            try:
+                shape = selected(shape, Path("$", (name,)))
+            except BadExpression as error:
+                found.append(f"{address}.Output: {error}")
+                break
     return found
 
 
@@ -166,14 +182,6 @@ def selection(state: dict[str, Any]) -> dict[str, Any] | None:
     return result
 
 
-def answer_members(state: dict[str, Any]) -> list[str]:
-    """The members of a task's response; [] where the operation is unknown."""
-    try:
-        return list(operation(state.get("Resource", "")).answer.members)
-    except (UnknownIntegration, AttributeError):
-        return []
-
-
 def _selected_or_none(answer: Any, text: str) -> Any:
     try:
         expression: Path | Call = parse(text)
@@ -188,11 +196,13 @@ def _selected_or_none(answer: Any, text: str) -> Any:
 def pipeline_parameters(machine: Machine, declared: Collection[str]) -> Findings:
     """Every pipeline parameter that a task passes is declared in the pipeline."""
     for name, state in machine["States"].items():
-        for index, each in enumerate(state.get("Parameters", {}).get("PipelineParameters", [])):
-            address = f"States.{name}.Parameters.PipelineParameters[{index}].Name"
-            known = each.get("Name") in declared
-            yield (
-                []
-                if known
-                else [f"{address}: no parameter {each.get('Name')!r} ({suggestion(str(each.get('Name')), declared)})"]
-            )
+        for parameter in passed_parameters(state):
+            known = parameter in declared
+            message = f"States.{name}.Output.parameters: no parameter {parameter!r} ({suggestion(parameter, declared)})"
+            yield [] if known else [message]
+
+
+def passed_parameters(state: dict[str, Any]) -> dict[str, str]:
+    """Parameter -> JSONata expression, of a state whose Output has `'parameters': $merge([{...}, ...])`."""
+    found = re.search(r"'parameters': \$merge\(\[\{ ?(.*?) ?\}, ", str(state.get("Output", "")))
+    return dict(re.findall(r"'(\w+)': (.*?)(?:, (?=')|$)", found[1])) if found else {}

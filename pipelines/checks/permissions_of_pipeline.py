@@ -4,13 +4,15 @@ The definition is built with `${...}` for the stack's values, so that its texts 
 https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 """
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localaws.sagemaker import graph
 from localaws.sagemaker.expressions import path_parts
-from pipelines.checks.asl import Machine, template_texts
-from pipelines.checks.intrinsics import Call, parse
+from pipelines.checks.asl import Machine
+from pipelines.checks.integrations import passed_parameters
 from pipelines.checks.permissions import Need, arn, reading, writing
 from pipelines.checks.permissions_of_state_machines import GROUP, PACKAGES
 from pipelines.checks.values import is_expression
@@ -24,6 +26,8 @@ SETTINGS = {
     "model_package_group_name": "${ModelPackageGroupName}",
     "kms_key_arn": "${KmsKeyArn}",
 }
+# A state's Output that makes an S3 address: `'data': {'uri': 's3://bucket/prefix/' & ...}`.
+ADDRESS = re.compile(r"'(\w+)': \{'(\w+)': '(s3://[^']*)'")
 # A pipeline names its jobs so (the developer guide's page on step properties).
 JOBS = {
     "Processing": ("ProcessingJob", arn("sagemaker", "processing-job/pipelines-*")),
@@ -71,6 +75,7 @@ def job_role(definition: dict[str, Any], machines: list[Machine]) -> Iterator[Ne
             for address in addresses.of(target):
                 yield from writing(address, why)
         yield from _container(step, why)
+        yield from _encryption(step["Arguments"], why)
 
 
 def _sources(arguments: Mapping[str, Any]) -> Iterator[Any]:
@@ -97,6 +102,14 @@ def _container(step: graph.Step, why: str) -> Iterator[Need]:
     group = arn("logs", f"log-group:/aws/sagemaker/{step['Type']}Jobs")
     for action in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
         yield Need(f"logs:{action}", f"{group}:log-stream:*", why)
+
+
+def _encryption(arguments: Mapping[str, Any], why: str) -> Iterator[Need]:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/api-permissions-reference.html"""
+    text = json.dumps(arguments)
+    for member, action in (("KmsKeyId", "kms:Encrypt"), ("VolumeKmsKeyId", "kms:CreateGrant")):
+        for key in re.findall(rf'"{member}": "([^"]+)"', text):
+            yield Need(action, key, f"{why}.{member}")
 
 
 def _image(arguments: Mapping[str, Any]) -> str:
@@ -155,14 +168,8 @@ def _handed_over(machine: Machine) -> Iterator[tuple[str, str]]:
     """(parameter, address) of the S3 addresses with which a state machine starts the pipeline."""
     made: dict[str, list[str]] = {}
     for state in machine["States"].values():
-        if state["Type"] == "Pass":
-            for where, text, _ in template_texts(state.get("Parameters"), state.get("ResultPath", "$")):
-                made.setdefault(where, []).append(text)
+        for name, member, address in ADDRESS.findall(str(state.get("Output", ""))):
+            made.setdefault(f"$states.input.{name}.{member}", []).append(f"{address}*")
     for state in machine["States"].values():
-        for each in state.get("Parameters", {}).get("PipelineParameters", []):
-            if "Value.$" not in each:
-                continue
-            for text in made.get(f"{each['Value.$']}.$", [each["Value.$"]]):
-                expression = parse(text)
-                if isinstance(expression, Call) and expression.name == "States.Format":
-                    yield each["Name"], str(expression.arguments[0]).strip("'").replace("{}", "*")
+        for parameter, expression in passed_parameters(state).items():
+            yield from ((parameter, address) for address in made.get(expression, []))

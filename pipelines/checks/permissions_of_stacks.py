@@ -129,7 +129,9 @@ def _delivery(delivery: Mapping[str, Any], why: str) -> Iterator[Need]:
     log = f"${{{destination['CloudWatchLoggingOptions']['LogGroupName']['Ref']}.Arn}}"
     yield Need("logs:PutLogEvents", log, f"{why}.CloudWatchLoggingOptions")
     for processor in destination.get("ProcessingConfiguration", {}).get("Processors", []):
-        values = {each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]}
+        values = {each["ParameterName"]: each["ParameterValue"] for each in processor.get("Parameters", [])}
+        if "LambdaArn" not in values:
+            continue
         for action in ("lambda:GetFunctionConfiguration", "lambda:InvokeFunction"):
             for version in ("", ":$LATEST"):
                 yield Need(action, text(values["LambdaArn"]) + version, f"{why}.ProcessingConfiguration")

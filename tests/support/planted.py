@@ -8,6 +8,7 @@ from localaws.sagemaker import graph
 from tests.support import cfn
 
 Fault = dict[str, Any]
+MACHINE = Path(__file__).with_name("machine.asl.json")
 FAULTS: dict[str, list[Fault]] = cfn.parse(Path(__file__).with_name("check_faults.yaml").read_text())
 
 

@@ -1,9 +1,10 @@
 """The state machine retrain, deployed from the templates and run at the local endpoint through its branches.
 
 The SageMaker Pipeline behind it is a small one of the same name and parameters: what counts here is which runs are
-started, and what is told.
+started, and what is published.
 """
 
+import hashlib
 import json
 import time
 import uuid
@@ -51,16 +52,16 @@ def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(accoun
     assert (given["CutOff"], given["DistinctBeers"]) == ("2026-11-20-13-00-00", "30")
     bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
     assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 1
-    told = f"The run {output['run']} has succeeded and registered no model."
-    assert account.notifications() == [("Tapline: a run has ended without a model", told)]
-    reason = "too few new beers: 0 since the last successful run, 1 are asked for"
+    told = f"The run {output['run']} succeeded and registered no model."
+    assert account.notifications() == [("Tapline: a run ended without a model", told)]
+    reason = "too few new beers: 0 since the latest run, 1 are needed"
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
     assert [body["Message"] for body in account.messages(account.skips)] == [reason]
     assert account.notifications() == []
     assert len(account.runs()) == before + 1
 
 
-def test_a_new_model_is_told_in_its_own_words_with_the_command_that_shows_it(account: Account) -> None:
+def test_a_new_model_is_published_with_its_description_and_the_command_that_shows_it(account: Account) -> None:
     project = Project(account.clients, account.pipeline)
     register = project.register("Register-RegisterModel", project.put("model.tar.gz", "model"))
     register["Arguments"]["ModelPackageDescription"] = "The error is 12.0 % below the median's."
@@ -77,7 +78,7 @@ def test_a_new_model_is_told_in_its_own_words_with_the_command_that_shows_it(acc
     ]
 
 
-def test_what_is_told_says_what_it_is_so_that_subscriptions_can_filter(account: Account) -> None:
+def test_a_notification_has_its_outcome_as_an_attribute_by_which_subscriptions_can_filter(account: Account) -> None:
     def outcomes(queue: str) -> list[str]:
         return [body["MessageAttributes"]["outcome"]["Value"] for body in account.messages(queue)]
 
@@ -112,7 +113,7 @@ def test_a_forced_run_trains_on_the_same_snapshot_while_the_table_is_the_same(ac
     account.notifications()
 
 
-def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
+def test_an_expired_snapshot_is_taken_again(account: Account) -> None:
     account.upsert(GOOD)
     account.deliver(85, 5)
     assert account.run()[1]["decision"] == "trained"
@@ -120,27 +121,95 @@ def test_a_snapshot_that_has_expired_is_taken_anew(account: Account) -> None:
     bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
     for each in account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
         account.clients.s3.delete_object(Bucket=bucket, Key=each["Key"])
-    # Within the hour the token is the same, and Athena answers with the query of before. What counts: it is asked.
-    history = account.history(account.start(force=True))
-    found = history.index("SameSnapshot")
-    assert history[found : found + 4] == ["SameSnapshot", "SnapshotObjects", "HasSnapshot", "Snapshot"]
+    assert account.run(force=True)[1]["decision"] == "trained"
+    again = account.parameters(account.runs()[-1])
+    assert (again["CutOff"], again["InputData"] != given["InputData"]) == (given["CutOff"], True)
     account.notifications()
 
 
-def test_a_run_that_fails_is_told_with_its_first_failed_step_and_reason(account: Account) -> None:
+def test_a_rejected_run_is_published_with_its_reason_and_is_not_repeated(account: Account) -> None:
     account.upsert(BAD)
     account.deliver(100, 5)
     status, failed = account.run()
     run = account.runs()[-1]["PipelineExecutionArn"]
     assert (status, failed) == ("FAILED", {"Error": "RunFailed", "Cause": f"Reject: not good enough ({run})"})
     assert account.notifications() == [("Tapline: retrain failed", f"RunFailed: Reject: not good enough ({run})")]
-    # A failed run knew nothing: its beers still count as new, so the next event tries again.
+    # The gate's rejection is a result: these beers are no reason for another run.
     account.upsert(GOOD)
-    assert account.run()[1]["decision"] == "trained"
+    reason = "too few new beers: 0 since the latest run, 1 are needed"
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+
+
+def test_a_failed_run_is_retried_on_the_same_data_five_times_and_then_waits_for_new_data(account: Account) -> None:
+    broken = Project(account.clients).processing("Preprocess", "raise SystemExit('broken')")
+    account.upsert(broken)
+    account.deliver(110, 5)
+    assert account.run()[0] == "FAILED"
+    first = account.parameters(account.runs()[-1])
+    for attempt in range(1, 6):
+        assert account.run()[1]["Error"] == "RunFailed"
+        given = account.parameters(account.runs()[-1])
+        assert (given["Attempt"], given["InputData"]) == (str(attempt), first["InputData"])
+    skipped = "the latest run failed after 5 retries; 0 new beers since, 1 are needed"
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": skipped})
+    account.upsert(GOOD)
+    assert account.run()[1]["reason"] == skipped
+    account.deliver(115, 1)
+    status, output = account.run()
+    assert (status, output["reason"]) == ("SUCCEEDED", "1 new beers")
+    assert account.parameters(account.runs()[-1])["Attempt"] == "0"
     account.notifications()
 
 
-def test_a_run_under_way_is_left_alone_and_a_stopped_one_is_reported(account: Account) -> None:
+def test_a_retry_uses_the_failed_run_s_data_although_the_table_has_grown(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="10", MinMinutesBetweenRuns="0")
+    account.upsert(Project(clients).processing("Preprocess", "raise SystemExit('broken')"))
+    account.deliver(1, 12)
+    assert account.run()[0] == "FAILED"
+    failed = account.parameters(account.runs()[-1])
+    account.upsert(GOOD)
+    account.deliver(20, 3, stamp="2026-11-20-14-00-00")
+    assert account.run()[1]["reason"] == "retry 1 of 5 on the same data"
+    same = ("InputData", "CutOff", "Rows", "DistinctBeers")
+    retried = account.parameters(account.runs()[-1])
+    assert {name: retried[name] for name in same} == {name: failed[name] for name in same}
+    account.remove()
+
+
+def test_a_retry_waits_twice_as_long_as_the_one_before(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0", RetryMinutes="15")
+    account.upsert(Project(clients).processing("Preprocess", "raise SystemExit('broken')"))
+    account.deliver(1, 12)
+    assert account.run()[0] == "FAILED"
+    given = account.parameters(account.runs()[-1])
+    for attempt, minutes in (("0", 15), ("1", 30), ("4", 240)):
+        run = clients.sagemaker.start_pipeline_execution(
+            PipelineName=account.pipeline,
+            PipelineParameters=[{"Name": key, "Value": value} for key, value in {**given, "Attempt": attempt}.items()],
+        )["PipelineExecutionArn"]
+        Execution(clients, run).wait()
+        reason = f"the latest run failed 0 minutes ago and is retried after {minutes}"
+        assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+    account.remove()
+
+
+def test_fewer_labelled_beers_than_training_needs_start_no_run(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0", MinBeers="10")
+    account.upsert(GOOD)
+    account.deliver(1, 9)
+    key = "cleaned/dt=2026-11-20/stream-1-2026-11-20-12-30-00-x.csv"
+    bucket = account.stacks.output("ingestion", "DataBucket")
+    clients.s3.put_object(Bucket=bucket, Key=key, Body=b"100,No Label,5.2,,1010,1050,20,10,4.4\n")
+    reason = "too few beers: 9 with a bitterness, 10 are needed"
+    assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+    account.deliver(10, 1)
+    assert account.run()[1]["decision"] == "trained"
+    # The run has the threshold of the decision.
+    assert account.parameters(account.runs()[-1])["MinBeers"] == "10"
+    account.remove()
+
+
+def test_a_run_under_way_is_not_disturbed_and_a_stopped_one_is_published(account: Account) -> None:
     project = Project(account.clients)
     account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
     account.deliver(200, 5)
@@ -170,7 +239,7 @@ def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
     account.notifications()
 
 
-def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> None:
+def test_a_failed_snapshot_starts_no_run_and_is_published(account: Account) -> None:
     account.upsert(GOOD)
     account.deliver(400, 5)
     before = len(account.runs())
@@ -192,7 +261,7 @@ def test_a_snapshot_that_fails_starts_nothing_and_is_told(account: Account) -> N
     account.notifications()
 
 
-def test_a_missing_pipeline_is_told_and_nothing_is_left_behind(account: Account) -> None:
+def test_a_missing_pipeline_is_published_and_nothing_remains(account: Account) -> None:
     account.upsert(GOOD)
     account.clients.sagemaker.delete_pipeline(PipelineName=account.pipeline)
     status, failed = account.run()
@@ -208,7 +277,7 @@ def test_a_run_too_soon_after_the_last_is_skipped(patient: Account) -> None:
     patient.deliver(31, 30)
     assert patient.run() == (
         "SUCCEEDED",
-        {"decision": "skipped", "reason": "too soon: 0 minutes since the last run, 60 are asked for"},
+        {"decision": "skipped", "reason": "too soon: 0 minutes since the latest run, 60 are needed"},
     )
 
 
@@ -284,4 +353,81 @@ def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beer
     # Each run knew at least 20 beers more than the one before, and what is left is too little for another.
     assert all(later - earlier >= 20 for earlier, later in zip([0, *known], known, strict=False))
     assert account.run()[1]["decision"] == ("skipped" if 240 - known[-1] < 20 else "trained")
+    account.remove()
+
+
+@pytest.mark.parametrize("answer", ["answer", "refuse"])
+def test_a_start_with_another_execution_s_token_is_a_skip_however_the_service_answers_it(
+    account: Account, endpoint: Endpoint, answer: str
+) -> None:
+    account.upsert(GOOD)
+    account.deliver(600 + 10 * len(account.runs()), 5)
+    latest = account.runs()[-1]["PipelineExecutionArn"]
+    token = hashlib.sha256(f"{account.pipeline} {latest}".encode()).hexdigest()
+    endpoint.control("sagemaker", ReusedToken=answer)
+    try:
+        machine = account.start()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        # Another execution that has read the same latest run is faster, with a snapshot of its own.
+        while "Snapshot" not in entered(account, machine) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        given = {**account.parameters(account.runs()[-1]), "InputData": f"s3://{account.name}/snapshots/other/"}
+        other = account.clients.sagemaker.start_pipeline_execution(
+            PipelineName=account.pipeline,
+            ClientRequestToken=token,
+            PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],
+        )["PipelineExecutionArn"]
+        reason = f"another execution started the run {other}"
+        assert account.outcome(machine) == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+    finally:
+        endpoint.control("sagemaker", ReusedToken="answer")
+    assert account.runs()[-1]["PipelineExecutionArn"] == other
+    Execution(account.clients, other).wait()
+    account.notifications()
+
+
+def entered(account: Account, execution: str) -> set[str]:
+    """The states that an execution has entered so far."""
+    pages = account.clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
+    return {event.get("stateEnteredEventDetails", {}).get("name", "") for page in pages for event in page["events"]}
+
+
+def test_an_approved_model_behind_a_page_of_others_is_the_champion(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
+    account.upsert(GOOD)
+    account.deliver(1, 3)
+    bucket, key = account.stacks.output("artifacts", "ArtifactBucket"), f"{account.pipeline}/model.tar.gz"
+    clients.s3.put_object(Bucket=bucket, Key=key, Body=b"model")
+    for approval in ("Approved", *["PendingManualApproval"] * 101):
+        clients.sagemaker.create_model_package(
+            ModelPackageGroupName=account.pipeline,
+            ModelApprovalStatus=approval,
+            InferenceSpecification={
+                "Containers": [{"Image": "image", "ModelDataUrl": f"s3://{bucket}/{key}"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        )
+    execution = account.start()
+    assert account.outcome(execution)[1]["decision"] == "trained"
+    assert "MoreApprovedModels" in account.history(execution)
+    assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{key}"
+    account.remove()
+
+
+def test_a_forced_run_on_an_empty_table_is_a_skip(clients: Clients) -> None:
+    account = Account(clients)
+    assert account.run(force=True) == ("SUCCEEDED", {"decision": "skipped", "reason": "the table has 0 beers"})
+    account.remove()
+
+
+def test_parameters_of_the_input_are_those_of_the_run_and_given_data_need_no_snapshot(clients: Clients) -> None:
+    account = Account(clients, MinNewBeers="1000")
+    account.upsert(GOOD)
+    data = f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/snapshots/mine/"
+    execution = account.start(force=True, parameters={"InputData": data, "Seed": "7"})
+    assert account.outcome(execution)[1]["decision"] == "trained"
+    assert "Snapshot" not in account.history(execution)
+    given = account.parameters(account.runs()[-1])
+    assert (given["InputData"], given["Seed"]) == (data, "7")
     account.remove()

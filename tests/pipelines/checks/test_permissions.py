@@ -84,7 +84,7 @@ def test_another_place_for_snapshots_needs_rights_there_for_the_query_and_for_th
     bucket = "arn:${AWS::Partition}:s3:::${ArtifactBucket}"
     assert [each for each in found if "needs s3:GetObject" in each] == [
         f"RetrainRole: needs s3:GetObject on {bucket}/pictures/* (States.Snapshot)",
-        f"JobRole: needs s3:GetObject on {bucket}/pictures/*/* (Steps.Preprocess)",
+        f"JobRole: needs s3:GetObject on {bucket}/pictures/* (Steps.Preprocess)",
     ]
     assert f"JobRole: nothing needs {bucket}/snapshots/* for s3:GetObject" in found
 

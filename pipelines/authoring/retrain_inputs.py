@@ -1,0 +1,103 @@
+"""The inputs of a run that `retrain` starts: a snapshot of the cleaned table, and the approved model."""
+
+from typing import Any
+
+from pipelines.authoring import snapshot
+from pipelines.authoring.step_functions import States, added, chain, format_
+
+# The name of a snapshot: a target of its own for every try, as a failed UNLOAD leaves files in its target.
+TRY = "States.Hash(States.Format('{} {} {}', $$.Execution.Id, $$.Execution.StartTime, $$.State.RetryCount), 'SHA-256')"
+
+
+def data(s: States, then: Any) -> Any:
+    """The data in $.data.uri: the input's, the latest run's where the table has not changed, or a new snapshot."""
+    taken = s.athena(
+        "Snapshot",
+        format_(snapshot.unload(), "$.table.cut_off", TRY),
+        "$.unload",
+        # Another try is another query: with the same token Athena answers with the failed one.
+        token=TRY,
+    )
+    new = s.compute(
+        "NewSnapshot",
+        data="{'uri': 's3://${ArtifactBucket}/snapshots/' "
+        "& $match($states.input.unload.text, /[0-9a-f]{64}/)[0].match & '/'}",
+    )
+    taken = chain(taken, new, then)
+    same = s.pass_("SameSnapshot", {"uri.$": "$.last.InputData"}, "$.data")
+    # Snapshots expire (SnapshotExpirationInDays).
+    there = objects(s, "SnapshotObjects", "data.uri", taken)
+    found = (s.rule.NumericGreaterThan("$.found.objects", 0), then)
+    chain(same, there, s.choice("HasSnapshot", found, otherwise=taken))
+    given = chain(s.pass_("GivenData", {"uri.$": "$.given.InputData"}, "$.data"), then)
+    # In a table to which rows are only added, the newest delivery and the number of rows identify the content.
+    unchanged = s.rule.And(
+        [
+            s.rule.Not(s.rule.StringEquals("$.last.InputData", "")),
+            s.rule.StringEqualsPath("$.last.CutOff", "$.table.cut_off"),
+            s.rule.StringEqualsPath("$.last.Rows", "$.table.rows"),
+        ]
+    )
+    return s.choice("IsSameData", (s.present("$.given.InputData"), given), (unchanged, same), otherwise=taken)
+
+
+def champion(s: States, then: Any) -> Any:
+    """The latest approved model in $.champion.uri, or a placeholder with the reason why there is none."""
+    describe = s.call(
+        "ChampionModel",
+        "aws-sdk:sagemaker:describeModelPackage",
+        {"ModelPackageName.$": "$.approved.arns[0]"},
+        "$.champion",
+        {"uri.$": "$.InferenceSpecification.Containers[0].ModelDataUrl"},
+    )
+    none = chain(s.pass_("NoChampion", {"uri": "${NoChampionUri}"}, "$.champion"), then)
+    # A job whose input does not exist fails before it begins, and a champion that is gone must not block its successor.
+    # A champion that cannot be read for another reason fails the execution: without it the gate would be open.
+    lost = chain(s.pass_("LostChampion", {"uri": "${LostChampionUri}"}, "$.champion"), then)
+    there = objects(s, "ChampionArtifact", "champion.uri", lost)
+    found = (s.rule.NumericGreaterThan("$.found.objects", 0), then)
+    chain(describe, there, s.choice("HasArtifact", found, otherwise=lost))
+    return approved(s, describe, none)
+
+
+def approved(s: States, describe: Any, none: Any) -> Any:
+    """The latest approved package. A page may be empty and not be the last: pages are cut before they are filtered."""
+    request = {
+        "ModelPackageGroupName": "${ModelPackageGroupName}",
+        "ModelApprovalStatus": "Approved",
+        "SortBy": "CreationTime",
+        "SortOrder": "Descending",
+        "MaxResults": 100,
+    }
+    output = added(
+        approved="{'arns': [$states.result.ModelPackageSummaryList.ModelPackageArn], "
+        "'next': [$states.result.NextToken]}"
+    )
+    integration = "aws-sdk:sagemaker:listModelPackages"
+    first = s.jsonata("ApprovedModels", integration, request, output)
+    more = {**request, "NextToken": "{% $states.input.approved.next[0] %}"}
+    page = s.jsonata("MoreApprovedModels", integration, more, output)
+    choice = s.choice(
+        "HasChampion",
+        (s.present("$.approved.arns[0]"), describe),
+        (s.present("$.approved.next[0]"), page),
+        otherwise=none,
+    )
+    chain(page, choice)
+    return chain(first, choice)
+
+
+def objects(s: States, name: str, uri: str, none: Any) -> Any:
+    """Count the objects at an S3 address of the state's input. none: the next state where the bucket does not exist."""
+    address = f"$states.input.{uri}"
+    return s.jsonata(
+        name,
+        "aws-sdk:s3:listObjectsV2",
+        {
+            "Bucket": f"{{% $split({address}, '/')[2] %}}",
+            "Prefix": f"{{% $substringAfter($substringAfter({address}, 's3://'), '/') %}}",
+            "MaxKeys": 1,
+        },
+        added(found="{'objects': $states.result.KeyCount}"),
+        {"S3.NoSuchBucketException": none},
+    )
