@@ -99,10 +99,7 @@ def rules(s: States, then: Any, skipped: Any) -> Any:
     return s.choice(
         "IsWorthTraining",
         (s.present("$.given.InputData"), new),
-        (
-            s.rule.NumericEquals("$.table.beers", 0),
-            skip(s, "SkipNoBeers", "States.Format('the table has no beers yet')", skipped),
-        ),
+        (s.rule.NumericEquals("$.table.beers", 0), no_beers(s, skipped)),
         (s.is_true("$.force"), new),
         (s.rule.NumericLessThanPath("$.minutes", "$.settings.MinMinutesBetweenRuns"), too_soon(s, skipped)),
         (s.rule.NumericLessThanPath("$.table.labelled", "$.settings.MinBeers"), too_few_labelled(s, skipped)),
@@ -139,7 +136,7 @@ def retry(s: States, then: Any, skipped: Any) -> Any:
 
 def no_beers(s: States, skipped: Any) -> Any:
     """Skip, even if forced: a snapshot of an empty table has no object, and a job's input must exist."""
-    return skip(s, "SkipNoBeers", format_("the table has {} beers", "$.table.beers"), skipped)
+    return chain(s.pass_("SkipNoBeers", {"decision": "skipped", "reason": "the table has no beers yet"}), skipped)
 
 
 def too_soon(s: States, skipped: Any) -> Any:

@@ -34,7 +34,7 @@ def snapshots(account: Account) -> set[str]:
 
 
 def test_an_event_before_there_is_any_data_is_a_skip(account: Account) -> None:
-    reason = "the table has 0 beers"
+    reason = "the table has no beers yet"
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
     assert account.runs() == []
 
