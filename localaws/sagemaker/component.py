@@ -4,9 +4,10 @@ from typing import Any
 
 from localaws.control import Command
 from localaws.ministack import patches
-from localaws.sagemaker import switches
+from localaws.sagemaker import step_functions, switches
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.executions_api import Starts
+from localaws.sagemaker.images import Images
 from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.jobs_api import JobOperations
@@ -35,6 +36,7 @@ class SageMaker:
         for kind in (PROCESSING, TRAINING, Transforms(self.service.store).kind, tunings.kind):
             JobOperations(jobs, kind)
         TuningJobs(self.service)
+        Images(self.service)
         self.executions = Executions(self.service, jobs, registry, time_scale)
         Definitions(self.service)
         Starts(self.service, self.executions)
@@ -57,6 +59,7 @@ class SageMaker:
             target="SageMakerRuntime",
             namespace="sagemaker",
         )
+        step_functions.install()
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
         handlers["AWS::SageMaker::ModelPackageGroup"] = {
             "create": self._create_group,
