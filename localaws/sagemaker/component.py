@@ -11,9 +11,12 @@ from localaws.sagemaker.images import Images
 from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.jobs_api import JobOperations
+from localaws.sagemaker.model_cards import ModelCards
 from localaws.sagemaker.package_groups import GROUP, PackageGroups
+from localaws.sagemaker.pipeline_versions import PipelineVersions
 from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
+from localaws.sagemaker.search import Search
 from localaws.sagemaker.service import ApiError, Service, arn
 from localaws.sagemaker.serving.component import Serving
 from localaws.sagemaker.tags import Tags
@@ -37,8 +40,11 @@ class SageMaker:
             JobOperations(jobs, kind)
         TuningJobs(self.service)
         Images(self.service)
+        ModelCards(self.service)
+        Search(self.service)
         self.executions = Executions(self.service, jobs, registry, time_scale)
         Definitions(self.service)
+        PipelineVersions(self.service)
         Starts(self.service, self.executions)
         Tags(self.service)
         self.serving = Serving(self.service, workspace.models, time_scale)
