@@ -1,13 +1,16 @@
 """An environment in an account: create or update it, or delete it.
 
     python -m pipelines.deploy --env dev                    stacks in order, then the SageMaker Pipeline
+    python -m pipelines.deploy --env dev --verify           pass or fail of records, a run, an approval
     python -m pipelines.deploy --env dev --delete           pipeline and stacks; buckets and models stay
     python -m pipelines.deploy --env dev --delete --data    the buckets with all they hold and the models too
 
-A protected environment (prod) is deleted only with --unprotect. AWS_ENDPOINT_URL points at another endpoint.
+A protected environment (prod) is deleted or verified, which approves a model, only with --unprotect.
+AWS_ENDPOINT_URL points at another endpoint.
 """
 
 import argparse
+import datetime
 import functools
 import json
 import sys
@@ -29,7 +32,7 @@ from pipelines.cli.arguments import (
     command_line,
     target_flags,
 )
-from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
+from pipelines.cli.errors import CONFLICT, RUN_FAILED, ExpectedError, exit_code
 
 # Called with the name of a stack or resource and what happened to it.
 Show = Callable[[str, str], None]
@@ -41,9 +44,11 @@ def arguments() -> Arguments:
         prog="python -m pipelines.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_account_flags(parser)
-    parser.add_argument("--delete", action="store_true", help="delete the environment instead")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--delete", action="store_true", help="delete the environment instead")
+    what.add_argument("--verify", action="store_true", help="verify the deployed environment from end to end")
     parser.add_argument("--data", action="store_true", help="with --delete: buckets and models too; nothing is left")
-    parser.add_argument("--unprotect", action="store_true", help="with --delete: a protected environment too")
+    parser.add_argument("--unprotect", action="store_true", help="with --delete, --verify: a protected environment too")
     add_json_flag(parser)
     return parser
 
@@ -95,15 +100,43 @@ def orphaned_group(stacks: Stacks) -> str | None:
     return name
 
 
-def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[str, str]:
-    """Delete the pipeline and the stacks, last one first; returns name -> "deleted", "kept" or "not there"."""
+def refuse_protected(stacks: Stacks, action: str, unprotect: bool) -> None:
+    """Raise ExpectedError for a protected environment unless `unprotect`. action: the flag."""
     if stacks.environment.protected and not unprotect:
         raise ExpectedError(
             f"{stacks.environment.name} is protected",
             where=f"cloudformation/parameters/{stacks.environment.name}.json",
-            hint=command_line("deploy", "--delete", "--unprotect", flags=stacks.clients.flags),
+            hint=command_line("deploy", action, "--unprotect", flags=stacks.clients.flags),
             code=CONFLICT,
         )
+
+
+def verify(stacks: Stacks, given: argparse.Namespace) -> int:
+    """Verify the environment; prints each check as pass or fail, with the next command. Returns the exit code."""
+    from pipelines.account.verification import Verification
+    from pipelines.cli.progress import Progress
+    from pipelines.records import commands
+
+    refuse_protected(stacks, "--verify", given.unprotect)
+    day = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    checks = Verification(
+        stacks,
+        Progress(),
+        ledger=lambda: commands.account(stacks, day),
+        deploy=lambda: deploy(stacks, lambda name, outcome: None),
+    ).checks()
+    if given.json:
+        print(json.dumps({"checks": [check._asdict() for check in checks]}))
+    for check in checks:
+        print(f"{'pass' if check.passed else 'fail'}  {check.name:<18} {check.detail}", file=sys.stderr)
+        if check.next:
+            print(f"      next: {check.next}", file=sys.stderr)
+    return 0 if all(check.passed for check in checks) else RUN_FAILED
+
+
+def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[str, str]:
+    """Delete the pipeline and the stacks, last one first; returns name -> "deleted", "kept" or "not there"."""
+    refuse_protected(stacks, "--delete", unprotect)
     outcomes: dict[str, str] = {}
 
     def done(name: str, outcome: str) -> None:
@@ -197,8 +230,10 @@ def empty_bucket(clients: Clients, bucket: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     given = arguments().parse_args(argv)
-    if (given.data or given.unprotect) and not given.delete:
-        arguments().error("--data and --unprotect belong to --delete")
+    if given.data and not given.delete:
+        arguments().error("--data belongs to --delete")
+    if given.unprotect and not (given.delete or given.verify):
+        arguments().error("--unprotect belongs to --delete and --verify")
     clients = Clients(region=given.region)
     clients.flags = target_flags(given)
     stacks = Stacks(clients, environment(given.env or ENVIRONMENT))
@@ -206,6 +241,8 @@ def main(argv: list[str] | None = None) -> int:
     def show(name: str, outcome: str) -> None:
         print(f"{name:<12} {outcome}", file=sys.stderr)
 
+    if given.verify:
+        return verify(stacks, given)
     outcomes: dict[str, Any]
     if given.delete:
         outcomes = delete(stacks, data=given.data, unprotect=given.unprotect, show=show)

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.account import model_packages, s3
-from pipelines.account.clients import aws_errors
 from pipelines.account.model_packages import Registry
 from pipelines.account.package_summary import summary
 from pipelines.cli.arguments import Arguments, add_target_flags
-from pipelines.cli.errors import CONFLICT, ExpectedError, exit_code
+from pipelines.cli.errors import ExpectedError, exit_code
 from pipelines.cli.output import Document, difference_text, differing, groups, table
 from pipelines.local.connection import connected
 
@@ -29,7 +28,7 @@ from pipelines.local.connection import connected
 IDENTITY = ("model_package.arn", "model_package.version")
 # Not in version control.
 REPORTS = Path(".cache/reports")
-STATUS = {"approve": "Approved", "reject": "Rejected"}
+STATUS = {"approve": model_packages.APPROVED, "reject": model_packages.REJECTED}
 
 
 def arguments() -> Arguments:
@@ -121,22 +120,13 @@ def reject(registry: Registry, given: argparse.Namespace) -> Document:
 
 def decide(registry: Registry, given: argparse.Namespace) -> Document:
     """Give a version another approval status; raises ExpectedError when it has it already."""
-    package = registry.package(given.version)
-    before, after = package["ModelApprovalStatus"], STATUS[given.command]
-    if before == after:
-        raise ExpectedError(
-            f"version {given.version} is {before} already",
-            where=package["ModelPackageArn"],
-            hint=registry.clients.command("registry", "show", str(given.version)),
-            code=CONFLICT,
-        )
-    with aws_errors(f"deciding about version {given.version}"):
-        registry.clients.sagemaker.update_model_package(
-            ModelPackageArn=package["ModelPackageArn"],
-            ModelApprovalStatus=after,
-            ApprovalDescription=given.note,
-        )
-    return {"version": given.version, "before": before, "approval_status": after, "note": given.note}
+    before = registry.decide(given.version, STATUS[given.command], given.note)
+    return {
+        "version": given.version,
+        "before": before,
+        "approval_status": STATUS[given.command],
+        "note": given.note,
+    }
 
 
 COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Document]] = {

@@ -2,9 +2,11 @@
 
 from pipelines.account import s3
 from pipelines.account.clients import Clients, aws_errors
-from pipelines.cli.errors import NOT_FOUND, ExpectedError
+from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.cli.output import Document
 
+# Values of ModelApprovalStatus.
+APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
 # The metrics that lists and runs show. Errors are in IBU; r2, accuracy and macro_f1 have no unit.
 METRICS = ("mae", "rmse", "r2", "accuracy", "macro_f1", "baseline_mae")
 
@@ -49,6 +51,26 @@ class Registry:
         with aws_errors(f"reading the model package {arn}"):
             found: Document = self.clients.sagemaker.describe_model_package(ModelPackageName=arn)
         return found
+
+    def decide(self, version: int, status: str, note: str) -> str:
+        """Give a version another approval status; returns the one before.
+
+        note: stored with the package. Raises ExpectedError when the version has that status already.
+        """
+        package = self.package(version)
+        before = str(package["ModelApprovalStatus"])
+        if before == status:
+            raise ExpectedError(
+                f"version {version} is {before} already",
+                where=package["ModelPackageArn"],
+                hint=self.clients.command("registry", "show", str(version)),
+                code=CONFLICT,
+            )
+        with aws_errors(f"deciding about version {version}"):
+            self.clients.sagemaker.update_model_package(
+                ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus=status, ApprovalDescription=note
+            )
+        return before
 
     def evaluation(self, package: Document) -> Document:
         """The evaluation.json of a described package."""

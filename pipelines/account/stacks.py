@@ -141,7 +141,8 @@ class Stacks:
         self._outputs.pop(short, None)
         return deleted
 
-    def _deploy_command(self) -> str:
+    def deploy_command(self) -> str:
+        """The command that deploys this environment, to paste."""
         flags = self.clients.flags or f"--env {self.environment.name}"
         return command_line("run" if self.clients.local else "deploy", flags=flags)
 
@@ -163,7 +164,7 @@ class Stacks:
                 raise ExpectedError(
                     f"the stack {name} does not exist",
                     where=f"CloudFormation in {self.clients.region}",
-                    hint=self._deploy_command(),
+                    hint=self.deploy_command(),
                     code=NOT_FOUND,
                 )
             self._outputs[short] = outputs(stack)
@@ -176,7 +177,7 @@ class Stacks:
             raise ExpectedError(
                 f"the stack {self.environment.stack(short)} has no output {key} (have: {', '.join(found)})",
                 where=f"CloudFormation in {self.clients.region}",
-                hint=self._deploy_command(),
+                hint=self.deploy_command(),
                 code=NOT_FOUND,
             )
         return found[key]
