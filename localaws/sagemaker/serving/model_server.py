@@ -124,7 +124,7 @@ class Application:
         if content_type in TEXT_TYPES:
             body = request.get_data().decode(errors="replace")
         try:
-            return as_response(transform(self._model, body, content_type, accept))
+            return as_response(transform(self._model, body, content_type, accept), request)
         except Exception:
             # The toolkit wraps every exception in its ClientError, which Flask does not know: 500.
             traceback.print_exc()
@@ -145,8 +145,12 @@ def in_three_steps(input_fn: Any, predict_fn: Any, output_fn: Any) -> Transform:
     return lambda model, body, content_type, accept: output_fn(predict_fn(input_fn(body, content_type), model), accept)
 
 
-def as_response(result: Any) -> Response:
-    """The response of what output_fn or transform_fn returned: a Response, (body, content type), a text or JSON."""
+def as_response(result: Any, request: Request) -> Response:
+    """The response of what output_fn or transform_fn returned: (body, content type), or what Flask accepts of a view.
+
+    That is a Response or any other WSGI application, a text or JSON.
+    https://flask.palletsprojects.com/en/stable/quickstart/#about-responses
+    """
     if isinstance(result, Response):
         return result
     if isinstance(result, tuple):
@@ -155,6 +159,8 @@ def as_response(result: Any) -> Response:
         return Response(json.dumps(result), mimetype=JSON)
     if isinstance(result, str | bytes | bytearray):
         return Response(bytes(result) if isinstance(result, bytearray) else result, mimetype="text/html")
+    if callable(result):
+        return Response.force_type(result, request.environ)
     raise TypeError(f"The view function returned a {type(result).__name__}, which is no valid response.")
 
 
