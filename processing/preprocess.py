@@ -1,17 +1,20 @@
-"""The processing step: rows of the cleaned table -> train, validation and test beers, and what was done to them.
+"""The processing step: splits the rows of the cleaned table into train, validation and test beers.
 
 Run as: `python preprocess.py --input DIR --train DIR --validation DIR --test DIR --quality DIR`.
 
-Each side is one `beers.csv` with a header: the table's nine columns and `family` (the hash of the recipe, see
-split.py), one row per beer, ordered by id, empty where a value is missing. The quality folder holds
+Each side is one `beers.csv` with a header: the table's columns and `family` (a hash of the gravities, see split.py),
+one row per beer, ordered by id, empty where a value is missing. The quality folder holds
 
-- quality.json: how many rows were read, were duplicates, and were dropped, repaired, emptied or flagged, by reason;
-- manifest.json: what came out: rows, beers and families per side, SHA-256 of the files, of the input's content and of
-  the split, and the parameters.
+- quality.json: the numbers of rows read, of duplicates, and of rows dropped, repaired, emptied or flagged, by reason;
+- manifest.json: rows, beers and families per side, SHA-256 of the files, of the input's content and of the split, and
+  the parameters.
 
-The input is a snapshot, named by --input-uri: an address whose content stays as it is. Without that argument it may
-be the live table's own folders. The latest row of a beer counts. Neither the order of equal rows nor their number
+The input is a snapshot, named by --input-uri: an address whose content never changes. Without that argument it may
+be the folders of the live table. The latest row of a beer is used. Neither the order of equal rows nor their number
 changes the output, except for `read` and `duplicates` in quality.json.
+
+Rows are read in chunks; what is held in memory is one row per beer. Beyond --max-beers a sample is used: half, a
+quarter, ... of the beers, chosen by a hash of the id, so that the same beers are chosen every time.
 
 Exit codes: 0 done, 1 the input cannot make a model, 2 wrong usage.
 """
@@ -23,84 +26,81 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from rows import COLUMNS, Row, UnreadableInput, is_live, read_rows
-from rules import FEATURES, Beer, Verdict, identity, judge, parse
+from columns import COLUMNS, RANGES
+from latest import Latest, latest_rows
+from rows import Row, UnreadableInput, is_live, read_rows
+from rules import FEATURES, Beer, Validated, parse, validate
 from split import family, side
 
 SIDES = ("train", "validation", "test")
+MORE = "deliver more beers, or start the run with a smaller --min-beers"
 
 
 class Unusable(Exception):
-    """The input cannot make a model: what is wrong, where, and what to try."""
+    """No model can be trained from the input. The message has three lines: Error, Where, Try."""
 
     def __init__(self, what: str, where: str, remedy: str) -> None:
         super().__init__(f"Error: {what}\nWhere: {where}\nTry: {remedy}")
 
 
-class Latest(NamedTuple):
-    """The latest row per beer, ordered by id, and the counts of what was read."""
-
-    rows: list[Row]
-    read: int
-    duplicates: int
-    unidentified: Counter[str]
-
-
-def latest_rows(rows: Iterable[Row]) -> Latest:
-    """Keeps the last row of every id; `rows` come oldest first."""
-    latest: dict[int, Row] = {}
-    read = 0
-    unidentified: Counter[str] = Counter()
-    for row in rows:
-        read += 1
-        key = identity(row)
-        if key is None:
-            unidentified["id_not_a_number" if row else "malformed_row"] += 1
-        else:
-            latest[key] = row
-    duplicates = read - len(latest) - unidentified.total()
-    return Latest([latest[key] for key in sorted(latest)], read, duplicates, unidentified)
-
-
-def quality(latest: Latest, verdicts: list[Verdict]) -> dict[str, object]:
-    """The counts behind quality.json; repairs and flags are counted for kept beers only."""
-    kept = [verdict for verdict in verdicts if not verdict.dropped]
-    dropped = latest.unidentified + Counter(verdict.dropped for verdict in verdicts if verdict.dropped)
-    return {
+def quality(latest: Latest, validated: list[Validated]) -> dict[str, Any]:
+    """The content of quality.json; repairs and flags are counted for the beers that are used."""
+    used = [each for each in validated if not each.dropped]
+    dropped = latest.unidentified + Counter(each.dropped for each in validated if each.dropped)
+    counts: dict[str, Any] = {
         "read": latest.read,
         "duplicates": latest.duplicates,
-        "beers": len(verdicts),
-        "kept": len(kept),
+        "beers": len(validated),
+        "kept": len(used),
         "dropped": _ordered(dropped),
-        "repaired": _ordered(Counter(reason for verdict in kept for reason in verdict.repaired)),
-        "emptied": _ordered(Counter(reason for verdict in kept for reason in verdict.emptied)),
-        "flagged": _ordered(Counter(reason for verdict in kept for reason in verdict.flagged)),
-        "missing": {name: sum(getattr(verdict.beer, name) is None for verdict in kept) for name in FEATURES},
+        "repaired": _ordered(Counter(reason for each in used for reason in each.repaired)),
+        "emptied": _ordered(Counter(reason for each in used for reason in each.emptied)),
+        "flagged": _ordered(Counter(reason for each in used for reason in each.flagged)),
+        "missing": {name: sum(each.beer.numbers[name] is None for each in used) for name in FEATURES},
     }
+    return counts if latest.share == 1 else counts | {"sampled_share": latest.share}
 
 
-def check_usable(beers: list[Beer], least: int, where: str) -> None:
+def check_usable(beers: list[Beer], least: int, counts: dict[str, Any], where: str) -> None:
     """Raises Unusable when the beers are too few, all equally bitter, or all without some feature."""
     if len(beers) < least:
-        raise Unusable(f"too few beers ({len(beers)} < {least})", where, "collect more beers, or lower --min-beers")
+        what = f"too few beers ({len(beers)} < {least}){_reasons(', left out: ', counts['dropped'])}"
+        wrong_width = any("columns_instead_of" in reason for reason in counts["dropped"])
+        remedy = f"write the rows with the columns {','.join(COLUMNS)}, or with a header" if wrong_width else MORE
+        raise Unusable(what, where, remedy)
     if len({beer.ibu for beer in beers}) == 1:
         what = f"every beer has the same bitterness ({beers[0].ibu:g} IBU)"
-        raise Unusable(what, where, "look at the column ibu of the cleaned table")
+        raise Unusable(what, where, "correct the column ibu of the cleaned table")
     for name in FEATURES:
-        if all(getattr(beer, name) is None for beer in beers):
-            raise Unusable(f"no beer has a value for {name}", where, f"look at the column {name} of the cleaned table")
+        if all(beer.numbers[name] is None for beer in beers):
+            found = {reason: n for reason, n in counts["emptied"].items() if reason.startswith(f"{name}_")}
+            what = f"no beer has a value for {name}{_reasons(', emptied: ', found)}"
+            raise Unusable(what, where, f"correct the column {name}; {_expected(name)}")
 
 
-def check_still(folder: Path, uri: str) -> None:
-    """Raises Unusable when what lies at `uri` is the cleaned table itself.
+def _reasons(lead: str, counts: dict[str, int]) -> str:
+    texts = [f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items()]
+    return lead + ", ".join(texts) if texts else ""
 
-    It grows under the same address, so a model that names the address would not say what it has learnt from, and a
-    cached step would go on answering with yesterday's beers. Without an address nothing refers to it: a folder of
-    the live table may be read by hand.
+
+def _expected(name: str) -> str:
+    """Which values a column may hold, with its unit where other units are common."""
+    low, high = RANGES[name]
+    units = {"abv": ", in percent (5.6, not 0.056)"} | dict.fromkeys(
+        ("target_fg", "target_og"), ", as specific gravity x 1000 (1050, not 1.050)"
+    )
+    return f"it holds {low:g} to {high:g}{units.get(name, '')}"
+
+
+def check_not_live(folder: Path, uri: str) -> None:
+    """Raises Unusable when the data at `uri` is the cleaned table itself.
+
+    The table grows under the same address. A model that names it would not identify its training data, and a cached
+    step would reuse the result of an older table. Without an address nothing refers to the data, so folders of the
+    live table may be read by hand.
     """
     if uri and is_live(folder, uri):
         what = "InputData is the cleaned table itself, which grows under the same address"
@@ -108,26 +108,27 @@ def check_still(folder: Path, uri: str) -> None:
 
 
 def divide(beers: list[Beer], test_share: float, validation_share: float) -> dict[str, list[tuple[Beer, str]]]:
-    """The beers of each side with their families, in the given order. Raises Unusable when a side is empty."""
+    """The beers of each side with their families, in the given order. Raises Unusable without train or test beers."""
     sides: dict[str, list[tuple[Beer, str]]] = {name: [] for name in SIDES}
     for beer in beers:
         name = family(beer)
         sides[side(name, test_share, validation_share)].append((beer, name))
-    shares = {"train": 1 - test_share - validation_share, "validation": validation_share, "test": test_share}
-    for name, share in shares.items():
-        if share > 0 and not sides[name]:
-            what = f"no beer fell on the {name} side"
-            raise Unusable(what, f"{len(beers)} beers", f"collect more beers, or raise the share of {name}")
+    for name in ("train", "test"):  # Training can do without validation beers.
+        if not sides[name]:
+            families = len({family(beer) for beer in beers})
+            what = f"no beer is on the {name} side: families of equal gravities stay together"
+            raise Unusable(what, f"{len(beers)} beers of {families} families", "deliver beers of more recipes")
     return sides
 
 
 def to_csv(beers: list[tuple[Beer, str]]) -> bytes:
-    """The side as it is written: a header, then one line per beer; whole numbers without a decimal point."""
+    """The content of a side's file: a header, then one line per beer; whole numbers without a decimal point."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, "family"])
     for beer, name in beers:
-        writer.writerow([*map(_cell, beer), name])
+        values: dict[str, object] = {"id": beer.id, "name": beer.name, **beer.numbers}
+        writer.writerow([*(_cell(values[column]) for column in COLUMNS), name])
     return text.getvalue().encode()
 
 
@@ -137,10 +138,11 @@ def manifest(
     rows: list[Row],
     arguments: argparse.Namespace,
 ) -> dict[str, object]:
-    """What came out and from what; equal for equal beers, whatever the order, number and format of their rows."""
+    """The content of manifest.json; equal for equal beers, whatever the order, number and format of their rows."""
     placed = sorted((beer.id, name) for name, members in sides.items() for beer, _ in members)
-    content = json.dumps([parse(row) for row in rows])
-    parameters = ("min_beers", "test_share", "validation_share")
+    parsed = [parse(row) for row in rows]
+    content = json.dumps([[beer.id, beer.name, *beer.numbers.values()] for beer in parsed])
+    parameters = ("min_beers", "max_beers", "test_share", "validation_share")
     return {
         "parameters": {name: getattr(arguments, name) for name in parameters},
         "input": {
@@ -163,25 +165,26 @@ def manifest(
 
 
 def preprocess(arguments: argparse.Namespace) -> str:
-    """Reads, judges, divides and writes; returns one line that says what came out."""
+    """Reads, validates, splits and writes; returns one line with the counts."""
     where = arguments.input_uri or str(arguments.input)
-    check_still(arguments.input, arguments.input_uri)
+    check_not_live(arguments.input, arguments.input_uri)
     try:
-        latest = latest_rows(read_rows(arguments.input))
+        latest = latest_rows(read_rows(arguments.input), arguments.max_beers)
     except UnreadableInput as error:
         raise Unusable(str(error), where, "write the snapshot again, or remove the file") from None
-    verdicts = [judge(row) for row in latest.rows]
-    beers = [verdict.beer for verdict in verdicts if not verdict.dropped]
-    check_usable(beers, arguments.min_beers, where)
+    validated = [validate(row) for row in latest.rows]
+    beers = [each.beer for each in validated if not each.dropped]
+    counts = quality(latest, validated)
+    check_usable(beers, arguments.min_beers, counts, where)
     sides = divide(beers, arguments.test_share, arguments.validation_share)
     files = {name: to_csv(members) for name, members in sides.items()}
     for name, content in files.items():
         _write(getattr(arguments, name) / "beers.csv", content)
-    counts = quality(latest, verdicts)
     _write(arguments.quality / "quality.json", _json(counts))
     _write(arguments.quality / "manifest.json", _json(manifest(sides, files, latest.rows, arguments)))
     sizes = ", ".join(f"{len(sides[name])} {name}" for name in SIDES)
-    return f"{latest.read} rows, {len(verdicts)} beers, {len(beers)} kept: {sizes}"
+    sampled = "" if latest.share == 1 else f" (a sample of {latest.share:.2%}: more than --max-beers)"
+    return f"{latest.read} rows, {len(validated)} beers{sampled}, {len(beers)} kept: {sizes}"
 
 
 def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
@@ -191,11 +194,14 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--input", type=Path, default=Path("/opt/ml/processing/input/data"), help="folder of rows")
     for name in (*SIDES, "quality"):
         parser.add_argument(f"--{name}", type=Path, default=output / name, help=f"folder for {name}")
-    parser.add_argument("--min-beers", type=int, default=50, help="fewer beers than this make no model")
-    parser.add_argument("--test-share", type=_share, default=0.2, help="fraction of the families kept for the test")
-    parser.add_argument("--validation-share", type=_share, default=0.1, help="fraction for validation")
-    parser.add_argument("--cut-off", default="", help="time up to which rows were read; carried into the manifest")
-    parser.add_argument("--input-uri", default="", help="address of the input, a snapshot; carried into the manifest")
+    parser.add_argument("--min-beers", type=int, default=50, help="fewer beers than this end the step with an error")
+    parser.add_argument("--max-beers", type=int, default=500_000, help="more beers than this are sampled")
+    parser.add_argument(
+        "--test-share", type=_share, default=0.15, help="fraction of the families held out for the test"
+    )
+    parser.add_argument("--validation-share", type=_share, default=0.05, help="fraction for validation")
+    parser.add_argument("--cut-off", default="", help="time up to which rows were read; copied into the manifest")
+    parser.add_argument("--input-uri", default="", help="address of the input, a snapshot; copied into the manifest")
     parser.add_argument("--message", type=Path, default=Path("/opt/ml/output/message"), help="file for the failure")
     arguments = parser.parse_args(values)
     if arguments.test_share + arguments.validation_share >= 1:
@@ -210,10 +216,22 @@ def main(values: list[str] | None = None) -> int:
         print(preprocess(arguments))
     except Unusable as error:
         print(error, file=sys.stderr)
-        if arguments.message.parent.is_dir():  # Shown by SageMaker as the job's exit message.
-            arguments.message.write_text(str(error))
+        write_message(arguments.message, str(error))
         return 1
     return 0
+
+
+def write_message(path: Path, text: str) -> None:
+    """Writes the job's exit message, which SageMaker shows; the folder need not exist.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+    """
+    try:
+        if path.parent.parent.is_dir():  # Not outside a container.
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        print(f"Warning: no exit message: {error}", file=sys.stderr)
 
 
 def _share(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What a beer must look like to be learnt from: parsing, repair and refusal, one beer at a time.
+"""Validates and repairs one beer at a time; decides whether it can be trained on.
 
 Units: abv in % by volume, ibu in International Bitterness Units, target_fg and target_og in specific gravity x 1000,
 ebc and srm in the colour units of the same names, ph without unit.
@@ -6,37 +6,33 @@ ebc and srm in the colour units of the same names, ph without unit.
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-# Plausible values, both ends included. Wide on purpose: an ABV of 55 and an IBU of 250 are real beers.
-RANGES = {
-    "abv": (0.0, 80.0),
-    "ibu": (0.0, 1000.0),
-    "target_fg": (900.0, 1250.0),
-    "target_og": (900.0, 1250.0),
-    "ebc": (0.0, 1000.0),
-    "srm": (0.0, 510.0),
-    "ph": (2.0, 8.0),
-}
+from columns import LONGEST_NAME, RANGES
+
 FEATURES = tuple(name for name in RANGES if name != "ibu")
+GRAVITIES = ("target_fg", "target_og")
+# No gravity x 1000 lies here, and every gravity written as a ratio (1.050) does.
+RATIO = (0.9, 1.25)
+# An ABV in % by volume below this is rarer than one written as a fraction (0.05 for 5 %).
+LEAST_ABV = 0.3
 
 
 class Beer(NamedTuple):
-    """One beer; a missing value is None."""
+    """One beer. `numbers` has a value, or None for a missing one, for every column of RANGES."""
 
     id: int
     name: str | None
-    abv: float | None
-    ibu: float | None
-    target_fg: float | None
-    target_og: float | None
-    ebc: float | None
-    srm: float | None
-    ph: float | None
+    numbers: dict[str, float | None]
+
+    @property
+    def ibu(self) -> float | None:
+        """The label."""
+        return self.numbers["ibu"]
 
 
-class Verdict(NamedTuple):
-    """What became of one beer: `dropped` is the reason it is left out, or None; the lists name what was done."""
+class Validated(NamedTuple):
+    """A beer after validation. `dropped` is the reason it is left out, or None; the lists name what was changed."""
 
     beer: Beer
     dropped: str | None
@@ -63,55 +59,66 @@ def number(value: object) -> float | None:
 
 
 def parse(row: Mapping[str, object]) -> Beer:
-    """The beer in a row of text or typed values by column name; what is not a number there is missing here."""
+    """The beer in a row of text or typed values by column name. What is not a number becomes None."""
     name = str(row["name"]) if _present(row.get("name")) else None
-    return Beer(identity(row) or 0, name, *(number(row.get(column)) for column in RANGES))
+    return Beer(identity(row) or 0, name, {column: number(row.get(column)) for column in RANGES})
 
 
-def judge(row: Mapping[str, object]) -> Verdict:
+def validate(row: Mapping[str, object]) -> Validated:
     """Parses one row with a valid id and applies every rule to it."""
-    emptied = [f"{name}_not_a_number" for name in FEATURES if _present(row.get(name)) and number(row[name]) is None]
-    beer, repaired = _repair(parse(row))
-    dropped = _refusal(beer)
-    outside = [column for column in FEATURES if not _plausible(column, getattr(beer, column))]
-    values: dict[str, Any] = dict.fromkeys(outside)
-    beer = beer._replace(**values)
-    emptied += [f"{column}_out_of_range" for column in outside]
-    return Verdict(beer, dropped, repaired, emptied, _flags(beer))
+    parsed = parse(row)
+    numbers = dict(parsed.numbers)
+    reasons = {name: "not_a_number" for name in FEATURES if _present(row.get(name)) and numbers[name] is None}
+    reasons |= {name: reason for name in FEATURES if (reason := _implausible(name, numbers[name]))}
+    numbers |= dict.fromkeys(reasons)
+    repaired = _repair(numbers)
+    emptied = [f"{name}_{reason}" for name, reason in reasons.items()]
+    beer = parsed._replace(numbers=numbers)
+    return Validated(beer, _drop_reason(beer), repaired, emptied, _flags(numbers))
 
 
-def _plausible(column: str, value: float | None) -> bool:
+def _implausible(column: str, value: float | None) -> str | None:
+    """The reason why a value cannot be used, or None."""
+    if value is None:
+        return None
+    if column in GRAVITIES and RATIO[0] <= value <= RATIO[1]:
+        return "as_a_ratio"
+    if column == "abv" and 0 < value < LEAST_ABV:
+        return "as_a_fraction"
     low, high = RANGES[column]
-    return value is None or low <= value <= high
+    return None if low <= value <= high else "out_of_range"
 
 
 def _present(value: object) -> bool:
     return value is not None and value != "" and value == value
 
 
-def _repair(beer: Beer) -> tuple[Beer, list[str]]:
-    """Fermentation only lowers gravity: a final gravity above the original one means the two were swapped."""
-    og, fg = beer.target_og, beer.target_fg
+def _repair(numbers: dict[str, float | None]) -> list[str]:
+    """Swaps the gravities where the final one is above the original one: fermentation only lowers gravity."""
+    og, fg = numbers["target_og"], numbers["target_fg"]
     if og is None or fg is None or fg <= og:
-        return beer, []
-    return beer._replace(target_og=fg, target_fg=og), ["gravities_swapped"]
+        return []
+    numbers |= {"target_og": fg, "target_fg": og}
+    return ["gravities_swapped"]
 
 
-def _refusal(beer: Beer) -> str | None:
-    """Why the beer's label cannot be learnt from, or None. A label is never imputed."""
+def _drop_reason(beer: Beer) -> str | None:
+    """Why the beer cannot be trained on, or None. A label is never imputed."""
+    if beer.name is not None and len(beer.name) > LONGEST_NAME:
+        return "name_too_long"
     if beer.ibu is None:
         return "ibu_missing"
-    if beer.ibu == beer.target_og:
+    if beer.ibu == beer.numbers["target_og"]:
         return "ibu_equals_target_og"
-    return None if _plausible("ibu", beer.ibu) else "ibu_out_of_range"
+    return "ibu_out_of_range" if _implausible("ibu", beer.ibu) else None
 
 
-def _flags(beer: Beer) -> list[str]:
-    """Values that disagree with each other; kept as they are, since either may be the wrong one."""
+def _flags(numbers: Mapping[str, float | None]) -> list[str]:
+    """Values that disagree with each other. They stay as they are, since either may be the wrong one."""
     flags = []
-    if beer.ebc and beer.srm and not 1.7 <= beer.ebc / beer.srm <= 2.3:  # EBC is about 1.97 SRM.
+    abv, og, fg, ebc, srm = (numbers[name] for name in ("abv", "target_og", "target_fg", "ebc", "srm"))
+    if ebc and srm and not 1.7 <= ebc / srm <= 2.3:  # EBC is about 1.97 SRM.
         flags.append("ebc_and_srm_disagree")
-    abv, og, fg = beer.abv, beer.target_og, beer.target_fg
     # 131.25 (OG - FG) with gravities as ratios: the usual approximation of the alcohol formed.
     if abv is not None and og is not None and fg is not None and abs(abv - 0.13125 * (og - fg)) > 2:
         flags.append("abv_and_gravities_disagree")

@@ -1,12 +1,12 @@
-"""Which side a beer is on: train, validation or test.
+"""Assigns each beer to a recipe family, and each family to a side: train, validation or test.
 
-Beers brewed to one recipe (same abv, original gravity, final gravity and colour) are a family, and a family is
-never divided: a model that has seen one has nearly seen the others. The side is a function of the family's hash
-and of nothing else, so that it depends neither on the other beers nor on their order: a beer stays on its side when
-more data arrives, and a larger test share only ever adds families to the test side. A beer changes sides only when
-its own recipe is corrected, and then nothing of the old recipe is left on the old side.
+Beers of equal original and final gravity are a family, and all of a family are on one side: beers of one recipe often
+differ in colour or strength alone, and a model that has seen one of them predicts the others too well. A beer with an
+unknown gravity is a family of its own.
 
-Families need no joining through ids: there is one row, hence one recipe, per id by the time they are formed.
+The side is a function of the family's hash alone. It depends neither on the other beers nor on their order: a beer
+stays on its side when more data arrives, and a larger test share only adds families to the test side. A beer changes
+sides only when its gravities are corrected.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from rules import Beer
 
 
 def family(beer: Beer) -> str:
-    """16 hexadecimal digits, equal for equal recipes; `beer` must have been repaired first."""
-    recipe = (beer.abv, beer.target_og, beer.target_fg, beer.ebc)
-    text = "|".join("" if value is None else repr(value) for value in recipe)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """16 hexadecimal digits, equal for equal gravities; `beer` must have been validated first."""
+    gravities = beer.numbers["target_og"], beer.numbers["target_fg"]
+    key = f"id {beer.id}" if None in gravities else "|".join(map(repr, gravities))
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def side(family: str, test_share: float, validation_share: float) -> str:

@@ -1,4 +1,4 @@
-"""The processing step: what it repairs, what it refuses, and that beers stay on their sides."""
+"""The processing step: repairs, refusals, and the stability of the sides."""
 
 import csv
 import gzip
@@ -12,11 +12,17 @@ import pytest
 from ingestion.record import COLUMNS as RECORD
 from tests.support.beers import COLUMNS, SIDES, catalogue, module, preprocess, to_csv, write_rows
 
-step, rows, rules, split = (module(name) for name in ("preprocess", "rows", "rules", "split"))
+step, latest, rows, rules, split, table = (
+    module(name) for name in ("preprocess", "latest", "rows", "rules", "split", "columns")
+)
 
 PUNK = {"id": 192, "name": "Punk IPA", "abv": 5.6, "ibu": 60, "target_fg": 1010, "target_og": 1053}
 PUNK |= {"ebc": 17, "srm": 8.5, "ph": 4.4}
 FILES = [*(f"{side}/beers.csv" for side in SIDES), "quality/manifest.json"]
+
+
+def beer_of(**values: Any) -> Any:
+    return rules.Beer(values["id"], values["name"], {name: values[name] for name in table.RANGES})
 
 
 def read_side(folder: Path, side: str) -> list[dict[str, str]]:
@@ -32,8 +38,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
-# What differs from PUNK, and what becomes of it: the changed values, then dropped, repaired, emptied and flagged.
-VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None, list[str], list[str], list[str]]] = {
+# What differs from PUNK, then the validated beer's changed values, and dropped, repaired, emptied and flagged.
+DEFECTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None, list[str], list[str], list[str]]] = {
     "a sound beer": ({}, {}, None, [], [], []),
     "text as in CSV": ({"abv": "5.6", "ibu": "60.0", "ebc": "17"}, {"ibu": 60.0}, None, [], [], []),
     "no label": ({"ibu": None}, {"ibu": None}, "ibu_missing", [], [], []),
@@ -54,7 +60,27 @@ VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None, list[str],
         [],
     ),
     "a pH of 79": ({"ph": 79}, {"ph": None}, None, [], ["ph_out_of_range"], []),
-    "a gravity as a ratio": ({"target_fg": 1.01}, {"target_fg": None}, None, [], ["target_fg_out_of_range"], []),
+    "a gravity as a ratio": ({"target_fg": 1.01}, {"target_fg": None}, None, [], ["target_fg_as_a_ratio"], []),
+    "both gravities as ratios": (
+        {"target_fg": 1.01, "target_og": 1.053},
+        {"target_fg": None, "target_og": None},
+        None,
+        [],
+        ["target_fg_as_a_ratio", "target_og_as_a_ratio"],
+        [],
+    ),
+    "one gravity as a ratio is not taken for swapped": (
+        {"target_og": 1.053},
+        {"target_og": None},
+        None,
+        [],
+        ["target_og_as_a_ratio"],
+        [],
+    ),
+    "a gravity in degrees Plato": ({"target_og": 13}, {"target_og": None}, None, [], ["target_og_out_of_range"], []),
+    "an ABV as a fraction": ({"abv": 0.056}, {"abv": None}, None, [], ["abv_as_a_fraction"], []),
+    "an ABV of 0.5, which is real": ({"abv": 0.5}, {"abv": 0.5}, None, [], [], ["abv_and_gravities_disagree"]),
+    "a name too long": ({"name": "x" * 513}, {"name": "x" * 513}, "name_too_long", [], [], []),
     "an ABV of 55, which is real": ({"abv": 55}, {"abv": 55}, None, [], [], ["abv_and_gravities_disagree"]),
     "an ABV of 5,6": ({"abv": "5,6"}, {"abv": None}, None, [], ["abv_not_a_number"], []),
     "NaN from Parquet": ({"srm": float("nan")}, {"srm": None}, None, [], [], []),
@@ -71,8 +97,8 @@ VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None, list[str],
 }
 
 
-@pytest.mark.parametrize("given, changed, dropped, repaired, emptied, flagged", VERDICTS.values(), ids=VERDICTS)
-def test_every_defect_has_its_verdict(
+@pytest.mark.parametrize("given, changed, dropped, repaired, emptied, flagged", DEFECTS.values(), ids=DEFECTS)
+def test_every_defect_is_dropped_repaired_emptied_or_flagged_by_name(
     given: dict[str, Any],
     changed: dict[str, Any],
     dropped: str | None,
@@ -80,11 +106,11 @@ def test_every_defect_has_its_verdict(
     emptied: list[str],
     flagged: list[str],
 ) -> None:
-    expected = rules.Verdict(rules.Beer(**PUNK | changed), dropped, repaired, emptied, flagged)
-    assert rules.judge(PUNK | given) == expected
+    expected = rules.Validated(beer_of(**PUNK | changed), dropped, repaired, emptied, flagged)
+    assert rules.validate(PUNK | given) == expected
 
 
-def test_the_defects_of_the_real_beers_are_found_and_counted(tmp_path: Path) -> None:
+def test_the_defects_of_the_bundled_beers_are_counted(tmp_path: Path) -> None:
     preprocess(tmp_path, catalogue())
     assert json.loads((tmp_path / "quality/quality.json").read_text()) == {
         "read": 325,
@@ -102,15 +128,26 @@ def test_the_defects_of_the_real_beers_are_found_and_counted(tmp_path: Path) -> 
 def test_no_beer_and_no_recipe_is_on_two_sides(tmp_path: Path) -> None:
     preprocess(tmp_path, catalogue())
     members = {side: read_side(tmp_path, side) for side in SIDES}
-    for column, total in (("id", 318), ("family", 276)):
+    for column, total in (("id", 318), ("family", 209)):
         distinct = [{row[column] for row in rows} for rows in members.values()]
         assert sum(map(len, distinct)) == len(set.union(*distinct)) == total
 
 
-def test_equal_recipes_are_one_family_once_they_are_repaired() -> None:
-    swapped = rules.judge(PUNK | {"id": 1, "target_fg": 1053, "target_og": 1010, "ph": 5}).beer
-    assert split.family(swapped) == split.family(rules.judge(PUNK).beer)
-    assert split.family(swapped) != split.family(rules.judge(PUNK | {"ebc": 18}).beer)
+def family(**changed: Any) -> str:
+    name: str = split.family(rules.validate(PUNK | changed).beer)
+    return name
+
+
+def test_beers_of_equal_gravities_are_one_family_whatever_else_differs() -> None:
+    assert family(id=1, abv=7, ebc=300, srm=150, ph=5, name="Other") == family()
+    assert family(id=1, target_fg=1053, target_og=1010) == family()  # Swapped, and repaired.
+    assert family(target_fg=1011) != family() != family(target_og=1054)
+
+
+@pytest.mark.parametrize("unknown", [{"target_og": None}, {"target_fg": None}, {"target_og": 1.053, "target_fg": 1.01}])
+def test_beers_without_gravities_are_families_of_their_own(unknown: dict[str, Any]) -> None:
+    assert len({family(id=number, **unknown) for number in range(1, 50)}) == 49
+    assert family(**unknown) == family(**unknown, abv=9, name="Renamed", ebc=5)
 
 
 def test_order_and_duplicates_change_no_byte_of_the_sides_or_the_manifest(tmp_path: Path) -> None:
@@ -134,28 +171,33 @@ def test_a_larger_test_share_only_adds_beers_to_the_test(tmp_path: Path) -> None
     assert tested < {beer for beer, side in after.items() if side == "test"}
 
 
-def test_a_side_is_the_table_with_the_recipe_s_hash(tmp_path: Path) -> None:
+def test_a_side_has_the_columns_of_the_table_and_the_family(tmp_path: Path) -> None:
     first = (preprocess(tmp_path, catalogue()) / "test/beers.csv").read_text(encoding="utf-8").splitlines()[:2]
     assert first == [
         "id,name,abv,ibu,target_fg,target_og,ebc,srm,ph,family",
-        "2,Trashy Blonde,4.1,41.5,1010,1041.7,15,15,4.4,1aab0ff8f2a792e1",
+        "2,Trashy Blonde,4.1,41.5,1010,1041.7,15,15,4.4,09d927e5c21676e4",
     ]
 
 
-def test_the_manifest_tells_parameters_and_counts(tmp_path: Path) -> None:
+def test_the_manifest_has_parameters_and_counts(tmp_path: Path) -> None:
     preprocess(tmp_path, catalogue(), "--cut-off", "2026-11-20", "--input-uri", "s3://data/snapshots/1/")
     manifest = json.loads((tmp_path / "quality/manifest.json").read_text())
-    assert manifest["parameters"] == {"min_beers": 50, "test_share": 0.2, "validation_share": 0.1}
+    assert manifest["parameters"] == {
+        "min_beers": 50,
+        "max_beers": 500_000,
+        "test_share": 0.15,
+        "validation_share": 0.05,
+    }
     source = {name: manifest["input"][name] for name in ("uri", "cut_off", "beers")}
     assert source == {"uri": "s3://data/snapshots/1/", "cut_off": "2026-11-20", "beers": 325}
     counts = {name: (side["rows"], side["beers"], side["families"]) for name, side in manifest["sides"].items()}
-    assert counts == {"train": (221, 221, 190), "validation": (22, 22, 22), "test": (75, 75, 64)}
+    assert counts == {"train": (240, 240, 163), "validation": (37, 37, 17), "test": (41, 41, 29)}
 
 
-def test_the_latest_row_of_a_beer_counts_by_the_time_in_the_object_s_name(tmp_path: Path) -> None:
+def test_the_latest_row_of_a_beer_is_used_by_the_time_in_the_object_s_name(tmp_path: Path) -> None:
     write_rows(tmp_path, [PUNK | {"ph": 4.1}, PUNK | {"ph": 4.2}], "a-1-2026-11-20-10-05-00-x.csv")
     write_rows(tmp_path, [PUNK | {"ph": 4.0}], "z-1-2026-11-20-10-00-00-x.csv")
-    assert [row["ph"] for row in step.latest_rows(rows.read_rows(tmp_path)).rows] == ["4.2"]
+    assert [row["ph"] for row in latest.latest_rows(rows.read_rows(tmp_path), 1000).rows] == ["4.2"]
 
 
 def test_rows_are_read_from_every_form_the_table_has(tmp_path: Path) -> None:
@@ -166,18 +208,22 @@ def test_rows_are_read_from_every_form_the_table_has(tmp_path: Path) -> None:
         "plain.csv": text.encode(),
         "packed.gz": gzip.compress(text.encode()),
         "headed.csv": (header + text).encode(),
+        "mark.csv": b"\xef\xbb\xbf" + text.encode(),
+        "mark and header.csv": b"\xef\xbb\xbf" + (header + text).encode(),
+        "another order.csv": b"ph,dt,ibu,name,abv,target_og,target_fg,srm,ebc,id\n"
+        b'4.4,2026-11-20,60,"Punk ""IPA"", 2007",5.6,1053,1010,8.5,17,192\n',
     }
     for name, content in forms.items():
-        path = tmp_path / name.partition(".")[0] / name
+        path = tmp_path / name.partition(".")[0] / "in" / name
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
         found = list(rows.read_rows(path.parent))
-        assert [rules.parse(row) for row in found] == [rules.Beer(**PUNK | {"name": 'Punk "IPA", 2007'})], name
+        assert [rules.parse(row) for row in found] == [beer_of(**PUNK | {"name": 'Punk "IPA", 2007'})], name
 
 
 def test_what_is_not_data_is_not_read(tmp_path: Path) -> None:
     for name in ("_SUCCESS", ".beers.csv.crc", "preprocess.py", "20261120.csv.metadata"):
-        (tmp_path / name).write_text("nothing to see here\n")
+        (tmp_path / name).write_text("no data\n")
     (tmp_path / "empty.parquet").touch()
     assert list(rows.read_rows(tmp_path)) == []
 
@@ -197,15 +243,37 @@ def test_a_parquet_snapshot_makes_the_bytes_that_csv_makes(tmp_path: Path, name:
     assert contents(tmp_path / "parquet") == contents(tmp_path / "csv")
 
 
-def test_rows_without_an_id_or_with_too_few_values_are_counted_not_guessed(tmp_path: Path) -> None:
+def test_rows_without_an_id_or_of_another_length_are_counted(tmp_path: Path) -> None:
     write_rows(tmp_path, [PUNK, PUNK | {"id": "x"}, PUNK | {"id": 1.5}])
     (tmp_path / "b.csv").write_text("1,two,3\n")
-    latest = step.latest_rows(rows.read_rows(tmp_path))
-    assert (latest.read, latest.duplicates, dict(latest.unidentified)) == (
+    found = latest.latest_rows(rows.read_rows(tmp_path), 1000)
+    assert (found.read, found.duplicates, dict(found.unidentified)) == (
         4,
         0,
-        {"malformed_row": 1, "id_not_a_number": 2},
+        {"3_columns_instead_of_9": 1, "id_not_a_number": 2},
     )
+
+
+def test_more_beers_than_the_limit_are_sampled_by_their_ids_alone() -> None:
+    def sample(ids: list[int], most: int) -> Any:
+        return latest.latest_rows(({**PUNK, "id": each} for each in ids), most)
+
+    ids = list(range(1, 1001))
+    found = sample(ids, 300)
+    chosen = [row["id"] for row in found.rows]
+    assert found.share == 0.25 and 200 <= len(chosen) <= 300
+    shuffled = random.Random(3).sample(ids, 1000) + ids[:500]
+    again = sample(shuffled, 300)
+    assert ([row["id"] for row in again.rows], again.share, again.read) == (chosen, 0.25, 1500)
+    assert again.duplicates == sum(each <= 500 for each in chosen)
+    assert sample(ids, 1000).share == 1
+
+
+def test_a_sample_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preprocess(tmp_path, catalogue(), "--max-beers", "200")
+    counts = json.loads((tmp_path / "quality/quality.json").read_text())
+    assert counts["sampled_share"] == 0.5 and counts["beers"] <= 200
+    assert "(a sample of 50.00%: more than --max-beers)" in capsys.readouterr().out
 
 
 def same(column: str, value: Any) -> list[dict[str, Any]]:
@@ -215,15 +283,25 @@ def same(column: str, value: Any) -> list[dict[str, Any]]:
 UNUSABLE: dict[str, tuple[Any, list[str], str]] = {
     "too few": (catalogue()[:7], [], "too few beers (7 < 50)"),
     "none": ([], [], "too few beers (0 < 50)"),
-    "fewer than asked for": (catalogue(), ["--min-beers", "400"], "too few beers (318 < 400)"),
-    "all without label": (same("ibu", None), [], "too few beers (0 < 50)"),
+    "fewer than asked for": (
+        catalogue(),
+        ["--min-beers", "400"],
+        "too few beers (318 < 400), left out: 2 ibu equals target og, 5 ibu missing",
+    ),
+    "all without label": (same("ibu", None), [], "too few beers (0 < 50), left out: 325 ibu missing"),
     "one label": (same("ibu", 35), [], "every beer has the same bitterness (35 IBU)"),
     "an empty column": (same("ph", None), [], "no beer has a value for ph"),
-    "an impossible column": (same("ebc", 5000), [], "no beer has a value for ebc"),
+    "an impossible column": (same("ebc", 5000), [], "no beer has a value for ebc, emptied: 318 ebc out of range"),
+    "gravities as ratios": (
+        [{**row, "target_og": 1.05, "target_fg": 1.01} for row in catalogue()],
+        [],
+        "no beer has a value for target_fg, emptied: 318 target fg as a ratio",
+    ),
+    "ABV as a fraction": (same("abv", 0.05), [], "no beer has a value for abv, emptied: 318 abv as a fraction"),
     "one family": (
         [{**row, "abv": 5, "target_og": 1050, "target_fg": 1010, "ebc": 20} for row in catalogue()],
         [],
-        "no beer fell on the train side",
+        "no beer is on the train side: families of equal gravities stay together",
     ),
 }
 
@@ -237,11 +315,26 @@ def test_an_input_that_cannot_make_a_model_fails_with_three_lines(
     outputs = [part for name in (*SIDES, "quality") for part in (f"--{name}", str(tmp_path / name))]
     message = tmp_path / "ml/message"
     code = step.main(["--input", str(tmp_path / "input"), *outputs, "--message", str(message), *arguments])
-    said = capsys.readouterr().err
-    assert (code, said, message.read_text() + "\n") == (1, said, said)
-    assert [line.partition(": ")[0] for line in said.splitlines()] == ["Error", "Where", "Try"]
-    assert said.startswith(f"Error: {what}\n")
+    printed = capsys.readouterr().err
+    assert (code, printed, message.read_text() + "\n") == (1, printed, printed)
+    assert [line.partition(": ")[0] for line in printed.splitlines()] == ["Error", "Where", "Try"]
+    assert printed.startswith(f"Error: {what}\n")
     assert not (tmp_path / "train").exists()
+
+
+def test_rows_of_another_width_are_named_in_the_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"{line},2026-11-27" for line in to_csv(catalogue()).splitlines()]
+    (tmp_path / "ten.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert step.main(["--input", str(tmp_path)]) == 1
+    assert "too few beers (0 < 50), left out: 325 10 columns instead of 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder, written", [("ml", True), ("ml/output", True), ("", False)])
+def test_the_exit_message_needs_no_folder_but_the_container_s(tmp_path: Path, folder: str, written: bool) -> None:
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    message = tmp_path / "ml/output/message"
+    assert step.main(["--input", str(tmp_path / "none"), "--message", str(message)]) == 1
+    assert message.is_file() == written
 
 
 @pytest.mark.parametrize(
@@ -270,7 +363,7 @@ LIVE = {
 
 
 @pytest.mark.parametrize("uri, name", LIVE.values(), ids=LIVE)
-def test_the_live_table_is_no_input_that_can_be_named(
+def test_the_address_of_the_live_table_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], uri: str, name: str
 ) -> None:
     path = tmp_path / "input" / name
@@ -285,7 +378,7 @@ def test_the_live_table_is_no_input_that_can_be_named(
     assert not (tmp_path / "train").exists()
 
 
-def test_by_hand_the_live_table_s_folders_are_read(tmp_path: Path) -> None:
+def test_without_an_address_the_live_table_s_folders_are_read(tmp_path: Path) -> None:
     days = ("2026-11-19", catalogue()[:200]), ("2026-11-20", catalogue()[100:])
     for day, beers in days:
         write_rows(tmp_path / f"input/dt={day}", beers, f"cleaned-1-{day}-10-00-00-x")
@@ -301,7 +394,7 @@ def test_shares_that_leave_nothing_to_train_on_are_wrong_usage(shares: tuple[str
     assert ended.value.code == 2
 
 
-def test_the_plausible_ranges_are_those_of_the_record() -> None:
-    record = {column.name: (column.low, column.high) for column in RECORD if column.name in rules.RANGES}
-    assert record == rules.RANGES
-    assert tuple(column.name for column in RECORD) == rows.COLUMNS
+def test_columns_and_ranges_are_those_of_the_record() -> None:
+    assert {column.name: (column.low, column.high) for column in RECORD if column.kind == "number"} == table.RANGES
+    assert tuple(column.name for column in RECORD) == table.COLUMNS
+    assert [column.high for column in RECORD if column.name == "name"] == [table.LONGEST_NAME]
