@@ -1,4 +1,4 @@
-"""What the model sees of a beer: the one module by which training and serving make features.
+"""Makes the model's features from a beer's columns; training and serving share this module.
 
 Needs numpy only. Units as in the cleaned table: abv in % by volume, target_fg and target_og in specific gravity
 x 1000, ebc and srm in the colour units of the same names, ph without unit.
@@ -7,19 +7,15 @@ x 1000, ebc and srm in the colour units of the same names, ph without unit.
 import re
 from collections.abc import Mapping, Sequence
 
+import columns as table
 import numpy as np
 
-# Plausible values, both ends included; equal to what preprocessing keeps.
-RANGES = {
-    "abv": (0.0, 80.0),
-    "target_fg": (900.0, 1250.0),
-    "target_og": (900.0, 1250.0),
-    "ebc": (0.0, 1000.0),
-    "srm": (0.0, 510.0),
-    "ph": (2.0, 8.0),
-}
-INPUTS = ("name", *RANGES)  # The order of a CSV request without a header.
+# The numeric inputs: all numeric columns of the table but the label.
+RANGES = {name: ends for name, ends in table.RANGES.items() if name != "ibu"}
+INPUTS = ("name", *RANGES)  # One of the orders of a CSV request without a header.
 
+# The inputs that the features below are made of; any further column of the table is a feature as it is.
+USED = ("abv", "target_fg", "target_og", "ebc", "srm", "ph")
 FEATURES = (
     "abv",
     "target_og",
@@ -34,10 +30,11 @@ FEATURES = (
     "gravity_to_colour",
     "ph",
     "style_ibu",
+    *(name for name in RANGES if name not in USED),
 )
 
 # Words of a name, and the bitterness in IBU that the BJCP Style Guidelines (2021) give for the style they name; the
-# special before the general. A brewer's knowledge: none of it was learnt from the beers' labels.
+# special before the general. None of it was learnt from the beers' labels.
 STYLES = tuple(
     (re.compile(rf"\b(?:{words})"), low, high)
     for words, low, high in (
@@ -80,16 +77,17 @@ def style_ibu(name: str | None) -> float:
 
 
 def feature_matrix(columns: Mapping[str, Sequence[object]]) -> np.ndarray:
-    """(n, 13) float64 in the order of FEATURES, NaN where a value is missing.
+    """(n, features) float64 in the order of FEATURES, NaN where a value is missing.
 
     `columns` holds n values for every name in INPUTS: numbers, None or NaN; text or None for the name.
     """
-    abv, fg, og, ebc, srm, ph = (np.asarray(columns[name], dtype=float) for name in RANGES)
+    numbers = {name: np.asarray(columns[name], dtype=float) for name in RANGES}
+    abv, fg, og, ebc, srm, ph = (numbers[name] for name in USED)
     ebc_per_srm = 1.97
     full_ebc = np.where(np.isnan(ebc), srm * ebc_per_srm, ebc)
     full_srm = np.where(np.isnan(srm), ebc / ebc_per_srm, srm)
     from_gravities = 0.13125 * (og - fg)  # The usual approximation of the alcohol formed, in % by volume.
-    features = {
+    features = numbers | {
         "abv": abv,
         "target_og": og,
         "target_fg": fg,
@@ -108,7 +106,7 @@ def feature_matrix(columns: Mapping[str, Sequence[object]]) -> np.ndarray:
 
 
 def column_medians(matrix: np.ndarray) -> np.ndarray:
-    """(13,) medians of the known values; 0 for a column without any."""
+    """(features,) medians of the known values; 0 for a column without any."""
     empty = np.isnan(matrix).all(axis=0)
     medians: np.ndarray = np.nanmedian(np.where(empty, 0.0, matrix), axis=0)
     return medians

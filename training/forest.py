@@ -1,4 +1,4 @@
-"""A forest of regression trees as plain arrays: predicts with numpy alone and is stored without pickle."""
+"""A forest of regression trees as arrays: predicts with numpy alone and is stored without pickle."""
 
 import io
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LEAF = -1
-ROWS_AT_ONCE = 128  # What is looked up for so many rows stays in the processor's cache.
+ROWS_AT_ONCE = 128  # The arrays of so many rows fit into the processor's cache.
 
 
 class BrokenForest(ValueError):
-    """The bytes are not a forest: an array is missing, of another type or size, or a node points astray."""
+    """The bytes are not a forest: an array is missing, of another type or size, or a child index is invalid."""
 
 
 class Forest(NamedTuple):
@@ -61,14 +61,14 @@ def from_estimators(estimators: Sequence[Any]) -> Forest:
 
 
 def predict_trees(forest: Forest, matrix: np.ndarray) -> np.ndarray:
-    """(n, trees) float64: what every tree says of every row of `matrix` (n, features), which holds no NaN."""
+    """(n, trees) float64: the prediction of every tree for every row of `matrix` (n, features), which holds no NaN."""
     values = np.asarray(matrix, dtype=np.float32)  # scikit-learn compares in single precision as well.
     parts = [values[start : start + ROWS_AT_ONCE] for start in range(0, len(values), ROWS_AT_ONCE)]
     return np.concatenate([np.empty((0, forest.trees)), *(_descend(forest, part) for part in parts)])
 
 
 def _descend(forest: Forest, values: np.ndarray) -> np.ndarray:
-    """predict_trees for a few rows: all (tree, row) pairs step down together until each is at its leaf."""
+    """predict_trees for a few rows: all (tree, row) pairs step down together until each reaches its leaf."""
     rows, features = values.shape
     flat = values.ravel()
     result = np.empty(forest.trees * rows)
@@ -95,7 +95,7 @@ def to_bytes(forest: Forest) -> bytes:
 
 
 def from_bytes(content: bytes, features: int) -> Forest:
-    """Reads what to_bytes wrote, for rows of `features` values. Raises BrokenForest; never unpickles."""
+    """Reads the output of to_bytes, for rows of `features` values. Raises BrokenForest; never unpickles."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in STORED}

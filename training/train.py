@@ -1,13 +1,14 @@
-"""The training step: train and validation beers -> a model that can be served as it is.
+"""The training step: fits the model on the training beers and writes a folder that can be served as it is.
 
 Run as: `python train.py --train DIR --validation DIR --model-dir DIR`, or by the SageMaker scikit-learn container.
 
-The model folder gets model.npz (the forest's arrays), model.json (all else, with the SHA-256 of model.npz), oof.csv
-(every training beer as predicted by a fold that has not seen its recipe) and code/ (what serves it). Nothing is
-pickled, and equal input makes equal bytes. The output folder gets metrics.json. The forest is fitted on the training
-beers alone; validation beers are for people and tuners to look at.
+The model folder gets model.npz (the forest's arrays), model.json (everything else, with the SHA-256 of every file),
+oof.csv (every training beer as predicted by a fold that has not seen its recipe), neighbours.csv (training beers that
+an explanation shows) and code/ (the modules that serve it). Nothing is pickled, and equal input makes equal bytes. The
+output folder gets metrics.json. The forest is fitted on the training beers alone; validation beers are for people and
+tuners.
 
-Exit codes: 0 done, 1 the data cannot make a model, 2 wrong usage.
+Exit codes: 0 done, 1 no model can be trained from the data, 2 wrong usage.
 """
 
 import argparse
@@ -24,41 +25,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-from crossval import LEVEL, OutOfFold, Settings, both_out_of_fold, conformal_offset, fit_forest
+from crossval import LEVEL, OutOfFold, Settings, conformal_offset, fit_forest, out_of_fold
+from explain import to_csv
 from features import FEATURES, INPUTS, RANGES, column_medians, feature_matrix, fill
-from forest import to_bytes
-from inference import FORMAT, Model, bitterness, estimate
+from forest import predict_trees, to_bytes
+from inference import quartiles_of
+from metrics import calibrate, cross_validation_metrics, lines, regression_metrics
+from model import ARRAYS, FORMAT, signed
 
-# What train.py prints, as SageMaker's metric definitions: name and regular expression. cv_families is the honest
-# cross-validation, by recipe family; cv_beers divides families and flatters; train is the fit to what was learnt.
-METRICS = {
-    name: rf"{name}=([0-9.]+)"
-    for name in (
-        "train:mae",
-        "validation:mae",
-        "validation:rmse",
-        "validation:accuracy",
-        "cv_families:mae",
-        "cv_families:rmse",
-        "cv_families:accuracy",
-        "cv_families:baseline_mae",
-        "cv_families:coverage",
-        "cv_families:mean_width",
-        "cv_beers:mae",
-        "cv_beers:accuracy",
-    )
-}
-CLASSES = (
+CLASSES: list[dict[str, Any]] = [
     {"name": "low", "below": 20},
     {"name": "moderate", "below": 40},
     {"name": "high", "below": 70},
     {"name": "very_high", "below": None},
+]
+BOUNDS = [float(each["below"]) for each in CLASSES[:-1]]
+SERVED = (
+    *("inference.py", "instances.py", "response.py", "capture.py", "model.py"),
+    *("columns.py", "features.py", "forest.py", "explain.py"),
 )
-SERVED = ("inference.py", "features.py", "forest.py")
+MOST_NEIGHBOURS = 10_000  # Of the training beers shown beside a prediction; a sample where there are more.
 
 
 class Unusable(Exception):
-    """The data cannot make a model: what is wrong, where, and what to try."""
+    """No model can be trained from the data. The message has three lines: Error, Where, Try."""
 
     def __init__(self, what: str, where: str, remedy: str) -> None:
         super().__init__(f"Error: {what}\nWhere: {where}\nTry: {remedy}")
@@ -85,35 +75,11 @@ def columns_of(beers: pd.DataFrame) -> dict[str, list[Any]]:
     return {"name": names} | {name: beers[name].astype(float).tolist() for name in RANGES}
 
 
-def regression_metrics(label: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Errors in IBU and the share of beers whose bitterness class is right."""
-    error = np.abs(predicted - label)
-    right = [bitterness(a, CLASSES) == bitterness(b, CLASSES) for a, b in zip(label, predicted, strict=True)]
-    return {
-        "mae": float(error.mean()),
-        "rmse": float(np.sqrt((error**2).mean())),
-        "median_absolute_error": float(np.median(error)),
-        "accuracy": float(np.mean(right)),
-    }
-
-
-def cross_validation_metrics(label: np.ndarray, result: OutOfFold, groups: int) -> dict[str, float]:
-    """The figures of one cross-validation, with the median of the labels as the baseline."""
-    covered = (result.low <= label) & (label <= result.high)
-    return regression_metrics(label, result.predicted) | {
-        "baseline_mae": float(np.abs(result.baseline - label).mean()),
-        "coverage": float(covered.mean()),
-        "mean_width": float((result.high - result.low).mean()),
-        "n": len(label),
-        "groups": groups,
-        "folds": int(result.fold.max()) + 1,
-    }
-
-
 def profile(beers: pd.DataFrame) -> dict[str, Any]:
-    """How the training values are spread, per number: deciles and the share of beers in each part and missing.
+    """The distribution of the training values, per number, for drift and warnings.
 
-    What drift is measured against. `edges` are the distinct inner deciles; `shares` has one entry more than edges.
+    `edges` are the distinct inner deciles; `shares`, of the beers between them, has one entry more; `missing` is the
+    share without a value; `low` and `high` are the least and the largest value.
     """
     spread = {}
     for name in ("ibu", *RANGES):
@@ -126,6 +92,8 @@ def profile(beers: pd.DataFrame) -> dict[str, Any]:
             "edges": edges.tolist(),
             "shares": shares,
             "missing": round(1 - len(known) / len(values), 6),
+            "low": float(known.min()),
+            "high": float(known.max()),
         }
     return spread
 
@@ -138,46 +106,55 @@ def out_of_fold_table(beers: pd.DataFrame, result: OutOfFold) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
+def neighbours_table(beers: pd.DataFrame) -> dict[str, list[Any]]:
+    """The columns of neighbours.csv; of more than MOST_NEIGHBOURS beers those with the smallest hashes of their ids."""
+    order = sorted(range(len(beers)), key=lambda row: hashlib.sha256(str(beers["id"][row]).encode()).hexdigest())
+    chosen = beers.iloc[sorted(order[:MOST_NEIGHBOURS])]
+    numbers = {name: ["" if value != value else value for value in chosen[name].tolist()] for name in ("ibu", *RANGES)}
+    return {"id": chosen["id"].tolist(), "name": chosen["name"].fillna("").tolist(), **numbers}
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Reads, cross-validates, fits, writes the model folder and prints the metrics. Raises Unusable."""
     beers, validation = read_beers(arguments.train), read_beers(arguments.validation)
     check_usable(beers, arguments.folds, str(arguments.train))
     settings = Settings(**{name: getattr(arguments, name) for name in Settings._fields})
     matrix, label = feature_matrix(columns_of(beers)), beers["ibu"].to_numpy(dtype=float)
-
-    # Hashed, so that neighbours in the catalogue do not share a fold by their numbers.
-    single = [hashlib.sha256(str(key).encode()).hexdigest() for key in beers["id"]]
-    grouped, ungrouped = both_out_of_fold(matrix, label, (beers["family"].tolist(), single), arguments.folds, settings)
+    result = out_of_fold(matrix, label, beers["family"].tolist(), arguments.folds, settings, BOUNDS)
     medians = column_medians(matrix)
     forest = fit_forest(fill(matrix, medians), label, settings)
 
-    card = describe(beers, medians, conformal_offset(grouped.scores))
-    card["hyperparameters"] = settings._asdict() | {"folds": arguments.folds}
-    card["beers"] = {"train": len(beers), "validation": len(validation), "families": beers["family"].nunique()}
-    card["metrics"] = {
-        "cv_families": cross_validation_metrics(label, grouped, beers["family"].nunique()),
-        "cv_beers": cross_validation_metrics(label, ungrouped, len(beers)),
+    def measured(members: pd.DataFrame) -> dict[str, float]:
+        trees = predict_trees(forest, fill(feature_matrix(columns_of(members)), medians))
+        return regression_metrics(members["ibu"].to_numpy(dtype=float), quartiles_of(trees)[:, 1], CLASSES)
+
+    probabilities = calibrate(label, result, BOUNDS)
+    families = beers["family"].nunique()
+    figures = cross_validation_metrics(label, result, families, CLASSES)
+    metrics: dict[str, Any] = {"cv_families": figures | {"ece": probabilities["metrics"]["ece"]}}
+    metrics |= {name: measured(side) for name, side in (("train", beers), ("validation", validation)) if len(side)}
+    card = describe(beers, medians, conformal_offset(result.scores)) | {
+        "probabilities": probabilities,
+        "hyperparameters": settings._asdict() | {"folds": arguments.folds},
+        "beers": {"train": len(beers), "validation": len(validation), "families": families},
+        "metrics": metrics,
     }
-    model = Model(forest, medians, card)
-    for side, members in (("train", beers), ("validation", validation)):
-        if len(members):
-            estimates, _, _ = estimate(columns_of(members), model)
-            card["metrics"][side] = regression_metrics(members["ibu"].to_numpy(dtype=float), estimates)
-    write_model(arguments.model_dir, model, out_of_fold_table(beers, grouped))
+    data = {"neighbours.csv": to_csv(neighbours_table(beers)), "oof.csv": out_of_fold_table(beers, result)}
+    write_model(arguments.model_dir, card, {ARRAYS: to_bytes(forest)} | {k: v.encode() for k, v in data.items()})
     arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
-    (arguments.output_data_dir / "metrics.json").write_text(_json(card["metrics"]))
-    report(card["metrics"])
+    (arguments.output_data_dir / "metrics.json").write_text(_json(metrics))
+    print("\n".join(lines(metrics)))
 
 
 def describe(beers: pd.DataFrame, medians: np.ndarray, offset: float) -> dict[str, Any]:
-    """What serving and comparing need to know besides the forest, as model.json holds it."""
+    """The members of model.json that serving and comparison need besides the forest."""
     return {
         "format": FORMAT,
         "features": list(FEATURES),
         "medians": dict(zip(FEATURES, medians.tolist(), strict=True)),
         "target": "log(1 + ibu)",
         "aggregate": "median of the trees",
-        "classes": list(CLASSES),
+        "classes": CLASSES,
         "interval": {"level": LEVEL, "offset": offset},
         "profile": profile(beers),
         "versions": {
@@ -192,7 +169,7 @@ def check_usable(beers: pd.DataFrame, folds: int, where: str) -> None:
     """Raises Unusable when there are too few families to divide, no label, or a feature without any value."""
     families = beers["family"].nunique()
     if families < folds:
-        raise Unusable(f"too few families ({families} < {folds} folds)", where, "collect more beers, or lower --folds")
+        raise Unusable(f"too few families ({families} < {folds} folds)", where, "deliver beers of more recipes")
     if beers["ibu"].isna().any() or beers["ibu"].nunique() < 2:
         raise Unusable("the label ibu is missing or constant", where, "run the processing step again")
     empty = [name for name in RANGES if beers[name].isna().all()]
@@ -200,28 +177,19 @@ def check_usable(beers: pd.DataFrame, folds: int, where: str) -> None:
         raise Unusable(f"no beer has a value for {', '.join(empty)}", where, "run the processing step again")
 
 
-def write_model(folder: Path, model: Model, out_of_fold: str) -> None:
-    """Writes the model folder; model.json vouches for model.npz with its SHA-256."""
-    content = to_bytes(model.forest)
+def write_model(folder: Path, card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Writes the model folder; model.json holds the SHA-256 of every other file and of itself."""
     code = folder / "code"
     code.mkdir(parents=True, exist_ok=True)
-    (folder / "model.npz").write_bytes(content)
-    (folder / "model.json").write_text(_json(model.card | {"sha256": hashlib.sha256(content).hexdigest()}))
-    (folder / "oof.csv").write_text(out_of_fold)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "model.json").write_text(_json(signed(card, files)))
     for name in SERVED:
         shutil.copyfile(Path(__file__).with_name(name), code / name)
 
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
-
-
-def report(metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Prints the lines that METRICS matches, in IBU or as shares."""
-    for metric in METRICS:
-        part, name = metric.split(":")
-        if part in metrics:
-            print(f"{metric}={metrics[part][name]:.4f}")
 
 
 def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
@@ -240,7 +208,7 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     )
     for flag, variable, usual, text in folders:
         parser.add_argument(flag, type=Path, default=Path(os.environ.get(variable, usual)), help=text)
-    parser.add_argument("--n-estimators", type=_whole(1), default=200, help="trees")
+    parser.add_argument("--n-estimators", type=_whole(1), default=1000, help="trees")
     parser.add_argument("--max-features", type=_share, default=0.6, help="share of the features tried at each split")
     parser.add_argument("--min-samples-leaf", type=_whole(1), default=1, help="beers in a leaf at least")
     parser.add_argument("--seed", type=_whole(0), default=0, help="of the forest's random numbers")
@@ -270,11 +238,22 @@ def main(values: list[str] | None = None) -> int:
         train(arguments)
     except Unusable as error:
         print(error, file=sys.stderr)
-        output = arguments.output_data_dir.parent
-        if output.is_dir():  # SageMaker shows /opt/ml/output/failure as the job's failure reason.
-            (output / "failure").write_text(str(error), encoding="utf-8")
+        write_failure(arguments.output_data_dir.parent / "failure", str(error))
         return 1
     return 0
+
+
+def write_failure(path: Path, text: str) -> None:
+    """Writes the job's failure reason, which SageMaker shows; the folder need not exist.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-output.html
+    """
+    try:
+        if path.parent.parent.is_dir():  # Not outside a container.
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        print(f"Warning: no failure reason: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The training step: the forest is scikit-learn's, the figures are honest, and the bytes are repeatable."""
+"""The training step: scikit-learn's forest, cross-validation by families, repeatable bytes."""
 
 import ast
 import hashlib
@@ -18,7 +18,7 @@ import pytest
 from tests.support.beers import ROOT, SIDES, catalogue, module, preprocess, train, workbench
 
 crossval, features, forest, inference = (module(name) for name in ("crossval", "features", "forest", "inference"))
-rules, step = module("rules"), module("train")
+rules, step, metrics = module("rules"), module("train"), module("metrics")
 SETTINGS = crossval.Settings(n_estimators=20, max_features=0.6, min_samples_leaf=1, seed=7)
 
 
@@ -56,7 +56,8 @@ def test_the_estimate_is_the_median_of_the_trees_on_the_logarithm() -> None:
     matrix, label, _ = beers()
     fitted = crossval.fit_forest(matrix, label, SETTINGS)
     trees = forest.predict_trees(fitted, matrix)
-    assert np.array_equal(inference.quartiles(fitted, matrix)[:, 1], np.expm1(np.median(trees, axis=1)))
+    expected = np.expm1(np.median(trees, axis=1))
+    assert inference.quartiles_of(trees)[:, 1] == pytest.approx(expected, rel=1e-12)
 
 
 def test_equal_input_makes_equal_bytes_in_any_order_and_number_of_files(tmp_path: Path) -> None:
@@ -72,19 +73,20 @@ def test_equal_input_makes_equal_bytes_in_any_order_and_number_of_files(tmp_path
         assert (folder / path.relative_to(workbench())).read_bytes() == path.read_bytes(), path.name
 
 
-def test_the_model_folder_holds_what_serves_it_and_vouches_for_its_arrays() -> None:
+def test_the_model_folder_holds_its_serving_code_and_the_hash_of_every_file() -> None:
     model = workbench() / "model"
     found = sorted(path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file())
-    code = ["code/features.py", "code/forest.py", "code/inference.py"]
-    assert found == [*code, "model.json", "model.npz", "oof.csv"]
+    code = sorted(f"code/{name}" for name in step.SERVED)
+    assert found == [*code, "model.json", "model.npz", "neighbours.csv", "oof.csv"]
     for name in code:
         assert (model / name).read_bytes() == (ROOT / "training" / Path(name).name).read_bytes()
     card = json.loads((model / "model.json").read_text())
-    assert card["sha256"] == hashlib.sha256((model / "model.npz").read_bytes()).hexdigest()
+    hashes = {name: hashlib.sha256((model / name).read_bytes()).hexdigest() for name in found if "/" not in name}
+    assert {"model.npz": card["sha256"], **card["files"]} == {k: v for k, v in hashes.items() if k != "model.json"}
     assert card["features"] == list(features.FEATURES)
     settings = {"n_estimators": 25, "max_features": 0.6, "min_samples_leaf": 1, "seed": 0, "folds": 10}
     assert card["hyperparameters"] == settings
-    assert card["beers"] == {"train": 221, "validation": 22, "families": 190}
+    assert card["beers"] == {"train": 240, "validation": 37, "families": 163}
 
 
 def test_each_metric_definition_finds_its_own_line_and_no_other(
@@ -94,10 +96,10 @@ def test_each_metric_definition_finds_its_own_line_and_no_other(
         shutil.copytree(workbench() / side, tmp_path / side)
     train(tmp_path, "--n-estimators", "5")
     printed = capsys.readouterr().out
-    metrics = json.loads((tmp_path / "output/data/metrics.json").read_text())
-    for metric, regex in step.METRICS.items():
+    found = json.loads((tmp_path / "output/data/metrics.json").read_text())
+    for metric, regex in metrics.METRICS.items():
         part, name = metric.split(":")
-        assert [float(value) for value in re.findall(regex, printed)] == [pytest.approx(metrics[part][name], abs=1e-4)]
+        assert [float(value) for value in re.findall(regex, printed)] == [pytest.approx(found[part][name], abs=1e-4)]
 
 
 def test_another_seed_makes_another_forest_and_no_validation_side_is_needed(tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_prediction_out_of_fold_does_not_depend_on_the_fold_s_own_labels() -> 
     inside = before.fold == 3
     changed = np.where(inside, label[::-1] + 100, label)
     after = crossval.out_of_fold(matrix, changed, families, 10, SETTINGS)
-    for name in ("predicted", "baseline"):
+    for name in ("predicted", "baseline", "votes", "parts"):
         assert np.array_equal(getattr(before, name)[inside], getattr(after, name)[inside]), name
     assert not np.array_equal(before.predicted, after.predicted)
 
@@ -134,14 +136,14 @@ def test_the_offset_is_the_conformal_quantile() -> None:
     assert crossval.conformal_offset(np.arange(1.0, 5.0)) == 4  # Too few for a promise: the largest.
 
 
-def test_intervals_out_of_fold_cover_what_they_promise_and_hold_their_estimate() -> None:
+def test_intervals_out_of_fold_cover_nine_in_ten_and_contain_the_estimate() -> None:
     table = np.genfromtxt(workbench() / "model/oof.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert 0.87 <= np.mean((table["low"] <= table["ibu"]) & (table["ibu"] <= table["high"])) <= 0.94
     assert np.all((table["low"] >= 0) & (table["low"] <= table["predicted"]) & (table["predicted"] <= table["high"]))
-    assert len(table) == 221
+    assert len(table) == 240
 
 
-def test_a_value_that_only_one_beer_has_is_no_trouble_in_the_fold_without_it() -> None:
+def test_a_column_with_a_value_for_one_beer_only_can_be_trained_on() -> None:
     matrix, label, families = beers()
     lonely = matrix.copy()
     lonely[1:, features.FEATURES.index("ph")] = np.nan
@@ -149,9 +151,40 @@ def test_a_value_that_only_one_beer_has_is_no_trouble_in_the_fold_without_it() -
     assert np.isfinite([result.predicted, result.low, result.high]).all()
 
 
-def test_dividing_families_between_folds_flatters() -> None:
-    metrics = json.loads((workbench() / "model/model.json").read_text())["metrics"]
-    assert metrics["cv_beers"]["mae"] < metrics["cv_families"]["mae"] < metrics["cv_families"]["baseline_mae"]
+def test_the_cross_validation_is_better_than_the_median_and_gives_the_range_of_seeds() -> None:
+    found = json.loads((workbench() / "model/model.json").read_text())["metrics"]["cv_families"]
+    assert found["mae"] < found["baseline_mae"]
+    low, high = found["seed_range"]
+    assert low < high < found["baseline_mae"]
+
+
+def test_without_forks_the_folds_are_predicted_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix, label, families = beers()
+    expected = crossval.out_of_fold(matrix, label, families, 4, SETTINGS)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError("no semaphores")
+
+    monkeypatch.setattr(crossval, "ProcessPoolExecutor", refuse)
+    alone = crossval.out_of_fold(matrix, label, families, 4, SETTINGS)
+    assert all(np.array_equal(a, b) for a, b in zip(expected, alone, strict=True))
+
+
+def test_votes_are_the_shares_of_the_trees_in_each_class() -> None:
+    trees = np.log1p(np.array([[0, 19.9, 20.1, 500], [45, 45, 45, 69]]))
+    votes = module("explain").class_votes(trees, [20.0, 40.0, 70.0])
+    assert votes.tolist() == [[0.5, 0.25, 0, 0.25], [0, 0, 1, 0]]
+
+
+def test_probabilities_are_calibrated_better_than_the_votes() -> None:
+    generator = np.random.default_rng(0)
+    truth_shares = np.array([0.1, 0.2, 0.4, 0.3])
+    label = np.array([10.0, 30, 50, 100])[generator.choice(4, 2000, p=truth_shares)]
+    votes = generator.dirichlet([0.3] * 4, 2000)  # Sure of itself, and always wrong.
+    result = crossval.OutOfFold(np.arange(2000) % 5, *[label] * 6, votes)
+    found = metrics.calibrate(label, result, [20.0, 40.0, 70.0])
+    assert found["weight"] == 1
+    assert found["metrics"]["ece"] < 0.05 < 0.3 < found["metrics"]["raw_ece"]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +230,7 @@ def test_the_features_of_a_beer() -> None:
     )
 
 
-def test_one_colour_is_told_by_the_other_and_what_is_missing_is_filled_with_medians() -> None:
+def test_one_colour_gives_the_other_and_missing_values_are_filled_with_medians() -> None:
     matrix = features.feature_matrix(columns(ebc=19.7))
     known = {features.FEATURES[column]: matrix[0, column] for column in np.flatnonzero(~np.isnan(matrix[0]))}
     assert known == pytest.approx(
@@ -209,8 +242,12 @@ def test_one_colour_is_told_by_the_other_and_what_is_missing_is_filled_with_medi
     assert np.array_equal(features.fill(matrix, medians), np.where(np.isnan(matrix), medians, matrix))
 
 
-def test_training_and_processing_agree_on_what_is_plausible() -> None:
-    assert {name: rules.RANGES[name] for name in rules.FEATURES} == features.RANGES
+def test_a_further_column_of_the_table_is_a_feature_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (*features.FEATURES, "attenuation_level")
+    monkeypatch.setattr(features, "RANGES", features.RANGES | {"attenuation_level": (0.0, 100.0)})
+    monkeypatch.setattr(features, "FEATURES", names)
+    row = features.feature_matrix(columns(abv=5.0) | {"attenuation_level": [81.0]})[0]
+    assert (len(row), row[-1]) == (len(names), 81.0)
 
 
 def sound() -> dict[str, Any]:
@@ -308,10 +345,10 @@ def test_data_that_cannot_make_a_model_fails_with_three_lines(
         (tmp_path / "train/beers.csv").write_text(content, encoding="utf-8")
     folders = {"--train": "train", "--validation": "none", "--model-dir": "model", "--output-data-dir": "ml/data"}
     code = step.main([part for flag, name in folders.items() for part in (flag, str(tmp_path / name))])
-    said = capsys.readouterr().err
-    assert (code, said, (tmp_path / "ml/failure").read_text() + "\n") == (1, said, said)
-    assert [line.partition(": ")[0] for line in said.splitlines()] == ["Error", "Where", "Try"]
-    assert said.startswith(f"Error: {what}\n")
+    printed = capsys.readouterr().err
+    assert (code, printed, (tmp_path / "ml/failure").read_text() + "\n") == (1, printed, printed)
+    assert [line.partition(": ")[0] for line in printed.splitlines()] == ["Error", "Where", "Try"]
+    assert printed.startswith(f"Error: {what}\n")
     assert not (tmp_path / "model").exists()
 
 

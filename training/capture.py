@@ -1,0 +1,35 @@
+"""Prints a request and its answer in the format of SageMaker's data capture, as one line of the log.
+
+Serverless endpoints have no data capture; a log group has.
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
+"""
+
+import datetime
+import json
+import sys
+import uuid
+
+# CloudWatch accepts 256 KiB per log event; a larger request is printed without its data.
+MOST_CHARACTERS = 100_000
+ENCODINGS = {"application/json": "JSON", "text/csv": "CSV"}
+
+
+def write(body: str, content_type: str, answer: str, accept: str) -> None:
+    """Prints one line to stdout."""
+    data = {
+        "endpointInput": _part("INPUT", body, content_type),
+        "endpointOutput": _part("OUTPUT", answer, accept),
+    }
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    event = {"eventId": str(uuid.uuid4()), "inferenceTime": now}
+    line = {"captureData": data, "eventMetadata": event, "eventVersion": "0"}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _part(mode: str, text: str, media_type: str) -> dict[str, object]:
+    part: dict[str, object] = {"observedContentType": media_type, "mode": mode}
+    if len(text) > MOST_CHARACTERS:
+        part["omittedCharacters"] = len(text)
+        text = ""
+    return part | {"data": text, "encoding": ENCODINGS.get(media_type, "BASE64")}
