@@ -92,8 +92,8 @@ GOALS = (
 def read() -> Data:
     """The catalogue through the processing step's own rules."""
     rows = json.loads((ROOT / "pipelines/local/catalogue/beers.json").read_text(encoding="utf-8"))
-    beers = [verdict.beer for verdict in map(rules.judge, rows) if not verdict.dropped]
-    columns = {name: [getattr(beer, name) for beer in beers] for name in features.INPUTS}
+    beers = [each.beer for each in map(rules.validate, rows) if not each.dropped]
+    columns = {name: [{"name": beer.name, **beer.numbers}[name] for beer in beers] for name in features.INPUTS}
     return Data(
         features.feature_matrix(columns),
         np.column_stack([np.array(columns[name], dtype=float) for name in RAW]),

@@ -1,59 +1,120 @@
-"""The verdict: two figures, two thresholds and a sentence or two that say why."""
+"""The gate: criteria with figures and thresholds, and a sentence or two with the reason."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 # Stands for a figure that cannot be computed: on the wrong side of every threshold, and finite, as JSON needs it.
 IMPASSABLE = 1e9
-LONGEST_REASON = 700  # Characters; the registry's description of a model holds 1,024, and not of the reason alone.
+LONGEST_REASON = 700  # Characters; a model package's description holds 1,024, and not of the reason alone.
+NO_OVERRIDE = "none"
+# Thresholds of a run that names none. A looser one is shown as such.
+DEFAULTS = {"min_relative_gain": 0.0, "max_champion_loss": 0.02}
 
 
-def judge(
-    gain: Mapping[str, float],
-    loss: Mapping[str, float] | None,
-    leaked: int,
-    about_champion: str,
-    min_relative_gain: float,
-    max_champion_loss: float,
-) -> dict[str, Any]:
-    """The gate as it is written to evaluation.json.
+class Limits(NamedTuple):
+    """The thresholds: shares of the median's and of the champion's error."""
 
-    gain: the part by which the error is below the median's, with `value`, `low` and `high`, or empty when unknown.
-    loss: the part by which it is above the champion's, likewise, or None without a champion.
-    leaked: test beers whose recipe the candidate has trained on.
-    about_champion: a sentence that ends the reason when there is no champion to compare with.
+    min_relative_gain: float
+    max_champion_loss: float
+
+    @property
+    def loosened(self) -> list[str]:
+        """The thresholds that let more pass than the defaults do."""
+        looser = {
+            "min_relative_gain": self.min_relative_gain < DEFAULTS["min_relative_gain"],
+            "max_champion_loss": self.max_champion_loss > DEFAULTS["max_champion_loss"],
+        }
+        return [name for name, loose in looser.items() if loose]
+
+
+class Evidence(NamedTuple):
+    """What the gate decides on.
+
+    gain: the share by which the error is below the median's, {value, low, high}, or empty when it is unknown.
+    loss: the share by which it is above the champion's, likewise, or None without a champion.
+    leaked: test beers whose family the candidate was trained on.
+    worse: the slices in which the candidate is significantly worse than the champion.
+    changed: whether the champion's artifact is not the approved one.
+    about_champion: a sentence that ends the reason when there is no comparison.
     """
-    relative_gain = -IMPASSABLE if leaked else gain.get("low", -IMPASSABLE)
-    champion_loss = 0.0 if loss is None else loss.get("value", IMPASSABLE)
-    enough, harmless = relative_gain >= min_relative_gain, champion_loss <= max_champion_loss
-    if leaked:
-        reason = f"The candidate has trained on the recipes of {leaked} test beers, so the test says nothing."
-    elif not gain:
-        reason = "The error cannot be compared with the median's, which is 0."
-    else:
-        reason = f"The error is {_beside(gain, 'median', sign=-1)}"
-        if not enough:
-            reason += (
-                f": a gain of {_percent(relative_gain)} beyond noise where {_percent(min_relative_gain)} is asked for."
-            )
-        elif loss is None:
-            reason += "."
-        elif not loss:
-            reason += ", but it cannot be compared with the champion's, which is 0."
-        else:
-            joint, end = ("and", "") if harmless else ("but", f": at most {_percent(max_champion_loss)} is allowed")
-            reason += f", {joint} {_beside(loss, 'champion', sign=1)}{end}."
+
+    gain: Mapping[str, float]
+    loss: Mapping[str, float] | None
+    leaked: int
+    worse: Sequence[Mapping[str, Any]]
+    changed: bool
+    about_champion: str
+
+
+def decide(evidence: Evidence, limits: Limits, override: str = "") -> dict[str, Any]:
+    """The gate as evaluation.json holds it.
+
+    `passed` is whether no criterion failed; `register` is 1 when it passed or `override` gives a reason to register
+    the model in spite of `failed`.
+    """
+    gain = -IMPASSABLE if evidence.leaked else evidence.gain.get("low", -IMPASSABLE)
+    loss = _loss(evidence)
+    failed = {
+        "test_families_unseen": bool(evidence.leaked),
+        "min_relative_gain": gain < limits.min_relative_gain,
+        "max_champion_loss": loss > limits.max_champion_loss,
+        "no_class_worse": bool(evidence.worse),
+        "champion_unchanged": evidence.changed,
+    }
+    reason = _plain(override)[:200]
+    passed = not any(failed.values())
     return {
-        "relative_gain": relative_gain,
-        "champion_loss": champion_loss,
-        "min_relative_gain": min_relative_gain,
-        "max_champion_loss": max_champion_loss,
-        "passed": int(enough and harmless),
-        "reason": _plain(reason if loss is not None else f"{reason} {about_champion}"),
+        "relative_gain": gain,
+        "champion_loss": loss,
+        **limits._asdict(),
+        "loosened": limits.loosened,
+        "failed": [name for name, bad in failed.items() if bad],
+        "passed": int(passed),
+        "override_reason": reason or NO_OVERRIDE,
+        "register": int(passed or bool(reason)),
+        "reason": _plain(" ".join(_sentences(evidence, limits, gain, loss))),
     }
 
 
-def _beside(share: Mapping[str, float], whose: str, sign: int) -> str:
+def _loss(evidence: Evidence) -> float:
+    if evidence.changed:
+        return IMPASSABLE
+    return 0.0 if evidence.loss is None else evidence.loss.get("value", IMPASSABLE)
+
+
+def _sentences(evidence: Evidence, limits: Limits, gain: float, loss: float) -> list[str]:
+    """The reason: the gain, then the loss, then the slices."""
+    least = _percent(limits.min_relative_gain)
+    if evidence.leaked:
+        first = f"The candidate was trained on the families of {evidence.leaked} test beers, so the test is void."
+    elif not evidence.gain:
+        first = "The error cannot be compared with the median's, which is 0."
+    else:
+        first = f"The error is {_compared(evidence.gain, 'median', sign=-1)}"
+        missed = gain < limits.min_relative_gain
+        first += f": a gain of {_percent(gain)} beyond noise where {least} is required." if missed else "."
+    return [first, *_about_loss(evidence, limits, loss), *map(_about_slice, evidence.worse)]
+
+
+def _about_loss(evidence: Evidence, limits: Limits, loss: float) -> list[str]:
+    most = _percent(limits.max_champion_loss)
+    if evidence.loss is None or evidence.changed:
+        cause = f"MaxChampionLoss is {most}: without a champion the loss is 0.0 %, so no model passes."
+        return [evidence.about_champion, *([cause] if limits.max_champion_loss < 0 else [])]
+    if not evidence.loss:
+        return ["It cannot be compared with the champion's, which is 0."]
+    sentence = f"It is {_compared(evidence.loss, 'champion', sign=1)}"
+    return [f"{sentence}: at most {most} is allowed." if loss > limits.max_champion_loss else f"{sentence}."]
+
+
+def _about_slice(slice_: Mapping[str, Any]) -> str:
+    return (
+        f"In the class {slice_['name']} ({slice_['n']} beers) it is {_percent(slice_['loss'])} above the champion's, "
+        f"significantly (p = {slice_['p']:.3f})."
+    )
+
+
+def _compared(share: Mapping[str, float], whose: str, sign: int) -> str:
     """`30.0 % below the median's (90 % interval: 20.0 to 40.0 % below)`; sign: 1 when the share counts upwards."""
     if not any(share.values()):
         return f"equal to the {whose}'s"
@@ -72,6 +133,6 @@ def _percent(share: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line of printable characters, not too long: an error's text within may come from anybody's archive."""
+    """One line of printable characters, not too long: an error's text may come from anyone's archive."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 3] + "..."

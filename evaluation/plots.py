@@ -1,13 +1,14 @@
-"""Plots as SVG text: no library, no script, coloured by the page's own variables so that they follow its theme."""
+"""Plots as SVG text, without a library or a script; the page's variables colour them, so that they follow its theme."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from math import ceil, floor, log10, sqrt
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 480, 330
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 44
-NAMES, NOTES, ROW = 200, 48, 32  # Of bar plots: widths of the names and the notes, height of a row.
+NAMES, NOTES, ROW = 200, 56, 38  # Of bar plots: widths of the names and the notes, height of a row.
+BOX_NAMES, BOX_ROW = 76, 24  # Of box plots, likewise.
 LONGEST_NAME, LETTER = 22, 6  # Characters beside a point, and the width of one.
 IBU_TICKS = (0, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)
 
@@ -24,17 +25,25 @@ class Point(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A bar with an optional whisker (its two ends) and an optional mark to compare with."""
+    """A bar with an optional whisker (its two ends), and an optional mark with its own label to compare with."""
 
     name: str
     value: float
     note: str = ""
     whisker: tuple[float, float] | None = None
     mark: float | None = None
+    mark_note: str = ""
+
+
+class Box(NamedTuple):
+    """A side's distribution: minimum, first quartile, median, third quartile and maximum."""
+
+    name: str
+    values: Sequence[float]
 
 
 def scatter(points: Sequence[Point], description: str) -> str:
-    """Predicted against actual bitterness on square-root axes, with every beer's interval and name on hover."""
+    """Predicted against actual bitterness on square-root axes, with the interval, and the name as a tooltip."""
     top = max([end for point in points for end in (point.truth, point.predicted, point.high)], default=0) or 1.0
 
     def x(value: float) -> float:
@@ -76,9 +85,9 @@ def histogram(values: Sequence[float], description: str, axis: str, step: float 
             f'<rect class="bar" x="{LEFT + position * slot + 1:.1f}" y="{y(count):.1f}" width="{slot - 2:.1f}" '
             f'height="{HEIGHT - BOTTOM - y(count):.1f}"><title>{title}</title></rect>'
         )
-    for position in range(0, len(counts) + 1, 4):
-        edge = {0: "less", len(counts): "more"}.get(position, f"{(position - reach) * step:g}")
-        anchor = {0: "start", len(counts): "end"}.get(position, "middle")
+    for position in (0, *range(2, 2 * reach, 4), 2 * reach):
+        edge = {0: "less", 2 * reach: "more"}.get(position, f"{(position - reach) * step:g}")
+        anchor = {0: "start", 2 * reach: "end"}.get(position, "middle")
         parts.append(_text(LEFT + position * slot, HEIGHT - BOTTOM + 18, edge, anchor))
     middle = LEFT + reach * slot
     parts.append(_line(middle, TOP, middle, HEIGHT - BOTTOM, "diagonal"))
@@ -99,17 +108,50 @@ def bars(rows: Sequence[Bar], description: str, axis: str, least: float = 0) -> 
         parts.append(_line(x(tick), TOP, x(tick), height - BOTTOM, "grid"))
         parts.append(_text(x(tick), height - BOTTOM + 18, f"{tick:g}", "middle"))
     for position, row in enumerate(rows):
-        y = TOP + position * ROW + 6
+        y = TOP + position * ROW + 12
         left, right = sorted((x(0), x(row.value)))
         parts.append(_text(NAMES - 8, y + 15, row.name, "end"))
         parts.append(f'<rect class="bar" x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="20"/>')
         if row.whisker:
             parts.append(_line(x(row.whisker[0]), y + 10, x(row.whisker[1]), y + 10, "whisker"))
-        if row.mark is not None:
-            parts.append(_line(x(row.mark), y - 4, x(row.mark), y + 24, "mark"))
-        end = max(right, *(x(end) for end in (row.mark or 0, *(row.whisker or ()))))
-        parts.append(_text(end + 6, y + 15, row.note, "start", "note"))
+        parts += _mark(row, y, x)
+        end = max(right, *(x(end) for end in (0, *(row.whisker or ()))))
+        inside = row.mark is not None and end < x(row.mark) < end + LETTER * len(row.note) + 14
+        parts.append(_text(x(row.mark or 0) + 6 if inside else end + 6, y + 15, row.note, "start", "note"))
     return _figure(parts, height, description, axis, "")
+
+
+def _mark(row: Bar, y: float, x: Callable[[float], float]) -> list[str]:
+    """The line to compare a bar with, and its own number above it."""
+    if row.mark is None:
+        return []
+    line = _line(x(row.mark), y - 4, x(row.mark), y + 24, "mark")
+    return [line, _text(x(row.mark), y - 6, row.mark_note, "middle", "mark")] if row.mark_note else [line]
+
+
+def boxes(rows: Sequence[Box], description: str) -> str:
+    """Horizontal box plots on one axis: a line from minimum to maximum, a box between the quartiles, the median."""
+    low = min((row.values[0] for row in rows), default=0.0)
+    high = max((row.values[4] for row in rows), default=1.0)
+    reach = high - low or 1.0
+    height = TOP + BOX_ROW * len(rows) + BOTTOM
+
+    def x(value: float) -> float:
+        return BOX_NAMES + (WIDTH - BOX_NAMES - RIGHT) * (value - low) / reach
+
+    parts = []
+    for tick in _ticks(low, low + reach):
+        parts.append(_line(x(tick), TOP, x(tick), height - BOTTOM, "grid"))
+        parts.append(_text(x(tick), height - BOTTOM + 18, f"{tick:g}", "middle"))
+    for position, row in enumerate(rows):
+        y = TOP + position * BOX_ROW + BOX_ROW / 2
+        least, first, median, third, most = map(x, row.values)
+        parts.append(_text(BOX_NAMES - 8, y + 4, row.name, "end"))
+        parts.append(_line(least, y, most, y, "whisker"))
+        size = f'width="{max(third - first, 1):.1f}" height="12"'
+        parts.append(f'<rect class="bar" x="{first:.1f}" y="{y - 6:.1f}" {size}/>')
+        parts.append(_line(median, y - 8, median, y + 8, "mark"))
+    return _figure(parts, height, description, "", "")
 
 
 def _ticks(low: float, high: float) -> list[float]:

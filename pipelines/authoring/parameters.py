@@ -53,8 +53,11 @@ PARAMETERS = (
         "ChampionModel", f"s3://{{artifact_bucket}}/{NO_CHAMPION.folder}", "S3 address of the approved model, if any"
     ),
     Parameter("MinRelativeGain", 0.0, "Least gain over the labels' median, as a share of its error, beyond noise"),
-    Parameter("MaxChampionLoss", 0.05, "Largest loss to the champion on the same beers, as a share of its error"),
-    Parameter("NEstimators", 200, "Trees in the forest"),
+    Parameter("ChampionVersion", "", "Version of the approved model, for the report"),
+    Parameter("ChampionSha256", "", "SHA-256 of the approved model's artifact, verified before it is unpacked"),
+    Parameter("MaxChampionLoss", 0.02, "Largest loss to the champion on the same beers, as a share of its error"),
+    Parameter("OverrideReason", "", "Reason to register a model that fails the gate; stored with the failed criteria"),
+    Parameter("NEstimators", 1000, "Trees in the forest"),
     Parameter("MaxFeatures", 0.6, "Share of the features tried for a split"),
     Parameter("MinSamplesLeaf", 1, "Fewest beers in a leaf"),
     Parameter("Seed", 0, "Seed of everything random"),

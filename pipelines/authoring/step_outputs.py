@@ -18,8 +18,7 @@ METRICS = {
         "cv_families:baseline_mae",
         "cv_families:coverage",
         "cv_families:mean_width",
-        "cv_beers:mae",
-        "cv_beers:accuracy",
+        "cv_families:ece",
     )
 }
 
@@ -28,6 +27,7 @@ PURPOSE = "Bitterness (IBU) and bitterness class of a beer from its recipe figur
 SUMMARY = {
     "DataSha256": "data_sha256",
     "SplitSha256": "split_sha256",
+    "ArtifactSha256": "artifact_sha256",
     "Rows": "rows",
     "DistinctBeers": "beers",
     "KeptBeers": "kept",
@@ -35,6 +35,8 @@ SUMMARY = {
     "MAELow": "mae_low",
     "MAEHigh": "mae_high",
     "BaselineMAE": "baseline_mae",
+    "FailedCriteria": "failed_criteria",
+    "OverrideReason": "override_reason",
 }
 
 # SageMaker's schema for the card of a model package (developer guide, details of a model version); the words are those
@@ -42,17 +44,17 @@ SUMMARY = {
 MODEL_CARD = {
     "intended_uses": {
         "purpose_of_model": "Estimates a beer's bitterness (IBU) and its class from strength, gravities, colour, "
-        "acidity and name, with an interval that says how sure the estimate is.",
+        "acidity and name, with an interval for the uncertainty.",
         "intended_uses": "Not for: Labelling, brewing decisions, or anything where a wrong figure does harm.",
-        "factors_affecting_model_efficiency": "Learnt from one brewery's beers. Bitterness comes from hops, which the "
-        "table does not hold, so beers of equal figures can differ widely. The intervals' promise holds over all such "
+        "factors_affecting_model_efficiency": "Trained on one brewery's beers. Bitterness comes from hops, which the "
+        "table does not hold, so beers of equal figures can differ widely. The intervals' coverage holds over all such "
         "beers, not for each class.",
         "risk_rating": "Low",
-        "explanations_for_risk_rating": "nobody is decided about.",
+        "explanations_for_risk_rating": "no decision about people depends on it.",
     },
     "additional_information": {
-        "caveats_and_recommendations": "All candidates meet the same test beers, so the best of many owes part of its "
-        "lead to these beers. The figures' intervals tell how they would vary with other beers, not with another "
+        "caveats_and_recommendations": "All candidates are compared on the same beers, so the best of many owes part "
+        "of its lead to these beers. The figures' intervals show the variation with other beers, not with another "
         "training.",
     },
 }

@@ -1,4 +1,4 @@
-"""Models' archives, which are not trusted: what is refused, what is read, and whose code is run."""
+"""Archives of models, which are not trusted: refusals, reading, and the code that serves."""
 
 import tarfile
 from pathlib import Path
@@ -23,7 +23,7 @@ HOSTILE = {
     "a sparse file": tar(member("oof.csv", type=tarfile.GNUTYPE_SPARSE), without=("oof.csv",)),
     "a duplicate": tar(member("model.json", b"{}")),
     "a duplicate by another spelling": tar(member("./model.json", b"{}")),
-    "a stranger": tar(member("code/sitecustomize.py", b"raise SystemExit")),
+    "an unknown file": tar(member("code/sitecustomize.py", b"raise SystemExit")),
     "a pickle": tar(member("model.joblib", b"\x80\x04")),
     "a folder that is none of a model's": tar(member("code/inner", type=tarfile.DIRTYPE)),
     "a bomb": tar(member("oof.csv", bytes(3_000_000)), without=("oof.csv",)),
@@ -51,14 +51,16 @@ def test_an_honest_archive_is_read_in_every_spelling(tmp_path: Path) -> None:
             for path in sorted((workbench() / "model").rglob("*")):
                 archive.add(path, names(path.relative_to(workbench() / "model").as_posix()), recursive=False)
         files = artifact.read_archive(tmp_path / name)
-        assert files == {each: (workbench() / "model" / each).read_bytes() for each in artifact.FILES}
+        assert files == {
+            each: (workbench() / "model" / each).read_bytes() for each in artifact.FILES | artifact.OPTIONAL
+        }
 
 
-def test_the_code_of_one_model_is_not_that_of_another(tmp_path: Path) -> None:
+def test_each_model_is_served_by_its_own_code(tmp_path: Path) -> None:
     ours = module("inference")
-    told = (STUB % '[{"ibu": 7.0, "low": 0, "high": 9, "class": "low"} for _ in rows]').encode()
+    other_code = (STUB % '[{"ibu": 7.0, "low": 0, "high": 9, "class": "low"} for _ in rows]').encode()
     first = artifact.load(workbench() / "packed/model.tar.gz", tmp_path / "first")
-    other = spoilt_model(tmp_path / "other", "code/inference.py", told)
+    other = spoilt_model(tmp_path / "other", "code/inference.py", other_code)
     second = artifact.load(other / "model.tar.gz", tmp_path / "second")
     assert [each["ibu"] for each in second.ask([{"abv": 5.0}] * 2)] == [7.0, 7.0]
     assert first.ask([{"abv": 5.0}])[0]["ibu"] != 7.0

@@ -1,4 +1,4 @@
-"""The report: one page that stands alone, says everything, and lets no beer's name do anything."""
+"""The report: one page without outside resources, with every section, safe against hostile names."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ import pytest
 
 from tests.support.beers import catalogue, evaluate, module, preprocess, train, workbench
 
-beers, plots, report, step = (module(name) for name in ("beers", "plots", "report", "evaluate"))
+beers, held_out, plots, report = (module(name) for name in ("beers", "held_out", "plots", "report"))
+NUMBERS = ("abv", "target_fg", "target_og", "ebc", "srm", "ph")
+NOW = "2026-11-27 10:00 UTC"
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -26,12 +28,15 @@ SECTIONS = [
     "Predicted and actual",
     "Residuals",
     "Error by bitterness",
+    "Error by style word",
+    "Actual and predicted class",
     "What the model relies on",
-    "Do the intervals hold what they promise?",
-    "Cross-validation",
+    "Coverage of the intervals",
+    "Three errors and what they mean",
     "The ten worst predictions",
-    "Data: what was dropped and repaired",
-    "Drift against the champion&#x27;s training data",
+    "Data: dropped and repaired rows",
+    "Drift of the arrivals",
+    "Distributions of the sides",
     "Lineage",
     "How to read this model",
 ]
@@ -77,13 +82,14 @@ def rendered(evaluation: dict[str, Any], names: list[str], count: int | None = N
     """The page for `count` invented test beers of these names."""
     total = count or len(names)
     label = np.linspace(0, 250, total)
-    rows = [{"name": names[number % len(names)], **dict.fromkeys(beers.NUMBERS, 5.0)} for number in range(total)]
+    rows = [{"name": names[number % len(names)], **dict.fromkeys(NUMBERS, 5.0)} for number in range(total)]
     ids = [f"{number}" for number in range(total)]
-    answers = {"ibu": label + 5, "low": label - 10, "high": label + 20}
-    return str(report.render(evaluation, beers.Beers(ids, ids, label, rows), answers))
+    answers = {"ibu": label + 5, "low": label - 10, "high": label + 20, "baseline": label}
+    held = held_out.HeldOut(beers.Beers(ids, ids, label, rows), answers, label > 100)
+    return str(report.render(evaluation, held, NOW))
 
 
-def test_the_page_stands_alone(made: tuple[dict[str, Any], str]) -> None:
+def test_the_page_loads_nothing_and_runs_nothing(made: tuple[dict[str, Any], str]) -> None:
     page = Page(made[1])
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "iframe", "img", "object", "embed", "base", "form", "a"}
@@ -107,12 +113,12 @@ def test_the_page_shows_the_model_card_and_the_intervals_with_their_own(made: tu
     paragraphs = [text.strip() for tag, text in Page(made[1]).texts if tag == "p"]
     assert [text for text in made[0]["card"].values() if text not in paragraphs] == []
     coverage = made[0]["candidate"]["coverage"]
-    assert f"(90 % interval: {coverage['low']:.0%} to {coverage['high']:.0%}); 90% was promised" in made[1]
+    assert f"(90 % interval: {coverage['low']:.0%} to {coverage['high']:.0%}); 90% is the target" in made[1]
 
 
-def test_every_plot_says_in_words_what_it_shows(made: tuple[dict[str, Any], str]) -> None:
+def test_every_plot_has_a_description(made: tuple[dict[str, Any], str]) -> None:
     plots_shown = [given for tag, given in Page(made[1]).elements if tag == "svg"]
-    assert len(plots_shown) == 6
+    assert len(plots_shown) == 13
     assert all(given["role"] == "img" and given["aria-label"] for given in plots_shown)
 
 
@@ -120,7 +126,7 @@ def cells(page: Page) -> Iterator[str]:
     yield from (text for tag, text in page.texts if tag in ("td", "small", "p", "strong", "dd", "dt", "text", "title"))
 
 
-def test_the_page_tells_the_figures_of_the_evaluation(made: tuple[dict[str, Any], str]) -> None:
+def test_the_page_has_the_figures_of_the_evaluation(made: tuple[dict[str, Any], str]) -> None:
     evaluation, page = made[0], list(cells(Page(made[1])))
     assert evaluation["gate"]["reason"] in page
     assert f"{evaluation['candidate']['mae']['value']:.1f} " in page
@@ -128,18 +134,57 @@ def test_the_page_tells_the_figures_of_the_evaluation(made: tuple[dict[str, Any]
     assert evaluation["lineage"]["model_sha256"] in page
     assert "Repaired: gravities swapped" in page and "Dropped: ibu equals target og" in page
     titles = [text for tag, text in Page(made[1]).texts if tag == "title"]
-    assert sum(" IBU, predicted " in title for title in titles) == 75
+    assert sum(" IBU, predicted " in title for title in titles) == 281
     for beer in evaluation["worst"]:
         assert beer["name"] in page and any(title.startswith(f"{beer['name']}: ") for title in titles)
 
 
-@pytest.mark.parametrize("passed, word", [(1, "Passed"), (0, "Not passed")])
-def test_the_verdict_is_said_in_words_not_only_in_colour(
-    made: tuple[dict[str, Any], str], passed: int, word: str
+# Changes of the gate, then the heading, the style and a line below the reason.
+HEADINGS: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
+    "passed": ({}, "Passed", "passed", None),
+    "loosened": (
+        {"loosened": ["max_champion_loss"], "max_champion_loss": 0.5},
+        "Passed with loosened thresholds",
+        "loosened",
+        "MaxChampionLoss is 0.5, looser than the default.",
+    ),
+    "failed": (
+        {"passed": 0, "register": 0, "failed": ["no_class_worse"]},
+        "Not passed",
+        "failed",
+        "Failed: no class is worse.",
+    ),
+    "overridden": (
+        {"passed": 0, "register": 1, "failed": ["min_relative_gain"], "override_reason": "As < agreed."},
+        "Not passed, registered by override",
+        "loosened",
+        "Override: As < agreed.",
+    ),
+}
+
+
+@pytest.mark.parametrize("changed, word, style, line", HEADINGS.values(), ids=HEADINGS)
+def test_the_decision_is_a_heading_and_a_style(
+    made: tuple[dict[str, Any], str], changed: dict[str, Any], word: str, style: str, line: str | None
 ) -> None:
-    evaluation = made[0] | {"gate": made[0]["gate"] | {"passed": passed, "reason": "Because of < this."}}
+    evaluation = made[0] | {"gate": made[0]["gate"] | {"reason": "Because of < this."} | changed}
     page = Page(rendered(evaluation, ["Buzz"], 5))
     assert ("strong", word) in page.texts and ("p", "Because of < this.") in page.texts
+    assert ("div", {"class": f"verdict {style}"}) in page.elements
+    assert line is None or ("p", line) in page.texts
+
+
+def test_the_page_begins_with_run_date_environment_and_champion(made: tuple[dict[str, Any], str]) -> None:
+    lineage = made[0]["lineage"] | {"run": "m1x", "environment": "tapline-ibu-dev", "champion_version": "7"}
+    page = Page(rendered(made[0] | {"lineage": lineage}, ["Buzz"], 5))
+    texts = [text for tag, text in page.texts if tag == "span"]
+    assert texts == [" m1x", f" {NOW}", " tapline-ibu-dev", " version 7"]
+
+
+def test_a_mark_has_its_own_number_and_the_residuals_have_a_zero(made: tuple[dict[str, Any], str]) -> None:
+    assert plots.bars([plots.Bar("a", 5.0, "5.0", mark=9.0, mark_note="9.0")], "marks", "x").count(">9.0<") == 1
+    residuals = made[1].split("<h2>Residuals</h2>")[1].split("</svg>")[0]
+    assert re.search(r'<text class="" x="259.0"[^>]*>0<', residuals)
 
 
 def test_hostile_names_are_shown_as_they_are(made: tuple[dict[str, Any], str]) -> None:
@@ -168,9 +213,10 @@ def test_many_beers_do_not_make_a_page_too_large(made: tuple[dict[str, Any], str
     assert len(rendered(made[0], ["Beer & Co. " * 5], 20_000).encode()) < 1_200_000
 
 
-def test_the_page_does_without_a_champion_a_name_and_an_account_of_the_data(made: tuple[dict[str, Any], str]) -> None:
+def test_the_page_needs_no_champion_no_names_and_no_quality_json(made: tuple[dict[str, Any], str]) -> None:
     nameless = [beer | {"name": ""} for beer in made[0]["worst"]]
-    evaluation = made[0] | {"champion": None, "drift": {}, "quality": {}, "worst": nameless}
+    none = {"columns": {}, "sentence": "There is no champion to compare with."}
+    evaluation = made[0] | {"champion": None, "drift": none, "quality": {}, "worst": nameless, "probabilities": {}}
     text = rendered(evaluation, [""], 3)
     assert re.findall(r"<h2>(.*?)</h2>", text) == SECTIONS
     assert "There is no champion to compare with." in text and "beer 0: 0 IBU" in text

@@ -1,4 +1,4 @@
-"""Copies of the workbench, and what may lie where a model should: broken models and hostile archives."""
+"""Copies of the workbench, broken models and hostile archives."""
 
 import io
 import json
@@ -26,15 +26,15 @@ def spoilt_model(folder: Path, name: str, content: bytes) -> Path:
 
 
 NAN = "an answer that is not a bitterness: NaN, infinite or absurd"
-# What may lie where a model should, and what is said of it.
+# What is in the place of a model, and a part of the message about it.
 SPOILT: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no gzip": (lambda folder: written(folder / "model.tar.gz", b"no archive"), "not a readable tar.gz"),
     "an archive cut short": (lambda folder: written(folder / "model.tar.gz", tar()[:-40]), "not a readable tar.gz"),
     "an empty file": (lambda folder: written(folder / "model.tar.gz", b""), "not a readable tar.gz"),
     "another hash": (lambda folder: spoilt_model(folder, "model.npz", b"PK"), "its SHA-256 differs"),
     "another version": (
-        lambda folder: spoilt_model(folder, "model.json", card(format=2)),
-        "format 2 where 1 is served",
+        lambda folder: spoilt_model(folder, "model.json", card(format=1)),
+        "format 1 where 2 is served",
     ),
     "other features": (lambda folder: spoilt_model(folder, "model.json", card(features=["abv"])), "on other features"),
     "no profile": (lambda folder: spoilt_model(folder, "model.json", card(profile=None)), "KeyError: 'profile'"),
@@ -43,7 +43,7 @@ SPOILT: dict[str, tuple[Callable[[Path], Path], str]] = {
     "NaN": (lambda folder: spoilt_model(folder, "code/inference.py", answering("float('nan')")), NAN),
     "infinity": (lambda folder: spoilt_model(folder, "code/inference.py", answering("float('inf')")), NAN),
     "absurd": (lambda folder: spoilt_model(folder, "code/inference.py", answering("1e308")), NAN),
-    "too few answers": (lambda folder: spoilt_model(folder, "code/inference.py", SHORT_CODE), "0 predictions for 75"),
+    "too few answers": (lambda folder: spoilt_model(folder, "code/inference.py", SHORT_CODE), "0 predictions for 41"),
     "no interval": (lambda folder: spoilt_model(folder, "code/inference.py", NARROW_CODE), "without ibu, low and high"),
     "a hostile member": (
         lambda folder: written(folder / "model.tar.gz", tar(member("../escaped", b"x"))),
@@ -66,8 +66,14 @@ def answering(ibu: str) -> bytes:
 
 
 def card(**changed: Any) -> bytes:
+    """model.json of the workbench with changed members and a hash that fits."""
     found = json.loads((workbench() / "model/model.json").read_text())
-    return json.dumps(found | changed).encode()
+    return signed(found | changed).encode()
+
+
+def signed(content: dict[str, Any]) -> str:
+    """model.json with the hash of its own content."""
+    return json.dumps(content | {"card_sha256": module("model").card_digest(content)})
 
 
 def written(path: Path, content: bytes) -> Path:

@@ -88,7 +88,7 @@ def test_a_run_that_cannot_be_looked_at_is_told_and_goes_on(
     before = len(account.runs())
     failing("sagemaker:DescribePipelineExecution", times=None)
     status, failed = account.run()
-    assert (status, failed) == ("FAILED", {"Error": "SageMaker.SageMakerException", "Cause": "Rate exceeded"})
+    assert (status, failed) == ("FAILED", {"Error": "SageMaker.ThrottlingException", "Cause": "Rate exceeded"})
     assert [subject for subject, _ in account.notifications()] == ["Tapline: retrain failed"]
     (run,) = account.runs()[before:]
     assert run["PipelineExecutionStatus"] in ("Executing", "Succeeded")
