@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from localaws.athena.engine import Athena
+from localaws.bodies import Bodies
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
@@ -45,7 +46,7 @@ class Components:
         commands |= sagemaker.commands
         for extension in self._extensions.values():
             commands |= extension.commands
-        self.app = Control(patches.module("app").app, commands)
+        self.app = Control(Bodies(patches.module("app").app), commands)
         self._workspace = workspace
         self._delivery = Delivery(workspace, time_scale)
         self._components: list[Any] = [self._delivery, sagemaker, Athena()]

@@ -1,4 +1,4 @@
-"""What AWS has no call for: `/_localaws/status`, `drain` and `faults` on the endpoint's port."""
+"""The commands that AWS has no call for, on the endpoint's port: `/_localaws/status`, `drain`, `faults`, ..."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ Command = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Control:
-    """An ASGI application in front of MiniStack's that answers our own few commands."""
+    """An ASGI application in front of MiniStack's that answers the commands."""
 
     def __init__(self, app: Any, commands: dict[str, Command]) -> None:
         self.app = app
@@ -23,7 +23,7 @@ class Control:
             await self.app(scope, receive, send)
             return
         command = self.commands.get(scope["path"].removeprefix(PREFIX))
-        status, answer = 404, {"error": "unknown command", "have": sorted(self.commands)}
+        status, answer = 404, dict[str, Any](error="unknown command", have=sorted(self.commands))
         if command is not None:
             status, answer = await self._run(command, await _body(receive))
         body = json.dumps(answer).encode()
@@ -45,9 +45,9 @@ class Control:
 
 
 async def _body(receive: Any) -> bytes:
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
-            return body
+            return bytes(body)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -21,7 +22,9 @@ from typing import IO, Any
 from localaws import environment
 from localaws.clients import REGION
 from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
+from localaws.log_limit import LimitedLog
 from localaws.ministack.objects import ObjectFiles, check_code
+from localaws.sagemaker import isolation
 from localaws.security import credentials
 from localaws.security.guard import Guard
 from localaws.security.keys import Keys
@@ -35,6 +38,8 @@ def variables(workspace: Workspace, port: int, time_scale: float) -> dict[str, s
     """The environment of MiniStack and of the Lambdas it starts: state in the workspace, loopback only."""
     return environment.clean(workspace.scratch) | {
         "GATEWAY_PORT": str(port),
+        # Ends what Lambdas have started.
+        isolation.MARK: str(workspace.scratch),
         "MINISTACK_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
@@ -98,6 +103,9 @@ def serve(
     """Run the endpoint until SIGTERM, SIGINT or, with follow_parent, the end of standard input."""
     workspace.create()
     held = lock(workspace)
+    log = sys.stderr = LimitedLog(sys.stderr)
+    _allow_descriptors()
+    isolation.sweep(workspace.scratch)
     workspace.prepare()
     check_code(workspace.state / "lambda-blobs")
     objects = ObjectFiles(workspace.objects)
@@ -118,8 +126,18 @@ def serve(
         asyncio.run(_run(components, listener, workspace, follow_parent, extensions))
     finally:
         components.close()
+        isolation.sweep(workspace.scratch)
         workspace.endpoint.unlink(missing_ok=True)
+        log.finish()
         held.close()
+
+
+def _allow_descriptors() -> None:
+    """Raise the number of open files to what the system allows this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS refuses "unlimited".
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _run(
