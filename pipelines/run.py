@@ -111,11 +111,12 @@ def refuse_ignored(given: argparse.Namespace) -> None:
     ignored = [name for name in known if name not in EFFECTIVE[mode] and getattr(given, name) not in (None, False)]
     if not ignored:
         return
-    owners = [f"--{owner.replace('_', '-')}" for owner, names in EFFECTIVE.items() if ignored[0] in names]
+    shown = {name: f"--{name.replace('_', '-')}" for name in EFFECTIVE}
+    shown |= {"upsert": "an upsert", "print_definition": "--print"}
+    owners = [shown[owner] for owner, names in EFFECTIVE.items() if ignored[0] in names]
     named = [flags.get(name, f"--{name}") for name in ignored]
-    shown = {"upsert": "an upsert", "print_definition": "--print"}.get(mode, f"--{mode.replace('_', '-')}")
     raise ExpectedError(
-        f"{', '.join(named)} would have no effect with {shown} ({named[0]} belongs to {' and '.join(owners)})",
+        f"{', '.join(named)} would have no effect with {shown[mode]} ({named[0]} belongs to {', '.join(owners)})",
         where="the arguments of python -m pipelines.run",
         hint=command_line("run", "--help"),
         code=WRONG_USAGE,

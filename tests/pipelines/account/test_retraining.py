@@ -38,6 +38,24 @@ def test_a_run_by_hand_trains_without_new_beers_and_uses_the_snapshot_again(acco
     account.settle()
 
 
+def test_the_parameters_of_a_run_by_hand_take_precedence(account: Account) -> None:
+    account.deliver(90, 5)
+    run = by_hand(account, Seed="7", MinBeers="10", CutOff="mine")
+    given = account.parameters(account.runs()[-1])
+    assert account.runs()[-1]["PipelineExecutionArn"] == run
+    assert (given["Seed"], given["MinBeers"], given["CutOff"], given["Rows"]) == ("7", "10", "mine", "65")
+    account.settle()
+
+
+def test_an_empty_table_is_an_error_that_collects_beers(clients: Clients) -> None:
+    empty = Account(clients)
+    empty.upsert(GOOD)
+    with pytest.raises(ExpectedError, match="the table has no beers yet") as refused:
+        by_hand(empty)
+    assert "aws lambda invoke --function-name" in refused.value.hint
+    empty.remove()
+
+
 def test_a_run_by_hand_beside_another_one_is_refused(account: Account, project: Project) -> None:
     account.upsert(project.processing("Work", "import time; time.sleep(10)"))
     account.deliver(100, 5)
