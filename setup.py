@@ -9,6 +9,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["pipelines*", "localaws*", "console*", "ingestion"]),
     package_data={
+        "localaws.startup": ["*.yaml"],
         "console": ["templates/*.html", "static/*"],
         "pipelines.local": ["catalogue/*.json", "catalogue/*.md"],
         "pipelines.records": ["templates/*.html"],

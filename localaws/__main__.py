@@ -1,4 +1,4 @@
-"""AWS on this machine, for any project: `python -m localaws up`, `down`, `status`, `env`."""
+"""AWS on this machine, for any project: `python -m localaws up`, `env`, `exec`, `run`, `status`, `down`."""
 
 import argparse
 import json
@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from localaws import endpoint as endpoints
+from localaws import programs
 from localaws.arguments import Arguments
-from localaws.errors import exit_code
+from localaws.errors import NOT_FOUND, RUN_FAILED, ExpectedError, exit_code
 from localaws.workspace import Workspace
 
 Document = dict[str, Any]
 DESCRIPTION = """AWS on this machine, for any project: MiniStack with SageMaker, Firehose and Athena, on 127.0.0.1.
 
+python -m localaws run pipeline.py         run a SageMaker pipeline's script and what it starts, here
 python -m localaws up                      start the endpoint and leave it running
 eval "$(python -m localaws env)"           point the AWS CLI and the SDKs of this shell at it
+python -m localaws exec PROGRAM ...        or a single program
 """
 
 
@@ -32,18 +35,25 @@ def arguments() -> Arguments:
     for name, (run, summary) in COMMANDS.items():
         command = commands.add_parser(name, parents=[every], help=summary, description=summary)
         command.set_defaults(run=run)
-        if name == "up":
-            command.add_argument("--port", type=int, default=0, help="default: the last one, or a free one")
-            command.add_argument(
-                "--extension",
-                action="append",
-                default=[],
-                metavar="MODULE:CLASS",
-                help="a server of your own",
-            )
+        if name in ("up", "run", "exec"):
+            _add_start(command)
         if name == "down":
             command.add_argument("--delete", action="store_true", help="delete the workspace too")
+        if name == "exec":
+            command.add_argument("program", metavar="PROGRAM")
+        if name == "run":
+            command.add_argument("program", metavar="PIPELINE.py", type=Path)
+            command.add_argument("--keep", action="store_true", help="leave the endpoint up afterwards")
+        if name in ("run", "exec"):
+            command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the program's own")
     return parser
+
+
+def _add_start(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", type=int, default=0, help="default: the last one, or a free one")
+    command.add_argument(
+        "--extension", action="append", default=[], metavar="MODULE:CLASS", help="a server of your own"
+    )
 
 
 def up(given: argparse.Namespace, workspace: Workspace) -> Document:
@@ -56,6 +66,8 @@ def up(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 def down(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Stop the endpoint; what it stores stays in the workspace."""
+    if given.delete and workspace.root.exists():
+        workspace.refuse_foreign()
     stopped = endpoints.stop(workspace)
     if given.delete and workspace.root.exists():
         endpoints.remove(workspace)
@@ -78,15 +90,48 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 
 def env(given: argparse.Namespace, workspace: Workspace) -> Document:
-    """The environment variables that point the AWS CLI and boto3 at the endpoint."""
-    return endpoints.require(workspace).variables()
+    """The environment variables that point the AWS CLI and the SDKs at the endpoint."""
+    endpoint = endpoints.require(workspace)
+    programs.add_role(endpoint)
+    return programs.variables(endpoint)
+
+
+def execute(given: argparse.Namespace, workspace: Workspace) -> int:
+    """Run a program on the endpoint; returns its exit code."""
+    with _endpoint(given, workspace, keep=False) as endpoint:
+        return programs.finish(programs.start(endpoint, [given.program, *given.arguments]))
+
+
+def run(given: argparse.Namespace, workspace: Workspace) -> Document:
+    """Run a pipeline's script and follow the executions that it starts. ExpectedError when one of them fails."""
+    from localaws.progress import Executions
+
+    if not given.program.is_file():
+        raise ExpectedError(
+            "there is no such script", where=str(given.program), hint="give a Python file's path", code=NOT_FOUND
+        )
+    with _endpoint(given, workspace, keep=given.keep) as endpoint:
+        executions = Executions(endpoint, lambda line: print(line, file=sys.stderr))
+        process = programs.start(endpoint, [sys.executable, str(given.program), *given.arguments])
+        try:
+            started = executions.follow_while(lambda: process.poll() is None)
+        finally:
+            process.terminate()
+            code = programs.finish(process)
+        return {"exit_code": code, "executions": started, "endpoint_url": endpoint.url if given.keep else None}
+
+
+def _endpoint(given: argparse.Namespace, workspace: Workspace, *, keep: bool) -> Any:
+    return endpoints.running(workspace, keep=keep, port=given.port, extensions=given.extension)
 
 
 # Command -> its function and its help; docstrings are not there under `python -OO`.
-COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Workspace], Document], str]] = {
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Workspace], Document | int], str]] = {
     "up": (up, "start the endpoint and leave it running; prints its URL"),
+    "env": (env, "the lines that point the AWS CLI and the SDKs of a shell at it"),
+    "exec": (execute, "run a program on it; one that is not up is started for the program's time"),
+    "run": (run, "run a SageMaker pipeline's script on it and follow the executions that it starts"),
     "status": (status, "whether it runs, its URL, and what waits for delivery"),
-    "env": (env, "the lines that point the AWS CLI and boto3 at it"),
     "down": (down, "stop it; everything it stores stays in the workspace"),
 }
 
@@ -96,7 +141,10 @@ def text(command: str, result: Document) -> str:
     if command == "up":
         return str(result["url"])
     if command == "env":
-        return endpoints.exports(result)
+        unset = [f"unset {' '.join(names)}"] if (names := sorted({*programs.foreign()} - result.keys())) else []
+        return "\n".join([*unset, endpoints.exports(result)])
+    if command == "run":
+        return "\n".join(f"{each['status']}  {each['arn']}" for each in result["executions"]) or "no execution started"
     return "\n".join(f"{name:<10} {value}" for name, value in result.items())
 
 
@@ -104,8 +152,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run a sub-command."""
     given = arguments().parse_args(argv)
     result = given.run(given, Workspace(given.workspace))
+    if isinstance(result, int):
+        return result
     print(json.dumps(result) if given.json else text(given.command, result))
-    return 0
+    failed = any(each["status"] != "Succeeded" for each in result.get("executions", []))
+    return int(result.get("exit_code", 0)) or (RUN_FAILED if failed else 0)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ from pathlib import Path
 PASSED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # The switches of this package, such as LOCALAWS_LOG_LEVEL.
 OWN_PREFIX = "LOCALAWS_"
+# The AWS SDKs take the empty files for the user's configuration, and ask no EC2 instance for credentials.
+NO_CONFIGURATION = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 def clean(home: Path, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -30,8 +36,5 @@ def clean(home: Path, inherited: Mapping[str, str] = os.environ) -> dict[str, st
         "PYTHONUNBUFFERED": "1",
         # A folder that is read-only to the endpoint, or a project's checkout, stays as it is.
         "PYTHONDONTWRITEBYTECODE": "1",
-        # The AWS SDKs take the empty files for the user's configuration.
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **NO_CONFIGURATION,
     }
