@@ -155,6 +155,7 @@ def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]", lo
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if ready else ""
+    process.stdout.close()
     if line:
         return Endpoint(workspace, json.loads(line))
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -42,7 +42,7 @@ def arguments() -> Arguments:
     add_target_flags(every)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Arguments)
     for name, run in COMMANDS.items():
-        summary = (run.__doc__ or "").splitlines()[0]
+        summary = (run.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, parents=[every], help=summary, description=summary)
         command.set_defaults(run=run)
         if name == "compare":

@@ -38,7 +38,7 @@ def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[st
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.checks", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m pipelines.checks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--evaluation", type=Path, metavar="FILE", help="an evaluation.json that a run has made")
     given = parser.parse_args(argv)
     evaluation = read(given.evaluation) if given.evaluation else {}
