@@ -30,6 +30,7 @@ test-release: $(READY)  ## the long proofs, before a release
 
 generate: $(READY)  ## rewrite what is derived from the schema, the definition and the state machines
 	@$(BIN)/python -m pipelines.authoring.generate
+	@$(BIN)/python -m localaws.parity
 	@$(BIN)/python -m pipelines.run --graph docs/pipeline.svg
 
 check: $(READY) $(CHECKOV)/.ready  ## every static check
@@ -41,6 +42,7 @@ check: $(READY) $(CHECKOV)/.ready  ## every static check
 	CKV_SKIP_PACKAGE_UPDATE_CHECK=true BC_API_KEY= $(CHECKOV)/bin/checkov --directory cloudformation \
 		--framework cloudformation --skip-download --compact --quiet
 	$(BIN)/python -m pipelines.authoring.generate --check
+	$(BIN)/python -m localaws.parity --check
 	$(BIN)/python -m pipelines.checks
 
 bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model

@@ -25,7 +25,10 @@ def ended(project: Project, noun: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("noun", ["Processing", "Training"])
 def test_a_job_runs_is_stopped_and_has_a_name_of_its_own(project: Project, noun: str) -> None:
     api = project.clients.sagemaker
-    create, stop = getattr(api, f"create_{noun.lower()}_job"), getattr(api, f"stop_{noun.lower()}_job")
+    create, stop = {
+        "Processing": (api.create_processing_job, api.stop_processing_job),
+        "Training": (api.create_training_job, api.stop_training_job),
+    }[noun]
     step = project.processing if noun == "Processing" else project.training
     good = {f"{noun}JobName": f"{project.name}-good"}
     arn = create(**good, **step("Step", "print('done')")["Arguments"])[f"{noun}JobArn"]

@@ -91,6 +91,29 @@ def test_a_job_without_inputs_has_failed(served: Served) -> None:
     assert job["FailureReason"].startswith("ClientError: No S3 objects found under S3 URL")
 
 
+def test_a_job_can_be_stopped(served: Served) -> None:
+    slow = """
+        import time
+        def model_fn(folder): return None
+        def transform_fn(model, body, content_type, accept): time.sleep(0.3); return body, 'text/csv'
+    """
+    served.clients.s3.put_object(Bucket=served.name, Key="in/a.csv", Body=b"x\n" * 100)
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{served.name}/in/"}}
+    served.api.create_transform_job(
+        TransformJobName=served.name,
+        ModelName=served.model("slow", slow),
+        BatchStrategy="SingleRecord",
+        TransformInput={"DataSource": source, "ContentType": "text/csv", "SplitType": "Line"},
+        TransformOutput={"S3OutputPath": f"s3://{served.name}/out", "AssembleWith": "Line"},
+        TransformResources=RESOURCES,
+    )
+    name = {"TransformJobName": served.name}
+    served.api.stop_transform_job(**name)
+    status = "TransformJobStatus"
+    until(lambda: served.api.describe_transform_job(**name)[status] == "Stopped", "the stop")
+    assert outputs(served.clients, served.name) == {}
+
+
 def test_a_model_that_is_missing_is_refused(served: Served) -> None:
     with pytest.raises(served.api.exceptions.ClientError, match=r'Could not find model "arn:.*:model/gone"'):
         served.api.create_transform_job(

@@ -79,6 +79,9 @@ def test_a_tuning_job_without_a_success_has_failed(project: Project) -> None:
     job = tune(project, ranges, "Grid", None)
     assert job["HyperParameterTuningJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("No training job succeeded after 1 attempts.")
+    listed = project.clients.sagemaker.list_hyper_parameter_tuning_jobs(NameContains=project.name, MaxResults=100)
+    (summary,) = listed["HyperParameterTuningJobSummaries"]
+    assert (summary["Strategy"], summary["TrainingJobStatusCounters"]["NonRetryableError"]) == ("Grid", 1)
 
 
 def test_a_tuning_job_can_be_stopped(project: Project) -> None:

@@ -1,0 +1,117 @@
+"""What the local AWS does otherwise than AWS, each with its reason: the data of README.md's lists.
+
+Where a statement can be taken from the code, `parity` takes it from there.
+"""
+
+from typing import NamedTuple
+
+
+class Deviation(NamedTuple):
+    """Where the two differ, and why."""
+
+    what: str
+    why: str
+
+
+# Operations that store and return documents and have no other effect, by the noun in their names.
+RECORDED = {
+    "ImageVersion": "there is none: every one is ResourceNotFound, so that the SDK takes an image's URI as it is",
+    "Image": "the list is empty",
+    "ModelCard": "the content is any JSON; AWS's schema of it is not checked",
+    "ModelCardVersion": "",
+    "ModelPackageGroupPolicy": "the policy is not evaluated",
+    "Tag": "",
+}
+SAGEMAKER = (
+    Deviation(
+        "No image is pulled. Scripts run with this Python and its packages, below /opt/ml in a namespace of their own.",
+        "There is no Docker. The image's name decides which container's contract holds.",
+    ),
+    Deviation(
+        "InstanceType and InstanceCount are recorded; one process runs, on this machine's CPUs.",
+        "There is one machine.",
+    ),
+    Deviation(
+        "Bayesian tuning draws its values at random; Hyperband and warm starts are refused.",
+        "AWS does not publish its search.",
+    ),
+    Deviation(
+        "Waits of deployments (baking, termination) and of retry policies are scaled by --time-scale; time limits of "
+        "jobs, health checks and invocations are not.",
+        "A canary of an hour takes seconds, and a script has the time that AWS gives it.",
+    ),
+    Deviation(
+        "An endpoint's container loads its model as soon as it starts; a serverless endpoint is never cold.",
+        "A request would wait for seconds without showing anything.",
+    ),
+    Deviation(
+        "One request at a time per container; AWS runs one worker per CPU.",
+        "One process serves a container; its script need not be safe for threads.",
+    ),
+    Deviation(
+        "A container that ends is started again on the same socket: requests that arrive meanwhile wait. In AWS, some "
+        "are answered with 502 or 504.",
+        "The request in which it ended is answered with 502, as in AWS.",
+    ),
+    Deviation(
+        "Captured requests are in S3 within seconds, not minutes.",
+        "Nobody waits for minutes on a laptop.",
+    ),
+    Deviation(
+        "The messages of some ValidationExceptions are our own: conflicting members of endpoint configurations and "
+        "deployment configurations, ResourceInUse of configurations.",
+        "AWS does not document them. Codes and HTTP statuses are AWS's.",
+    ),
+    Deviation(
+        "A ClientRequestToken that comes again with other parameters gets the first answer, or a ConflictException "
+        "with the switch ReusedToken.",
+        "AWS does not document which.",
+    ),
+    Deviation(
+        "Every List operation applies MaxResults before its filters, with a default of 10.",
+        "So does AWS in the operations where it was observed; a caller that ignores NextToken fails here first.",
+    ),
+    Deviation(
+        "PipelineExperimentConfig and MLflowConfig are described and track nothing.",
+        "No experiment server runs here.",
+    ),
+    Deviation(
+        "sagemakerruntime:invokeEndpoint of Step Functions sends Body as JSON: a text arrives in quotes.",
+        "AWS does not document how a text becomes the body; an object works in either case.",
+    ),
+)
+FIREHOSE = (
+    Deviation(
+        "Delivery to S3 is this package's: batches by size and time (AWS's seconds, scaled), transformation by Lambda "
+        "with its retries, error prefixes, conversion to Parquet.",
+        "MiniStack writes one object per record.",
+    ),
+    Deviation(
+        "A record is in a journal on disk before Kinesis or Firehose acknowledges it.",
+        "MiniStack loses it when its process is killed.",
+    ),
+    Deviation(
+        "A batch that S3 does not take is tried again without end; AWS gives up after 24 hours.",
+        "The reason is this machine's disk, and the records are still wanted.",
+    ),
+    Deviation(
+        "Dynamic partitioning, source backup and log lines in CloudWatch Logs are missing; destinations other than S3 "
+        "are MiniStack's.",
+        "No project that was tried uses them.",
+    ),
+)
+ATHENA = (
+    Deviation(
+        "sqlglot translates a query from Athena's dialect to DuckDB's; Glue's tables are views with the hidden column "
+        "$path.",
+        "MiniStack hands Athena's SQL to DuckDB as it is.",
+    ),
+    Deviation("UNLOAD writes to S3, as Parquet.", "MiniStack lacks it."),
+    Deviation(
+        "startQueryExecution.sync and the other integrations of Step Functions wait for the query and return it.",
+        "MiniStack lacks them.",
+    ),
+    Deviation(
+        "Errors are DuckDB's texts.", "Trino's differ from one release to the next; the state is FAILED in both."
+    ),
+)

@@ -1,0 +1,205 @@
+"""Writes README.md beside this file: what of AWS is offered here, from the code and from AWS's own model.
+
+python -m localaws.parity            write it
+python -m localaws.parity --check    exit with 1 when it is stale
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from localaws import deviations, shapes
+from localaws.deviations import Deviation
+from localaws.ministack import patches
+from localaws.sagemaker import conditions, steps
+from localaws.sagemaker.component import SageMaker
+from localaws.sagemaker.search import RESOURCES
+from localaws.sagemaker.step_functions import JOBS, REQUESTS
+from localaws.sagemaker.switches import SWITCHES
+from localaws.workspace import Workspace
+
+README = Path(__file__).with_name("README.md")
+COMMAND = "python -m localaws.parity"
+VERBS = re.compile(
+    r"(AddTo|Add|Associate|Attach|BatchAdd|BatchDelete|BatchDescribe|BatchReboot|BatchReplace|Create|Delete|Deregister"
+    r"|Describe|Detach|Disable|Disassociate|Enable|Extend|Get|Import|List|Put|Query|Register|Render|Retry|Search|Send"
+    r"|Start|Stop|Update)(?=[A-Z])"
+)
+# https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
+STEP_TYPES = (
+    "Processing",
+    "Training",
+    "Tuning",
+    "AutoML",
+    "Model",
+    "RegisterModel",
+    "Transform",
+    "Condition",
+    "Callback",
+    "Lambda",
+    "ClarifyCheck",
+    "QualityCheck",
+    "EMR",
+    "EMRServerless",
+    "NotebookJob",
+    "Fail",
+)
+# A notebook job is a training step in the definition.
+AS_ANOTHER = {"NotebookJob": "Training"}
+# https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-condition
+CONDITIONS = (
+    "Equals",
+    "GreaterThan",
+    "GreaterThanOrEqualTo",
+    "LessThan",
+    "LessThanOrEqualTo",
+    "In",
+    "Not",
+    "Or",
+)
+STEP_FUNCTIONS = (
+    patches.add_jsonpath_filters,
+    patches.type_xml_answers,
+    patches.publish_attributes,
+    patches.end_overdue_executions,
+)
+
+
+def offered() -> set[str]:
+    """The SageMaker operations that this package serves."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "workspace")
+        workspace.create()
+        sagemaker = SageMaker(workspace, time_scale=1.0)
+        operations = set(sagemaker.service.operations())
+        sagemaker.service.store.close()
+    return operations
+
+
+def noun(operation: str) -> str:
+    """The resource that an operation is about: TrainingJob for ListTrainingJobs."""
+    name = VERBS.sub("", operation, count=1)
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
+
+
+def render() -> str:
+    """The whole README."""
+    every, served = set(shapes.service_model("sagemaker").operation_names), offered()
+    refused = every - served
+    recorded = {operation for operation in served if noun(operation) in deviations.RECORDED}
+    lines = [
+        "# AWS on one machine: what is offered",
+        "",
+        f"Written by `{COMMAND}`; do not edit. The list of operations is botocore's model of SageMaker.",
+        "",
+        f"Of SageMaker's {len(every)} operations, {len(served - recorded)} are executed, {len(recorded)} only store "
+        f"and return what they are given, and {len(refused)} are refused with `UnknownOperationException` and the "
+        "operation's name.",
+        "",
+        "## SageMaker operations",
+        "",
+        *_operations(served, refused),
+        "",
+        "Refused, as their whole resource is: " + ", ".join(_only_refused(served, refused)) + ".",
+        "",
+        "`sagemaker-runtime`: InvokeEndpoint is executed; InvokeEndpointAsync and InvokeEndpointWithResponseStream are "
+        "refused. Search covers " + ", ".join(RESOURCES) + ".",
+        "",
+        "## Pipelines",
+        "",
+        *_steps(),
+        "",
+        "## Step Functions and SageMaker",
+        "",
+        "`aws-sdk:sagemaker:*` reaches every operation above, `aws-sdk:sagemakerruntime:invokeEndpoint` every "
+        "endpoint. Optimised integrations: "
+        + ", ".join(f"`{name}{'[.sync]' if name in JOBS else ''}`" for name in REQUESTS)
+        + ".",
+        "",
+        "## Known deviations from AWS",
+        "",
+        *_deviations(deviations.SAGEMAKER),
+        "",
+        "Switches of `/_localaws/sagemaker`, for tests: "
+        + "; ".join(f"`{name}` ({', '.join(values)})" for name, values in SWITCHES.items())
+        + ".",
+        "",
+        "## Where this package differs from MiniStack",
+        "",
+        "### Firehose",
+        "",
+        *_deviations(deviations.FIREHOSE),
+        "",
+        "### Athena",
+        "",
+        *_deviations(deviations.ATHENA),
+        "",
+        "### Step Functions",
+        "",
+        *(f"- {(patch.__doc__ or '').splitlines()[0]}" for patch in STEP_FUNCTIONS),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _operations(served: set[str], refused: set[str]) -> list[str]:
+    """A table by resource, of those with an operation that is served."""
+    rows: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for operation in sorted(served | refused):
+        resource = noun(operation)
+        status = "refused" if operation in refused else "recorded" if resource in deviations.RECORDED else "executed"
+        rows[resource][status].append(operation)
+    lines = ["| resource | executed | recorded only | refused |", "|---|---|---|---|"]
+    for resource, found in sorted(rows.items()):
+        if found["executed"] or found["recorded"]:
+            remark = deviations.RECORDED.get(resource, "")
+            recorded = ", ".join(found["recorded"]) + (f" ({remark})" if remark else "")
+            lines.append(
+                f"| {resource} | {', '.join(found['executed'])} | {recorded} | {', '.join(found['refused'])} |"
+            )
+    return lines
+
+
+def _only_refused(served: set[str], refused: set[str]) -> list[str]:
+    """The operations of resources without an operation that is served."""
+    known = {noun(operation) for operation in served}
+    return sorted(operation for operation in refused if noun(operation) not in known)
+
+
+def _steps() -> list[str]:
+    runnable = [name for name in STEP_TYPES if AS_ANOTHER.get(name, name) in steps.RUNNABLE]
+    others = [name for name in STEP_TYPES if name not in runnable]
+    known = [*conditions.COMPARISONS, "In", "Not", "Or"]
+    return [
+        f"- Step types that run: {', '.join(runnable)}.",
+        f"- Step types that CreatePipeline and UpdatePipeline refuse, naming the step: {', '.join(others)}.",
+        f"- Conditions: {', '.join(name for name in CONDITIONS if name in known)}.",
+        "- Functions: Get (Parameters, Execution, Steps), Std:Join, Std:JsonGet. Anything else is passed as it is.",
+    ]
+
+
+def _deviations(found: Iterable[Deviation]) -> list[str]:
+    return ["| here | because |", "|---|---|", *(f"| {each.what} | {each.why} |" for each in found)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the README, or check it."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the file is stale")
+    given = parser.parse_args(argv)
+    text = render()
+    if not given.check:
+        README.write_text(text)
+        return 0
+    if not README.exists() or README.read_text() != text:
+        print(f"{README.name} is stale; run: {COMMAND}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
