@@ -14,8 +14,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from localaws.athena.csv_cache import CsvCache
 from localaws.ministack import patches
 
+CACHE = CsvCache()
 UNLOAD = re.compile(
     r"\s*UNLOAD\s*\(\s*(?P<query>.*)\)\s*TO\s*'(?P<target>s3://[^']+)'\s*WITH\s*\((?P<options>[^)]*)\)\s*;?\s*",
     re.IGNORECASE | re.DOTALL,
@@ -202,10 +204,25 @@ class _Connection:
         if table is None:
             raise QueryError(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{name}' does not exist")
         location = table["StorageDescriptor"]["Location"]
-        files = self._athena_files(location)
-        relation = _relation(table, files, location)
+        if _is_parquet(table["StorageDescriptor"]):
+            relation = _relation(table, self._athena_files(location), location)
+        else:
+            relation = self._csv_relation(table, location)
         self.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
         self.execute(f'CREATE OR REPLACE VIEW "{database}"."{name}" AS {relation}')
+
+    def _csv_relation(self, table: dict[str, Any], location: str) -> str:
+        """A SELECT over a CSV table's rows: its columns, its partition keys from the paths, and `$path`."""
+        storage = table["StorageDescriptor"]
+        columns = [(each["Name"], each.get("Type", "string")) for each in storage["Columns"]]
+        rows = f"rows_{uuid.uuid4().hex}"
+        options = _csv_options(len(columns), storage.get("SerdeInfo") or {})
+        self.duckdb.register(rows, CACHE.rows(location, options, len(columns)))
+        chosen = _csv_columns(columns)
+        keys = [each["Name"] for each in table.get("PartitionKeys") or []]
+        chosen += [f"regexp_extract('/' || key, '/{name}=([^/]*)/', 1) AS \"{name}\"" for name in keys]
+        chosen.append(f'{_quoted(location.rstrip("/") + "/")} || key AS "$path"')
+        return f"SELECT {', '.join(chosen)} FROM {rows}"
 
     def _athena_files(self, location: str) -> list[str]:
         materialise = patches.module("services.athena")._materialize_table_files
@@ -218,7 +235,7 @@ def _quoted(text: str) -> str:
 
 
 def _relation(table: dict[str, Any], files: list[str], location: str) -> str:
-    """A SELECT over the table's files: its columns, its partition keys from the paths, and `$path`."""
+    """A SELECT over the files of a Parquet table, as `_csv_relation`."""
     storage = table["StorageDescriptor"]
     columns = [(each["Name"], each.get("Type", "string")) for each in storage["Columns"]]
     keys = [each["Name"] for each in table.get("PartitionKeys") or []]
@@ -227,12 +244,8 @@ def _relation(table: dict[str, Any], files: list[str], location: str) -> str:
         empty += [f'CAST(NULL AS VARCHAR) AS "{name}"' for name in [*keys, "$path"]]
         return f"SELECT {', '.join(empty)} WHERE false"
     listed = "[" + ", ".join(_quoted(path) for path in files) + "]"
-    library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary", "")
-    if "Parquet" in library or "parquet" in storage.get("InputFormat", "").lower():
-        reader = f"read_parquet({listed}, filename = true, union_by_name = true, hive_partitioning = false)"
-        chosen = [f'"{name}"' for name, _ in columns]
-    else:
-        reader, chosen = _csv_reader(listed, columns, storage.get("SerdeInfo") or {})
+    reader = f"read_parquet({listed}, filename = true, union_by_name = true, hive_partitioning = false)"
+    chosen = [f'"{name}"' for name, _ in columns]
     # `dt=2026-11-20` in the object's key is the partition's value.
     chosen += [f"regexp_extract(filename, '/{key}=([^/]*)/', 1) AS \"{key}\"" for key in keys]
     root = str(Path(files[0]).parents[_depth(files[0])])
@@ -247,23 +260,31 @@ def _depth(path: str) -> int:
     return next(index for index, parent in enumerate(parents) if parent.name.startswith("ministack-athena-"))
 
 
-def _csv_reader(listed: str, columns: list[tuple[str, str]], serde: dict[str, Any]) -> tuple[str, list[str]]:
+def _is_parquet(storage: dict[str, Any]) -> bool:
+    library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary", "")
+    return "parquet" in library.lower() or "parquet" in storage.get("InputFormat", "").lower()
+
+
+def _csv_options(columns: int, serde: dict[str, Any]) -> str:
     """OpenCSVSerDe: every field is text, an empty field is '' (Athena gives NULL only where a line is short)."""
     parameters = serde.get("Parameters") or {}
     delimiter = parameters.get("separatorChar", parameters.get("field.delim", ","))
     quote = parameters.get("quoteChar", '"')
-    schema = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(columns)))
-    reader = (
-        f"read_csv({listed}, auto_detect = false, header = false, delim = {_quoted(delimiter)}, "
+    schema = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(columns))
+    return (
+        f"auto_detect = false, header = false, delim = {_quoted(delimiter)}, "
         f"quote = {_quoted(quote)}, escape = {_quoted(quote)}, columns = {{{schema}}}, null_padding = true, "
-        "strict_mode = false, filename = true, hive_partitioning = false)"
+        "strict_mode = false"
     )
+
+
+def _csv_columns(columns: list[tuple[str, str]]) -> list[str]:
     chosen = []
     for index, (name, kind) in enumerate(columns):
         text = f"coalesce(c{index}, '')"
         value = text if _duckdb_type(kind) == "VARCHAR" else f"CAST(c{index} AS {_duckdb_type(kind)})"
         chosen.append(f'{value} AS "{name}"')
-    return reader, chosen
+    return chosen
 
 
 def _duckdb_type(kind: str) -> str:

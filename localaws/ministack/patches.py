@@ -73,6 +73,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_ExecutionError",
         "_dispatch_aws_sdk_json",
         "_dispatch_aws_sdk_rest_xml",
+        "_prefix_sdk_error",
         "_resolve_path",
         "_run_execution",
         "_executions",

@@ -4,15 +4,19 @@ from typing import Any
 
 from localaws.control import Command
 from localaws.ministack import patches
-from localaws.sagemaker import switches
+from localaws.sagemaker import step_functions, switches
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.executions_api import Starts
+from localaws.sagemaker.images import Images
 from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.jobs_api import JobOperations
+from localaws.sagemaker.model_cards import ModelCards
 from localaws.sagemaker.package_groups import GROUP, PackageGroups
+from localaws.sagemaker.pipeline_versions import PipelineVersions
 from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
+from localaws.sagemaker.search import Search
 from localaws.sagemaker.service import ApiError, Service, arn
 from localaws.sagemaker.serving.component import Serving
 from localaws.sagemaker.tags import Tags
@@ -35,8 +39,12 @@ class SageMaker:
         for kind in (PROCESSING, TRAINING, Transforms(self.service.store).kind, tunings.kind):
             JobOperations(jobs, kind)
         TuningJobs(self.service)
+        Images(self.service)
+        ModelCards(self.service)
+        Search(self.service)
         self.executions = Executions(self.service, jobs, registry, time_scale)
         Definitions(self.service)
+        PipelineVersions(self.service)
         Starts(self.service, self.executions)
         Tags(self.service)
         self.serving = Serving(self.service, workspace.models, time_scale)
@@ -57,6 +65,7 @@ class SageMaker:
             target="SageMakerRuntime",
             namespace="sagemaker",
         )
+        step_functions.install()
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
         handlers["AWS::SageMaker::ModelPackageGroup"] = {
             "create": self._create_group,

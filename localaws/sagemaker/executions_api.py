@@ -7,9 +7,9 @@ import string
 from localaws import shapes
 from localaws.sagemaker import events, tokens
 from localaws.sagemaker.execution import Executions
-from localaws.sagemaker.expressions import as_text
+from localaws.sagemaker.expressions import Scope, as_text
 from localaws.sagemaker.parameters import bind
-from localaws.sagemaker.pipelines import EXECUTION, executions_of, pipeline_of
+from localaws.sagemaker.pipelines import EXECUTION, executions_of, pipeline_of, version_of, versions_of
 from localaws.sagemaker.service import (
     ApiError,
     Service,
@@ -44,16 +44,18 @@ class Starts:
 
     def start(self, request: Document) -> Document:
         """StartPipelineExecution. The same ClientRequestToken is the same execution."""
-        for member in ("SelectiveExecutionConfig", "PipelineVersionId"):
-            if member in request:
-                raise validation_error(f"The local SageMaker does not offer {member}.")
+        if "SelectiveExecutionConfig" in request:
+            raise validation_error("The local SageMaker does not offer SelectiveExecutionConfig.")
         with self.store.transaction():
             pipeline = pipeline_of(self.store, request["PipelineName"])
             pipeline_arn = pipeline["PipelineArn"]
             earlier = tokens.earlier_answer(self.store, "StartPipelineExecution", pipeline_arn, request)
             if earlier:
                 return earlier
-            execution = _new_execution(pipeline, request)
+            version = versions_of(self.store, pipeline_arn)[-1]
+            if "PipelineVersionId" in request:
+                version = version_of(self.store, pipeline, request["PipelineVersionId"])
+            execution = _new_execution({**pipeline, **version}, request)
             execution_arn = execution["PipelineExecutionArn"]
             self.store.put(EXECUTION, execution_arn, execution)
             answer = {"PipelineExecutionArn": execution_arn}
@@ -146,8 +148,9 @@ def _new_execution(pipeline: Document, request: Document) -> Document:
     definition = json.loads(pipeline["PipelineDefinition"])
     identifier = "".join(random.choices(string.ascii_lowercase + string.digits, k=12))
     time = now()
-    return {
+    execution = {
         "PipelineArn": pipeline["PipelineArn"],
+        "PipelineVersionId": pipeline["PipelineVersionId"],
         "PipelineName": pipeline["PipelineName"],
         "PipelineExecutionArn": f"{pipeline['PipelineArn']}/execution/{identifier}",
         "PipelineExecutionDisplayName": request.get("PipelineExecutionDisplayName", f"execution-{int(time * 1000)}"),
@@ -161,3 +164,21 @@ def _new_execution(pipeline: Document, request: Document) -> Document:
         "Parameters": bind(definition, request.get("PipelineParameters", [])),
         "RoleArn": pipeline["RoleArn"],
     }
+    return execution | _trackers(definition, execution, request)
+
+
+def _trackers(definition: Document, execution: Document, request: Document) -> Document:
+    """PipelineExperimentConfig and MLflowConfig of an execution. They are described, and track nothing here."""
+    members = {
+        "PipelineName": execution["PipelineName"],
+        "PipelineArn": execution["PipelineArn"],
+        "PipelineExecutionId": execution["PipelineExecutionArn"].rpartition("/")[2],
+        "PipelineExecutionArn": execution["PipelineExecutionArn"],
+    }
+    values = Scope(execution["Parameters"], members, {}, lambda step, file: None)
+    experiment = values.resolve(definition.get("PipelineExperimentConfig") or {}, "PipelineExperimentConfig")
+    mlflow = values.resolve(definition.get("MlflowConfig") or {}, "MlflowConfig")
+    if "MlflowExperimentName" in request:
+        mlflow["MlflowExperimentName"] = request["MlflowExperimentName"]
+    found = {"PipelineExperimentConfig": experiment, "MLflowConfig": mlflow}
+    return {name: value for name, value in found.items() if value}

@@ -19,7 +19,7 @@ from localaws.sagemaker.service import (
 from localaws.sagemaker.steps import RUNNABLE
 from localaws.store import Document, Store
 
-PIPELINE, EXECUTION = "pipeline", "execution"
+PIPELINE, EXECUTION, VERSION = "pipeline", "execution", "pipeline-version"
 SETTINGS = ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration")
 
 
@@ -64,6 +64,7 @@ class Definitions:
                 "LastModifiedTime": time,
             }
             self.store.put(PIPELINE, pipeline_arn, document)
+            _add_version(self.store, document)
             tags.put(self.store, pipeline_arn, request.get("Tags"))
             answer = {"PipelineArn": pipeline_arn}
             return tokens.save_answer(self.store, "CreatePipeline", pipeline_arn, request, answer)
@@ -75,8 +76,10 @@ class Definitions:
         if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
             changes["PipelineDefinition"] = read_definition(request)
         changes["LastModifiedTime"] = now()
-        self.store.change(PIPELINE, pipeline_arn, lambda document: document.update(changes))
-        return {"PipelineArn": pipeline_arn}
+        with self.store.transaction():
+            document = self.store.change(PIPELINE, pipeline_arn, lambda document: document.update(changes))
+            version_id = _add_version(self.store, document)
+        return {"PipelineArn": pipeline_arn, "PipelineVersionId": version_id}
 
     def delete(self, request: Document) -> Document:
         """DeletePipeline, with its executions. ConflictException while one runs."""
@@ -90,14 +93,17 @@ class Definitions:
                 self.store.delete(EXECUTION, each["PipelineExecutionArn"])
                 tokens.delete_all(self.store, each["PipelineExecutionArn"])
             tokens.delete_all(self.store, pipeline_arn)
+            self.store.delete_where(VERSION, containing=f"{pipeline_arn} ")
             cache.forget(self.store, pipeline_arn)
             tags.delete_all(self.store, pipeline_arn)
             self.store.delete(PIPELINE, pipeline_arn)
         return {"PipelineArn": pipeline_arn}
 
     def describe(self, request: Document) -> Document:
-        """DescribePipeline."""
+        """DescribePipeline, as it is or as one of its versions was."""
         pipeline = pipeline_of(self.store, request["PipelineName"])
+        if "PipelineVersionId" in request:
+            pipeline |= version_of(self.store, pipeline, request["PipelineVersionId"])
         pipeline["LastRunTime"] = self._last_run(pipeline["PipelineArn"])
         return shapes.project(shapes.output_shape("sagemaker", "DescribePipeline"), pipeline)
 
@@ -127,6 +133,29 @@ def pipeline_of(store: Store, name: str) -> Document:
     if pipeline is None:
         raise not_found(f"Pipeline '{pipeline_arn}' does not exist.")
     return pipeline
+
+
+def versions_of(store: Store, pipeline_arn: str) -> list[Document]:
+    """A pipeline's versions, oldest first."""
+    return [each for each in store.all(VERSION) if each["PipelineArn"] == pipeline_arn]
+
+
+def version_of(store: Store, pipeline: Document, version_id: int) -> Document:
+    """One version of a pipeline: its settings and definition; ResourceNotFound when there is none."""
+    version = store.get(VERSION, f"{pipeline['PipelineArn']} {version_id}")
+    if version is None:
+        raise not_found(f"Pipeline version {version_id} of '{pipeline['PipelineArn']}' does not exist.")
+    return version
+
+
+def _add_version(store: Store, pipeline: Document) -> int:
+    """Store a pipeline as its next version; returns the version's id."""
+    earlier = versions_of(store, pipeline["PipelineArn"])
+    version_id = earlier[-1]["PipelineVersionId"] + 1 if earlier else 1
+    time = pipeline["LastModifiedTime"]
+    version = {**pipeline, "PipelineVersionId": version_id, "CreationTime": time}
+    store.put(VERSION, f"{pipeline['PipelineArn']} {version_id}", version)
+    return int(version_id)
 
 
 def executions_of(store: Store, pipeline_arn: str) -> list[Document]:
