@@ -1,9 +1,10 @@
-"""Kills without end: `python -m benchmarks.crash --kills 200`.
+"""Kill the endpoint again and again: `python -m benchmarks.crash --kills 200 --stacks 20`.
 
-A small pipeline is started, its endpoint is killed (SIGKILL) at a named point or at a random moment, a restarted
-endpoint resumes it, and is killed again, until it has ended. Then what it made must equal, hash for hash, what an
-undisturbed run made; no finished step may have been run again, no package lost or registered twice, no process left.
-Prints a table of the kills by where they struck; exit code 1 on the first thing that is wrong.
+A small pipeline runs, its endpoint is killed (SIGKILL) at a crash point or at a random moment, a restarted endpoint
+resumes it, and is killed again, until the run has ended. Its artifacts must equal those of an undisturbed run, hash for
+hash; no finished step may run again, no package may be lost or registered twice, no process may be left. Then the
+endpoint is killed while an environment's stacks are made; after each kill the deployment is repeated and must succeed,
+and so must a run of `retrain`. Prints the kills by crash point; exit code 1 on the first fault.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import botocore.exceptions
 
+from benchmarks.support.accounts import GOOD, Account
 from benchmarks.support.crash import POINTS, Victim, build, made, resume, wait_for_no_orphans
 from benchmarks.support.definitions import Execution, Project
 from localaws.workspace import Workspace
@@ -28,13 +30,16 @@ from pipelines.cli.errors import ExpectedError
 # A run takes about this long; random kills strike within it.
 RUN_SECONDS = 1.5
 KILLS_PER_RUN = 4
+# An environment's stacks take about this long.
+DEPLOY_SECONDS = 3.0
 
 
 def main() -> int:
-    """Kill as often as asked, and tell."""
+    """Kill as often as asked, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crash", description=__doc__)
     parser.add_argument("--kills", type=int, default=40, help="how many (40)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order and the moments (0)")
+    parser.add_argument("--stacks", type=int, default=10, help="how many more while stacks are made (10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the crash points' order and of the moments (0)")
     given = parser.parse_args()
     struck: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
@@ -46,18 +51,22 @@ def main() -> int:
             runs = 0
             while struck.total() < given.kills:
                 if run_with_kills(victim, where, struck) != undisturbed:
-                    raise AssertionError("the resumed run made something else than the undisturbed one")
+                    raise AssertionError("the artifacts of the resumed run differ from those of the undisturbed run")
                 runs += 1
+            moment = random.Random(given.seed)
+            for number in range(given.stacks):
+                kill_a_deployment(victim, f"kill{number}", moment.uniform(0.0, DEPLOY_SECONDS))
+                struck["stacks"] += 1
         finally:
             victim.down()
     for name, count in sorted(struck.items()):
         print(f"{name:<24} {count:>5}")
-    print(f"{struck.total()} kills in {runs} runs, {time.monotonic() - began:.0f} s: nothing lost, nothing done twice")
+    print(f"{struck.total()} kills in {runs} runs, {time.monotonic() - began:.0f} s: nothing lost, nothing repeated")
     return 0
 
 
 def moments(chance: random.Random) -> Iterator[str]:
-    """Where to kill: every named point in turn, and as often at random."""
+    """Where to kill: every crash point in turn, and as often at random."""
     while True:
         for point in chance.sample(POINTS, len(POINTS)):
             yield point
@@ -65,7 +74,7 @@ def moments(chance: random.Random) -> Iterator[str]:
 
 
 def whole_run(victim: Victim) -> dict[str, str]:
-    """What an undisturbed run makes."""
+    """The artifacts of an undisturbed run."""
     project = Project(victim.up().clients)
     build(project)
     result = made(project, project.start().wait())
@@ -74,7 +83,7 @@ def whole_run(victim: Victim) -> dict[str, str]:
 
 
 def run_with_kills(victim: Victim, where: Iterator[str], struck: "collections.Counter[str]") -> dict[str, str]:
-    """What a run makes that is killed some times before its end."""
+    """The artifacts of a run that is killed several times before its end."""
     project = Project(victim.up().clients)
     build(project)
     victim.down()
@@ -84,7 +93,7 @@ def run_with_kills(victim: Victim, where: Iterator[str], struck: "collections.Co
         try:
             victim.up("" if point == "random" else point)
         except ExpectedError:
-            # What an earlier kill left undone is made good at the start, which passes points too.
+            # The start finishes what an earlier kill left, and passes crash points meanwhile.
             if point == "random":
                 raise
             struck[point] += 1
@@ -111,8 +120,26 @@ def run_with_kills(victim: Victim, where: Iterator[str], struck: "collections.Co
     return result
 
 
+def kill_a_deployment(victim: Victim, name: str, seconds: float) -> None:
+    """Kill the endpoint so many seconds after an environment's deployment began, then repeat the deployment."""
+    victim.up()
+    timer = threading.Timer(seconds, victim.kill)
+    timer.start()
+    with contextlib.suppress(botocore.exceptions.BotoCoreError, ExpectedError):
+        Account(victim.clients, name)
+    timer.join()
+    victim.up()
+    account = Account(victim.clients, name)
+    account.upsert(GOOD)
+    account.deliver(0, 60)
+    status, outcome = account.run(force=True)
+    assert status == "SUCCEEDED", outcome
+    account.remove()
+    victim.down()
+
+
 def until_it_ends(victim: Victim, arn: str) -> None:
-    """Follow the run, resuming it first when it was interrupted."""
+    """Wait for the run's end, after resuming it if it was interrupted."""
     run = Execution(victim.clients, arn)
     if run.status == "Failed":
         resume(victim, run)

@@ -20,9 +20,9 @@ IDLE_SECONDS = 0.5
 class Account:
     """One environment's stacks, with a pipeline that the test defines."""
 
-    def __init__(self, clients: Clients, **parameters: str) -> None:
+    def __init__(self, clients: Clients, name: str = "", **parameters: str) -> None:
         self.clients = clients
-        self.name = f"flow{uuid.uuid4().hex[:8]}"
+        self.name = name or f"flow{uuid.uuid4().hex[:8]}"
         dev = environment("dev")
         names = {"PipelineName": f"tapline-ibu-{self.name}", "ModelPackageGroupName": f"tapline-ibu-{self.name}"}
         values = {"NewDataState": "DISABLED", "MinBeers": "1", "RetryMinutes": "0", **names, **parameters}

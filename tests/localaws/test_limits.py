@@ -15,7 +15,7 @@ from localaws.log_limit import LimitedLog
 
 
 def test_a_command_with_a_long_body_is_refused(endpoint: Endpoint) -> None:
-    with pytest.raises(ExpectedError, match="refuses status"):
+    with pytest.raises(ExpectedError):
         endpoint.control("status", padding="x" * 10**8)
     assert endpoint.control("status")["pid"] == endpoint.pid
 
