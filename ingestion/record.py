@@ -4,8 +4,8 @@
 
 - No id or no name: Failed, because the beer is not identified.
 - No label (`ibu`): Clean with that column empty; a prediction fills it. An implausible label: Failed.
-- A feature outside its plausible range: Clean with that column empty and a flag. An outlier within the range
-  is unchanged. A column whose key is absent (not null) is flagged, so that a renamed field is seen.
+- A feature outside its plausible range or in another unit: Clean with that column empty and a flag. An outlier
+  within the range is unchanged. A column whose key is absent (not null) is flagged, so that a renamed field is seen.
 - Text that is a JSON number ("4.5") is that number; any other text in a number's place: Failed.
 - Dropped is a record that is no beer at all (see DROPPED). All others that are not Clean are Failed.
 
@@ -29,6 +29,8 @@ class Column(NamedTuple):
     description: str
     low: float
     high: float
+    # From this to below that, a value is in another unit; with low > high there are none.
+    other_unit: tuple[float, float] = (1, 0)
 
 
 # Wider than what is brewed: the strongest beer has 67.5 % vol, catalogues hold 600 EBC, 406 SRM and 250 IBU.
@@ -36,7 +38,8 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("id", "integer", "identity", "", "The beer's number in its source", 1, 2**53 - 1),
     Column("name", "text", "identity", "", "The beer's name", 1, 512),
-    Column("abv", "number", "feature", "% vol", "Alcohol by volume", 0, 80),
+    # An ABV of 0.05 is the fraction that other catalogues give for 5 % vol.
+    Column("abv", "number", "feature", "% vol", "Alcohol by volume", 0, 80, other_unit=(0.02, 0.2)),
     Column("ibu", "number", "label", "IBU", "Bitterness; the label of the model", 0, 1000),
     Column("target_fg", "number", "feature", "kg/m3", "Specific gravity x 1000 after fermentation", 900, 1250),
     Column("target_og", "number", "feature", "kg/m3", "Specific gravity x 1000 before fermentation", 900, 1250),
@@ -69,6 +72,7 @@ PROBLEMS = {
     "not_an_integer": "a number with a fraction where an integer is needed",
     "non_finite": "a number beyond the range of a double",
     "out_of_range": "outside the column's plausible range; flag where the column is a feature",
+    "wrong_unit": "flag: a value in another unit, such as an ABV as a fraction",
     "not_text": "not a text",
     "not_unicode": "text with a lone surrogate",
     "empty": "text of which nothing is left after cleaning",
@@ -194,7 +198,7 @@ def _may_be_empty(column: Column, problem: str) -> bool:
     """Whether a value missing or implausible leaves a row with a gap rather than no row."""
     if problem == "missing":
         return column.role != "identity"
-    return problem == "out_of_range" and column.role == "feature"
+    return problem in ("out_of_range", "wrong_unit") and column.role == "feature"
 
 
 def _read_number(column: Column, value: Any) -> float:
@@ -207,6 +211,8 @@ def _read_number(column: Column, value: Any) -> float:
     number: float = value
     if not column.low <= number <= column.high:
         raise _Problem("out_of_range" if abs(number) <= sys.float_info.max else "non_finite")
+    if column.other_unit[0] <= number < column.other_unit[1]:
+        raise _Problem("wrong_unit")
     if kind is float and number.is_integer():
         # 1053.0 and 1053 are the same gravity and have to give the same bytes.
         return int(number)

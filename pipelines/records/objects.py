@@ -2,8 +2,8 @@
 
 One rule for the stream, the batch lane, the local AWS and Athena: an object counts when it lies in a folder
 `dt=YYYY-MM-DD/` of its prefix and neither its name nor a folder of it begins with `_` or `.`, which Athena does not
-read. Its rows are as old as the time in its name (`2026-11-20-08-15-00`, as Firehose writes it), or else as the
-beginning of its day. What does not count is foreign: reported and passed over.
+read. Its rows are as old as the time in its name (`2026-11-20-08-15-00`, as Firehose writes it); those of a file
+without one are older than all others. What does not count is foreign: reported and passed over.
 """
 
 import datetime

@@ -181,6 +181,6 @@ print({module.split(".")[0] for module in ("requests", "urllib3", "certifi", "id
        if ".zip" in __import__(module).__file__} == {"requests", "urllib3", "certifi", "idna", "charset_normalizer"})
 """
     assert run_from(archive, code).splitlines() == [
-        """[('1', b'{"id":1,"name":"Punk IPA"}\\n')]""",
+        """[('1', b'{"id":1,"name":"Punk IPA"}')]""",
         "True",
     ]
