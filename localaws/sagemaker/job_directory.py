@@ -4,11 +4,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from localaws.sagemaker import process
-from localaws.sagemaker.failures import JobFailed, JobStopped
+from localaws.sagemaker import isolation, job_access, process
+from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped
 from localaws.sagemaker.isolation import ML
+from localaws.store import Document
 
-MESSAGE_CHARACTERS = 900
+DAY = 86_400
+MESSAGE_CHARACTERS = 850
+# Enters the next phase in the job's document: Downloading, Training, Uploading.
+Phase = Callable[[str], None]
 # Less than this left counts as a full disk.
 FULL_BYTES = 65_536
 
@@ -24,6 +28,7 @@ class JobDirectory:
         self.ml = root / "ml"
         self.scratch = root / "scratch"
         self.log = root / "log"
+        self.packages = root.parent.parent / "packages"
         self.stop = stop
         shutil.rmtree(root, ignore_errors=True)
         self.ml.mkdir(parents=True)
@@ -42,23 +47,51 @@ class JobDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def execute(self, command: list[str], environment: dict[str, str], limit_seconds: float, message: str) -> None:
-        """Run the command; raise JobFailed or JobStopped unless it ends with 0.
+    def note(self, text: str) -> None:
+        """Write a line of this package's own to the job's log."""
+        with self.log.open("a") as log:
+            log.write(f"[localaws] {text}\n")
 
-        message: a file in which the command may leave the reason of its failure.
+    def execute(
+        self, job: Document, command: list[str], environment: dict[str, str], *, message: str, cwd: str = ""
+    ) -> None:
+        """Run the job's command; raise JobFailed or JobStopped unless it ends with 0.
+
+        environment: the variables beside those of AWS and of the job's request. message: a file in which the command
+        may leave the reason of its failure. cwd: the command's folder, a container path.
         """
-        ended = process.run(command, environment, self.root, self.log, limit_seconds=limit_seconds, stop=self.stop)
+        arn = next(value for name, value in job.items() if name.endswith("JobArn"))
+        access = job_access.for_job(job, arn)
+        self.note(f"isolation: {isolation.describe()}; {access.note}")
+        limit = seconds_allowed(job)
+        try:
+            ended = process.run(
+                command,
+                access.environment | environment | job.get("Environment", {}),
+                self.root,
+                self.log,
+                cwd=cwd,
+                limit_seconds=limit,
+                stop=self.stop,
+                port=access.port,
+            )
+        except OSError as error:
+            raise JobFailed(f"InternalServerError: the job cannot be isolated: {error}", INTERNAL_ERROR) from error
         if ended.stopped:
             raise JobStopped
         if ended.timed_out:
-            reason = f"the job ran longer than its MaxRuntimeInSeconds ({limit_seconds:g} s) and was stopped."
+            reason = f"the job ran longer than its MaxRuntimeInSeconds ({limit:g} s) and was stopped."
             raise JobFailed(f"MaxRuntimeExceeded: {reason}", status="Stopped")
         if ended.exit_code:
-            why = self.text(message) or process.last_lines(self.log) or "the command printed nothing"
-            if shutil.disk_usage(self.root).free < FULL_BYTES:
-                # Its log may not have been written either.
-                why = f"No space left on device; {why}"
-            raise JobFailed(f"AlgorithmError: {why[:MESSAGE_CHARACTERS]}, exit code: {ended.exit_code}")
+            reason = self._reason(message) + access.explain(process.last_lines(self.log))
+            raise JobFailed(f"AlgorithmError: {reason}, exit code: {ended.exit_code}")
+
+    def _reason(self, message: str) -> str:
+        """Why the command failed, as far as it or the disk tell."""
+        reason = self.text(message) or process.last_lines(self.log) or "the command printed nothing"
+        # Its log may not have been written either.
+        full = shutil.disk_usage(self.root).free < FULL_BYTES
+        return f"{'No space left on device; ' if full else ''}{reason}"[:MESSAGE_CHARACTERS]
 
     def text(self, path: str) -> str:
         """A file's content; empty when there is none. A link out of the folder is not followed."""
@@ -70,7 +103,12 @@ class JobDirectory:
         clear(self.root)
 
 
+def seconds_allowed(job: Document) -> float:
+    """A job's MaxRuntimeInSeconds."""
+    return float(job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DAY))
+
+
 def clear(root: Path) -> None:
     """Remove everything of a job's folder but the log."""
-    for name in ("ml", "scratch"):
+    for name in ("ml", "scratch", "mnt"):
         shutil.rmtree(root / name, ignore_errors=True)

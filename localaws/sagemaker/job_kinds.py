@@ -1,6 +1,6 @@
 """The kinds of job that run a container: processing and training."""
 
-from localaws.sagemaker import containers
+from localaws.sagemaker import processing, training
 from localaws.sagemaker.jobs import JobKind
 from localaws.store import Document
 
@@ -25,5 +25,5 @@ def _training_ended(document: Document) -> Document:
     return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
 
 
-PROCESSING = JobKind("Processing", containers.run_processing)
-TRAINING = JobKind("Training", containers.run_training, _training_created, _training_ended, phases=True)
+PROCESSING = JobKind("Processing", processing.run)
+TRAINING = JobKind("Training", training.run, _training_created, _training_ended, phases=True)

@@ -13,13 +13,11 @@ from localaws import shapes
 from localaws.crashpoints import crashpoint
 from localaws.sagemaker import isolation, logs, s3
 from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped, inject_failure
-from localaws.sagemaker.job_directory import JobDirectory, clear
+from localaws.sagemaker.job_directory import JobDirectory, Phase, clear
 from localaws.sagemaker.service import Service, now
 from localaws.store import Document
 
 UNDER_WAY = ("InProgress", "Stopping")
-# Enters the next phase in the job's document: Downloading, Training, Uploading.
-Phase = Callable[[str], None]
 Runner = Callable[[Document, JobDirectory, Phase], None]
 logger = logging.getLogger("localaws.sagemaker")
 

@@ -1,22 +1,35 @@
 """One step's process: its own /opt/ml, a clean environment, a time limit, its log, and an end that always comes."""
 
 import contextlib
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from localaws.sagemaker import isolation
+from localaws.sagemaker import isolation, relay
 from localaws.sagemaker.isolation import MARK, ML
+from localaws.sagemaker.sandbox import TEMPORARY, Spec
 
 POLL_SECONDS = 0.01
 REST_SECONDS = 2.0
+DAY = 86_400.0
 # How much of a log is read for the failure reason.
 TAIL_BYTES = 8192
+ROOT = str(Path(__file__).parents[2])
+START = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from localaws.sagemaker import sandbox
+sandbox.main(int(sys.argv[1]))
+"""
 
 
 @dataclass(frozen=True)
@@ -34,63 +47,119 @@ def run(
     job: Path,
     log: Path,
     *,
-    limit_seconds: float,
-    stop: Callable[[], bool],
+    cwd: str = "",
+    limit_seconds: float = DAY,
+    stop: Callable[[], bool] = lambda: False,
+    port: int = 0,
     pass_fds: tuple[int, ...] = (),
+    sealed: bool | None = None,
 ) -> Ended:
     """Run a container's command; output goes to `log`. Blocks until it and all that it started have ended.
 
     job: a folder with `ml`, which is the step's /opt/ml, and `scratch`, its temporary folder and its home.
+    cwd: a container path; the temporary folder when empty. port: of the endpoint that a sealed step may connect to,
+    at 127.0.0.1; 0 for none. pass_fds: file descriptors that the command inherits. sealed: overrides the level.
+    Raises OSError when the step cannot be sealed.
     """
-    level = isolation.level()
-    command = [sys.executable if part in ("python", "python3") else part for part in command]
-    surroundings = {**_surroundings(level, job), **environment}
-    if level == "rewritten":
-        command = [part.replace(ML, str(job / "ml")) for part in command]
-        surroundings = {name: value.replace(ML, str(job / "ml")) for name, value in surroundings.items()}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*isolation.enter(level, job), *command],
-            env=surroundings | {MARK: str(job)},
-            cwd=job / "scratch",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
+    is_sealed = isolation.level() == isolation.SEALED if sealed is None else sealed
+    spec = _spec(command, environment, job, cwd, is_sealed, port)
+    ours, theirs = socket.socketpair()
+    with ours, log.open("ab") as output:
+        started = _start_cold(theirs, output, pass_fds)
+        theirs.close()
+        ended = None
         try:
-            return _wait(process, limit_seconds, stop)
+            ours.sendall(json.dumps(spec).encode() + b"\n")
+            ended = _follow(ours, port, time.monotonic() + limit_seconds, stop)
+            return ended
         finally:
-            _kill_group(process.pid)
-            process.wait()
-            _wait_for_the_rest(job)
+            _kill_group(started.pid)
+            started.wait()
+            # The supervisor of a sealed step reports its exit code when nothing is left of it.
+            if not is_sealed or ended is None or ended.exit_code is None:
+                _wait_for_the_rest(job)
 
 
-def _surroundings(level: str, job: Path) -> dict[str, str]:
-    """The whole environment of a step; nothing of ours is handed on, AWS's variables least of all."""
-    scratch = str(job / "scratch") if level == "rewritten" else "/opt/tmp"
+def _start_cold(control: socket.socket, output: Any, pass_fds: tuple[int, ...]) -> "subprocess.Popen[bytes]":
+    """Start the supervisor as a new interpreter."""
+    descriptor = control.fileno()
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", START, str(descriptor), ROOT],
+        env={},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=(descriptor, *pass_fds),
+    )
+
+
+def _spec(command: list[str], environment: dict[str, str], job: Path, cwd: str, sealed: bool, port: int) -> Spec:
+    """The specification that sandbox.supervise reads."""
+    command = [sys.executable if each in ("python", "python3") else each for each in command]
+    variables = _variables(TEMPORARY if sealed else str(job / "scratch")) | environment
+    folder = cwd or (TEMPORARY if sealed else str(job / "scratch"))
+    if not sealed:
+        place = str(job / "ml")
+        command = [each.replace(ML, place) for each in command]
+        variables = {name: value.replace(ML, place) for name, value in variables.items()}
+        folder = folder.replace(ML, place)
+    spec = {"command": command, "environment": variables | {MARK: str(job)}, "cwd": folder, "sealed": sealed}
+    if sealed:
+        (job / "mnt").mkdir(exist_ok=True)
+        spec |= {"ml": str(job / "ml"), "scratch": str(job / "scratch"), "staging": str(job / "mnt"), "port": port}
+        spec["temporary"] = "" if isolation.holds_program(Path("/tmp")) else "/tmp"
+        spec["hidden"] = isolation.hidden(job)
+    return spec
+
+
+def _variables(temporary: str) -> dict[str, str]:
+    """The environment that every step has; nothing of the endpoint's is passed on, AWS's variables least of all."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": scratch,
-        "TMPDIR": scratch,
+        "HOME": temporary,
+        "TMPDIR": temporary,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # There is no package index within reach; pip is to say so at once.
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
 
 
-def _wait(process: "subprocess.Popen[bytes]", limit_seconds: float, stop: Callable[[], bool]) -> Ended:
-    deadline = time.monotonic() + limit_seconds
-    while process.poll() is None:
-        if stop():
-            return Ended(None, stopped=True)
-        if time.monotonic() > deadline:
-            return Ended(None, timed_out=True)
-        time.sleep(POLL_SECONDS)
-    code = process.returncode
-    # As a shell and a container tell of a signal.
-    return Ended(code if code >= 0 else 128 - code)
+def _follow(control: socket.socket, port: int, deadline: float, stop: Callable[[], bool]) -> Ended:
+    """Read the supervisor's messages until the exit code, the deadline, or the stop."""
+    with contextlib.ExitStack() as stack:
+        for message, descriptors in _messages(control, deadline, stop):
+            if "listening" in message:
+                stack.enter_context(relay.forwarding(socket.socket(fileno=descriptors[0]), port))
+            elif "error" in message:
+                raise OSError(message["error"])
+            elif "exit" in message:
+                return Ended(message["exit"])
+    if stop():
+        return Ended(None, stopped=True)
+    if time.monotonic() > deadline:
+        return Ended(None, timed_out=True)
+    # The supervisor itself was killed, as the system does when memory runs out.
+    return Ended(128 + signal.SIGKILL)
+
+
+def _messages(
+    control: socket.socket, deadline: float, stop: Callable[[], bool]
+) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    buffer, poll = b"", select.poll()
+    poll.register(control, select.POLLIN)
+    while not stop() and time.monotonic() < deadline:
+        if not poll.poll(POLL_SECONDS * 1000):
+            continue
+        received, descriptors, _, _ = socket.recv_fds(control, 65_536, 1)
+        if not received:
+            return
+        *lines, buffer = (buffer + received).split(b"\n")
+        for line in lines:
+            yield json.loads(line), descriptors
 
 
 def _kill_group(group: int) -> None:
@@ -106,9 +175,9 @@ def _wait_for_the_rest(job: Path) -> None:
 
 
 def last_lines(log: Path, count: int = 5) -> str:
-    """The last lines of a log that say something, joined by ` | `; empty when there is none."""
+    """The last lines of a log that are not empty, joined by ` | `; empty when there is none."""
     with contextlib.suppress(OSError), log.open("rb") as handle:
         handle.seek(max(0, log.stat().st_size - TAIL_BYTES))
         lines = [line.strip() for line in handle.read().decode(errors="replace").splitlines()]
-        return " | ".join([line for line in lines if line][-count:])
+        return " | ".join([line for line in lines if line and not line.startswith("[localaws] ")][-count:])
     return ""

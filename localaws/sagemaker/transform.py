@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from localaws.sagemaker import s3
 from localaws.sagemaker.failures import JobFailed, JobStopped
-from localaws.sagemaker.job_directory import JobDirectory
-from localaws.sagemaker.jobs import JobKind, Phase
+from localaws.sagemaker.job_directory import JobDirectory, Phase
+from localaws.sagemaker.jobs import JobKind
 from localaws.sagemaker.models import containers_of, model_of
 from localaws.sagemaker.records import Processing
 from localaws.sagemaker.service import validation_error

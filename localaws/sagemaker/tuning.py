@@ -13,8 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from localaws.sagemaker.failures import JobFailed, JobStopped
 from localaws.sagemaker.hyperparameters import candidates, ranges_problem
-from localaws.sagemaker.job_directory import JobDirectory
-from localaws.sagemaker.jobs import JobKind, Jobs, Phase
+from localaws.sagemaker.job_directory import JobDirectory, Phase
+from localaws.sagemaker.jobs import JobKind, Jobs
 from localaws.sagemaker.service import scope, validation_error
 from localaws.store import Document
 

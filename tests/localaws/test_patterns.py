@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localaws import patterns
-from localaws.sagemaker.containers import final_metrics
+from localaws.sagemaker.training import final_metrics
 from pipelines.account.clients import Clients
 from tests.localaws.test_history import ended, machine
 
@@ -36,7 +36,7 @@ def test_a_metric_whose_expression_finds_no_number_in_time_is_left_out(tmp_path:
         "none": "rmse=(.*)",
     }
     definitions = [{"Name": name, "Regex": expression} for name, expression in expressions.items()]
-    metrics = final_metrics({"AlgorithmSpecification": {"MetricDefinitions": definitions}}, log)
+    metrics = final_metrics({"MetricDefinitions": definitions}, log)
     assert [(each["MetricName"], each["Value"]) for each in metrics] == [("mae", 2.5)]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.support.definitions import WRITE, Project, compare, condition, fail, output, parameter, until
+from localaws.sagemaker import isolation
 
 
 def test_what_a_step_makes_reaches_the_step_that_refers_to_it(project: Project) -> None:
@@ -139,7 +140,10 @@ def test_a_wrong_job_is_a_client_error(project: Project) -> None:
         "Beside": (reading(project.uri("code"), "/opt/mlx"), "/opt/mlx is not below /opt/ml."),
         "Role": ({"RoleArn": "nobody"}, "RoleArn: "),
         "Member": ({"Colour": "red"}, "Colour: unknown member"),
-        "Command": ({"AppSpecification": {"ImageUri": "x"}}, "AppSpecification.ContainerEntrypoint is needed here"),
+        "Command": (
+            {"AppSpecification": {"ImageUri": "x"}},
+            "the image x would run its own program, which needs Docker",
+        ),
     }
     steps = [project.processing(name) for name in wrong]
     for step in steps:
@@ -158,7 +162,10 @@ def test_a_steps_log_is_in_cloudwatch_logs(project: Project) -> None:
         group = f"/aws/sagemaker/{kind}Jobs"
         streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
         found = logs.get_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], startFromHead=True)
-        assert [each["message"] for each in found["events"]] == ["one", "two"]
+        image, isolated, *printed = [each["message"] for each in found["events"]]
+        assert printed == ["one", "two"]
+        assert image == "[localaws] sagemaker-scikit-learn 1.9-0 was asked for; scikit-learn 1.9.0 runs"
+        assert isolated.startswith(f"[localaws] isolation: {isolation.describe()}; AWS at http://127.0.0.1:")
 
 
 def test_executions_and_steps_tell_eventbridge_of_every_change(project: Project) -> None:

@@ -1,0 +1,101 @@
+"""Container images without Docker: what runs here in an image's place, and what has to be installed for it.
+
+An image is known by its repository, as `sagemaker.image_uris.retrieve` builds the URI. Its Python code runs with the
+packages of this interpreter; the image's own programs exist here for XGBoost alone.
+"""
+
+import importlib.metadata
+import importlib.util
+import re
+from dataclasses import dataclass
+
+# Repository -> the packages that code in the image imports, as (module, what to install).
+SKLEARN, XGBOOST = ("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu")
+TORCH, TENSORFLOW = ("torch", "torch"), ("tensorflow", "tensorflow-cpu")
+PACKAGES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (r"sagemaker-scikit-learn", (SKLEARN,)),
+    (r"(sagemaker-)?xgboost", (XGBOOST,)),
+    (r"pytorch-(training|inference).*", (TORCH,)),
+    (r"tensorflow-(training|inference).*", (TENSORFLOW,)),
+    (r"huggingface-pytorch-.*", (TORCH, ("transformers", "transformers"))),
+    (r"huggingface-tensorflow-.*", (TENSORFLOW, ("transformers", "transformers"))),
+    (r"sagemaker-(base-python|distribution|data-science).*", ()),
+)
+# Images whose program cannot be replaced by this interpreter: AWS's algorithms, Spark, Clarify, Model Monitor.
+# https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/sagemaker-algo-docker-registry-paths.html
+CLOSED = re.compile(
+    r"linear-learner|kmeans|pca|factorization-machines|knn|lda|ntm|object2vec|randomcutforest|ipinsights|seq2seq"
+    r"|blazingtext|image-classification.*|object-detection|semantic-segmentation|forecasting-deepar|autogluon-.*"
+    r"|sagemaker-spark-processing|sagemaker-clarify-processing|sagemaker-model-monitor-analyzer"
+    r"|sagemaker-(lightgbm|catboost|tabtransformer).*|mxnet-.*"
+)
+VERSION = re.compile(r"\d+(\.\d+)*(-\d+)?")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image URI taken apart: `<registry>/<repository>:<tag>`."""
+
+    uri: str
+    repository: str
+    tag: str
+
+    @property
+    def is_xgboost(self) -> bool:
+        """Whether the image holds AWS's XGBoost algorithm."""
+        return self.repository in ("xgboost", "sagemaker-xgboost")
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The framework's version by the tag: (1, 5) of `1.5-1`; empty when the tag has none."""
+        match = re.match(r"(\d+)\.(\d+)", self.tag)
+        return tuple(map(int, match.groups())) if match else ()
+
+    def packages(self) -> tuple[tuple[str, str], ...] | None:
+        """(module, what to install) of each package that code in the image imports; None for an unknown image."""
+        return next((needed for known, needed in PACKAGES if re.fullmatch(known, self.repository)), None)
+
+
+def parse(uri: str) -> Image:
+    """An image URI taken apart."""
+    name, _, tag = uri.rpartition("/")[2].partition("@")[0].partition(":")
+    return Image(uri, name, tag or "latest")
+
+
+def problem(uri: str, *, runs_own_program: bool) -> str:
+    """Why an image cannot run here and what to install; empty when it can.
+
+    runs_own_program: the request names no command and no script, so the image's own program would run.
+    """
+    image = parse(uri)
+    if CLOSED.fullmatch(image.repository):
+        return f"the image {uri} has a program of its own, which cannot run here without Docker"
+    if runs_own_program and not image.is_xgboost:
+        return (
+            f"the image {uri} would run its own program, which needs Docker; here a ContainerEntrypoint, a script "
+            "(the hyperparameters sagemaker_program and sagemaker_submit_directory) or the XGBoost algorithm runs"
+        )
+    missing = [install for module, install in image.packages() or () if not _installed(module)]
+    if missing:
+        return f"the image {uri} needs packages that are not installed here. Try: pip install {' '.join(missing)}"
+    return ""
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def report(uri: str) -> str:
+    """One line for a job's log: the versions that the image's tag asks for, and those that run instead."""
+    image = parse(uri)
+    packages = image.packages()
+    if packages is None:
+        return f"the image {uri} is not known; its command runs with the packages of this interpreter"
+    asked = VERSION.match(image.tag)
+    running = ", ".join(f"{install} {_version(module, install)}" for module, install in packages) or "this interpreter"
+    return f"{image.repository} {asked[0] if asked else image.tag} was asked for; {running} runs"
+
+
+def _version(module: str, distribution: str) -> str:
+    names = importlib.metadata.packages_distributions().get(module, [distribution])
+    return importlib.metadata.version(names[0])

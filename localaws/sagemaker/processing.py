@@ -1,0 +1,81 @@
+"""A processing job's container: inputs from S3, the command, outputs to S3.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+"""
+
+import json
+
+from localaws.crashpoints import crashpoint
+from localaws.sagemaker import container_images, s3, toolkit
+from localaws.sagemaker.failures import JobFailed
+from localaws.sagemaker.job_directory import JobDirectory, Phase
+from localaws.store import Document
+
+CONFIG, MESSAGE = "/opt/ml/config", "/opt/ml/output/message"
+# The members of the request that processingjobconfig.json holds.
+CONFIGURED = [
+    "ProcessingJobArn",
+    "ProcessingJobName",
+    "AppSpecification",
+    "Environment",
+    "NetworkConfig",
+    "ProcessingInputs",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "RoleArn",
+    "StoppingCondition",
+]
+
+
+def run(job: Document, directory: JobDirectory, phase: Phase) -> None:
+    """Run a processing job; raises JobFailed or JobStopped."""
+    application = job["AppSpecification"]
+    if "ContainerEntrypoint" not in application:
+        raise JobFailed(f"ClientError: {container_images.problem(application['ImageUri'], runs_own_program=True)}.")
+    directory.note(container_images.report(application["ImageUri"]))
+    phase("Downloading")
+    for given in job.get("ProcessingInputs", []):
+        _download(given, directory)
+    outputs = job.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    for output in outputs:
+        if "S3Output" not in output:
+            name = output["OutputName"]
+            raise JobFailed(f"ClientError: the output {name} is not S3's; nothing else is written here.")
+        directory.make(output["S3Output"]["LocalPath"])
+    directory.make("/opt/ml/output")
+    _write_configuration(job, directory)
+    crashpoint("job-inputs")
+    command = [*application["ContainerEntrypoint"], *application.get("ContainerArguments", [])]
+    environment = {"PROCESSING_JOB_NAME": job["ProcessingJobName"]}
+    phase("Processing")
+    try:
+        directory.execute(job, command, environment, message=MESSAGE)
+    finally:
+        message = directory.text(MESSAGE)
+        if message:
+            job["ExitMessage"] = message[:1024]
+    crashpoint("job-ended")
+    phase("Uploading")
+    for output in outputs:
+        s3.upload(directory.inside(output["S3Output"]["LocalPath"]), output["S3Output"]["S3Uri"])
+    crashpoint("job-uploaded")
+
+
+def _download(given: Document, directory: JobDirectory) -> None:
+    source = given.get("S3Input")
+    if source is None or source.get("S3DataType", "S3Prefix") != "S3Prefix":
+        name = given["InputName"]
+        raise JobFailed(f"ClientError: the input {name} is no S3Prefix of S3; nothing else is read here.")
+    if "LocalPath" not in source:
+        raise JobFailed(f"ClientError: the input {given['InputName']} has no LocalPath.")
+    s3.download(source["S3Uri"], directory.inside(source["LocalPath"]))
+
+
+def _write_configuration(job: Document, directory: JobDirectory) -> None:
+    folder = directory.make(CONFIG)
+    files = {
+        "processingjobconfig": {name: job[name] for name in CONFIGURED if name in job},
+        "resourceconfig": {"current_host": toolkit.HOST, "hosts": [toolkit.HOST]},
+    }
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
