@@ -14,10 +14,17 @@ from localaws.store import Document
 HOST, GROUP = "algo-1", "homogeneousCluster"
 # The hyperparameters that the toolkit takes for itself; further ones that begin with sagemaker_ are a framework's.
 PREFIX = "sagemaker_"
-OWN = {
-    f"{PREFIX}{name}"
-    for name in ("program", "submit_directory", "container_log_level", "job_name", "region", "s3_output")
-}
+OWN = (
+    "sagemaker_program",
+    "sagemaker_submit_directory",
+    "sagemaker_enable_cloudwatch_metrics",
+    "sagemaker_region",
+    "sagemaker_container_log_level",
+    "sagemaker_job_name",
+    "sagemaker_s3_output",
+    "default_user_module_name",
+    "_tuning_objective_metric",
+)
 INPUT, CONFIG, OUTPUT = "/opt/ml/input", "/opt/ml/input/config", "/opt/ml/output"
 CODE, MODEL = "/opt/ml/code", "/opt/ml/model"
 
@@ -32,7 +39,7 @@ def decoded(text: str) -> Any:
 
 def script_parameters(hyperparameters: Document) -> Document:
     """The hyperparameters that the script gets."""
-    return {name: value for name, value in hyperparameters.items() if not name.startswith(PREFIX)}
+    return {name: value for name, value in hyperparameters.items() if not name.startswith(PREFIX) and name not in OWN}
 
 
 def arguments(parameters: Document) -> list[str]:

@@ -12,7 +12,7 @@ from localaws.sagemaker.hyperparameters import candidates, ranges_problem
 SCORE = """
     import argparse
     parser = argparse.ArgumentParser()
-    parser.add_argument('--x', type=float, required=True)
+    parser.add_argument('-x', type=float, required=True)
     given, _ = parser.parse_known_args()
     if given.x == 99: raise SystemExit('no such x')
     print(f'score={-abs(given.x - 3)};')
