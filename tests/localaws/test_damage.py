@@ -25,7 +25,7 @@ from localaws.sagemaker import isolation
 from localaws.store import Store
 from localaws.workspace import FORMAT, Workspace
 
-MAY_MOUNT = bool(shutil.which("unshare")) and isolation.works("mounted")
+MAY_MOUNT = bool(shutil.which("unshare")) and not isolation.plain_because()
 
 
 def start_error(workspace: Path, *prefix: str) -> tuple[int, list[str]]:
