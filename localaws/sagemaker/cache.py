@@ -27,7 +27,20 @@ KEYS = {
         "HyperParameters",
         "InputDataConfig",
     ),
+    "Transform": (
+        "BatchStrategy",
+        "DataProcessing",
+        "Environment",
+        "MaxConcurrentTransforms",
+        "MaxPayloadInMB",
+        "ModelClientConfig",
+        "ModelName",
+        "TransformInput",
+    ),
+    "Tuning": ("HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions"),
 }
+# The keys of step types whose arguments are no request: all arguments count, and these members beside them.
+BESIDE = {"Lambda": ("FunctionArn",), "Callback": ("SqsQueueUrl",)}
 # ISO 8601, the P optional as in the SageMaker SDK's own example, T12H. Months before the T, minutes after it.
 DURATION = re.compile(
     r"P?(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?)?", re.IGNORECASE
@@ -37,7 +50,8 @@ UNIT_SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60)
 
 def key(pipeline_arn: str, step: graph.Step, arguments: Document) -> str:
     """The identity of a step's work within its pipeline, from its resolved arguments."""
-    chosen: dict[str, Any] = {name: arguments.get(name) for name in KEYS[step["Type"]]}
+    chosen: dict[str, Any] = {name: arguments.get(name) for name in KEYS.get(step["Type"], arguments)}
+    chosen |= {f"step {name}": step.get(name) for name in BESIDE.get(step["Type"], ())}
     text = graph.canonical([step["Name"], step["Type"], chosen])
     return f"{pipeline_arn} {hashlib.sha256(text.encode()).hexdigest()}"
 

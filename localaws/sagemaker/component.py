@@ -33,7 +33,7 @@ class SageMaker:
     def __init__(self, workspace: Workspace, time_scale: float) -> None:
         self.service = Service(Store(workspace.database))
         PackageGroups(self.service)
-        registry = Registry(self.service)
+        Registry(self.service)
         jobs = Jobs(self.service, workspace.jobs)
         tunings = Tunings(jobs, TRAINING)
         for kind in (PROCESSING, TRAINING, Transforms(self.service.store).kind, tunings.kind):
@@ -42,7 +42,7 @@ class SageMaker:
         Images(self.service)
         ModelCards(self.service)
         Search(self.service)
-        self.executions = Executions(self.service, jobs, registry, time_scale)
+        self.executions = Executions(self.service, jobs, time_scale)
         Definitions(self.service)
         PipelineVersions(self.service)
         Starts(self.service, self.executions)

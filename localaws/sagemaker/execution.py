@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from localaws.crashpoints import crashpoint
 from localaws.sagemaker import events
+from localaws.sagemaker.callbacks import Callbacks
 from localaws.sagemaker.jobs import Jobs
-from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.run import STEPS_FAILED, Run
 from localaws.sagemaker.service import ApiError, Service, now
 from localaws.sagemaker.steps import StepRunner
@@ -36,10 +36,10 @@ class _UnderWay:
 class Executions:
     """Every execution under way in this process, one thread each."""
 
-    def __init__(self, service: Service, jobs: Jobs, registry: Registry, time_scale: float) -> None:
+    def __init__(self, service: Service, jobs: Jobs, time_scale: float) -> None:
         self.store = service.store
         self.jobs = jobs
-        self.registry = registry
+        self.callbacks = Callbacks(service)
         self.time_scale = time_scale
         self._running: dict[str, _UnderWay] = {}
         self._closing = threading.Event()
@@ -113,7 +113,7 @@ class Executions:
         _, _, _, region, account, _ = execution_arn.split(":", 5)
         with responses.request_scope(account, region):
             try:
-                runner = StepRunner(self.store, self.jobs, self.registry, execution_arn, under_way.stop)
+                runner = StepRunner(self.jobs, self.callbacks, execution_arn, under_way.stop)
                 failed = "Failed" in Run(runner, self.time_scale).run().values()
                 status, reason = ("Failed", STEPS_FAILED) if failed else ("Succeeded", None)
             except Exception as error:

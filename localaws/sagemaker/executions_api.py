@@ -5,7 +5,7 @@ import random
 import string
 
 from localaws import shapes
-from localaws.sagemaker import events, tokens
+from localaws.sagemaker import events, runnable, selective, tokens
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.expressions import Scope, as_text
 from localaws.sagemaker.parameters import bind
@@ -17,7 +17,6 @@ from localaws.sagemaker.service import (
     listing,
     not_found,
     now,
-    validation_error,
 )
 from localaws.store import Document
 
@@ -44,8 +43,6 @@ class Starts:
 
     def start(self, request: Document) -> Document:
         """StartPipelineExecution. The same ClientRequestToken is the same execution."""
-        if "SelectiveExecutionConfig" in request:
-            raise validation_error("The local SageMaker does not offer SelectiveExecutionConfig.")
         with self.store.transaction():
             pipeline = pipeline_of(self.store, request["PipelineName"])
             pipeline_arn = pipeline["PipelineArn"]
@@ -55,7 +52,8 @@ class Starts:
             version = versions_of(self.store, pipeline_arn)[-1]
             if "PipelineVersionId" in request:
                 version = version_of(self.store, pipeline, request["PipelineVersionId"])
-            execution = _new_execution({**pipeline, **version}, request)
+            given = self._parameters({**pipeline, **version}, request)
+            execution = _new_execution({**pipeline, **version}, request, given)
             execution_arn = execution["PipelineExecutionArn"]
             self.store.put(EXECUTION, execution_arn, execution)
             answer = {"PipelineExecutionArn": execution_arn}
@@ -64,6 +62,19 @@ class Starts:
         events.send(self.store)
         self.executions.start(execution_arn)
         return answer
+
+    def _parameters(self, pipeline: Document, request: Document) -> list[Document]:
+        """The parameters of a new execution; a selective one inherits its source's."""
+        given: list[Document] = request.get("PipelineParameters", [])
+        config = request.get("SelectiveExecutionConfig")
+        if not config:
+            return given
+        source = selective.source_of(self.store, pipeline["PipelineArn"], config)
+        selective.check(self.store, pipeline["PipelineDefinition"], config)
+        declared = {each["Name"] for each in json.loads(pipeline["PipelineDefinition"]).get("Parameters", [])}
+        inherited = {name: value for name, value in source["Parameters"].items() if name in declared} if source else {}
+        inherited |= {each["Name"]: each["Value"] for each in given}
+        return [{"Name": name, "Value": as_text(value)} for name, value in inherited.items()]
 
     def stop(self, request: Document) -> Document:
         """StopPipelineExecution: running steps are ended; the status goes through Stopping to Stopped."""
@@ -143,9 +154,11 @@ class Starts:
         return execution
 
 
-def _new_execution(pipeline: Document, request: Document) -> Document:
-    """A new execution's document, with the pipeline's present definition and role."""
+def _new_execution(pipeline: Document, request: Document, given: list[Document]) -> Document:
+    """A new execution's document, with the pipeline's present definition and role. given: its parameters."""
     definition = json.loads(pipeline["PipelineDefinition"])
+    parameters = bind(definition, given)
+    runnable.require(definition, parameters)
     identifier = "".join(random.choices(string.ascii_lowercase + string.digits, k=12))
     time = now()
     execution = {
@@ -161,9 +174,11 @@ def _new_execution(pipeline: Document, request: Document) -> Document:
         "LastModifiedTime": time,
         "StartTime": time,
         "Definition": pipeline["PipelineDefinition"],
-        "Parameters": bind(definition, request.get("PipelineParameters", [])),
+        "Parameters": parameters,
         "RoleArn": pipeline["RoleArn"],
     }
+    if "SelectiveExecutionConfig" in request:
+        execution["SelectiveExecutionConfig"] = request["SelectiveExecutionConfig"]
     return execution | _trackers(definition, execution, request)
 
 

@@ -28,7 +28,8 @@ class Scope:
     """What expressions can see while an execution runs.
 
     parameters: name -> value. execution: the members of `Execution.*`. steps: step name -> Describe answer of what
-    the step made. property_file(step, file) -> the parsed JSON of a step's property file.
+    the step made. property_file(step, file) -> the parsed JSON of a step's property file. json_at(S3 address,
+    address of the expression) -> the parsed JSON of an object.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Scope:
         execution: Mapping[str, Any],
         steps: Mapping[str, Any],
         property_file: Callable[[str, str], Any],
+        json_at: Callable[[str, str], Any] | None = None,
     ) -> None:
         self.parameters = parameters
         self.execution = execution
         self.steps = steps
         self.property_file = property_file
+        self.json_at = json_at
 
     def resolve(self, value: Any, address: str = "") -> Any:
         """`value` with every expression inside replaced by what it stands for."""
@@ -73,8 +76,15 @@ class Scope:
         match expression:
             case {"PropertyFile": {"Get": str(file)}, "Path": str(path)}:
                 parts = path_parts(file, f"{address}.PropertyFile")
+            case {"S3Uri": place, "Path": str(path)} if self.json_at:
+                # The result of a step made by the SDK's @step decorator.
+                uri = as_text(self.resolve(place, f"{address}.S3Uri"))
+                content = self.json_at(uri, address)
+                return walk(content, path_parts(path, f"{address}.Path"), address, f"member of {uri}")
             case _:
-                raise UnknownReference(f"{address}: a PropertyFile and a Path are needed, not {expression!r}")
+                raise UnknownReference(
+                    f"{address}: a PropertyFile or an S3Uri, and a Path are needed, not {expression!r}"
+                )
         if len(parts) != 4 or (parts[0], parts[2]) != ("Steps", "PropertyFiles"):
             raise UnknownReference(f"{address}.PropertyFile: {file!r} is not Steps.<step>.PropertyFiles.<file>")
         step, name = str(parts[1]), str(parts[3])

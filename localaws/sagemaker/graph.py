@@ -85,13 +85,14 @@ def problems(definition: Any, supported: set[str] | None = None) -> Iterator[str
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         yield f"malformed ({type(error).__name__}: {error}): a step or a parameter"
         return
+    failing = {step["Name"] for step in found if step.get("Type") == "Fail"}
     yield from _name_problems(names)
     for step in found:
         address = f"Steps.{step['Name']}"
         if supported is not None and step.get("Type") not in supported:
             known = ", ".join(sorted(supported))
             yield f"{address}.Type: {step.get('Type')!r} cannot be run here (have: {known})"
-        yield from _reference_problems(step, address, names, declared)
+        yield from _reference_problems(step, address, names, declared, failing)
     if all(waits[name] <= set(names) for name in waits):
         try:
             order(definition)
@@ -104,8 +105,12 @@ def _name_problems(names: list[str]) -> Iterator[str]:
         yield f"Steps.{name}: the name stands for {names.count(name)} steps"
 
 
-def _reference_problems(step: Step, address: str, names: list[str], declared: set[Any]) -> Iterator[str]:
+def _reference_problems(
+    step: Step, address: str, names: list[str], declared: set[Any], failing: set[str]
+) -> Iterator[str]:
     for name in step.get("DependsOn", []):
+        if name in failing:
+            yield f"{address}.DependsOn: {name!r} is a Fail step, which no step can depend on"
         if name not in names:
             yield f"{address}.DependsOn: no step {name!r} (have: {', '.join(names)})"
     for where, path in references(own_part(step)):

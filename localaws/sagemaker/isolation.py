@@ -10,15 +10,20 @@ written to break out. `LOCALAWS_NAMESPACES=0` asks for plain.
 
 import contextlib
 import functools
+import json
 import os
 import pwd
 import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from localaws.sagemaker import launch
 
 ML = "/opt/ml"
 SEALED, PLAIN = "sealed", "plain"
+TRIAL_SECONDS = 10.0
 # Marks every process of a job, so that those outside a namespace are found, too.
 MARK = "LOCALAWS_JOB"
 # What a step never needs, below the home directory.
@@ -46,28 +51,41 @@ def level() -> str:
 @functools.cache
 def plain_because() -> str:
     """Why steps cannot be sealed here, found by trying; empty when they can."""
-    from localaws.sagemaker import process
-
     if os.environ.get("LOCALAWS_NAMESPACES") == "0":
         return "LOCALAWS_NAMESPACES is 0"
     if not sys.platform.startswith("linux"):
         return "namespaces are Linux's"
+    answer: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder, "jobs", "trial")
         for name in ("ml", "scratch"):
             (job / name).mkdir(parents=True)
-        command = ["python3", "-S", "-c", f"open('{ML}/written', 'w').close()"]
-        try:
-            ended = process.run(command, {}, job, job / "log", limit_seconds=10, sealed=True)
-        except OSError as error:
-            return str(error)
-        return "" if ended.exit_code == 0 else f"a trial ended with exit code {ended.exit_code}"
+        command = [sys.executable, "-I", "-S", "-c", f"open('{ML}/written', 'w').close()"]
+        spec = {"command": command, "environment": {}, "cwd": ML, "sealed": True, "port": 0, **mounts(job)}
+        with (job / "log").open("ab") as log, launch.start(spec, log, ()) as supervisor:
+            supervisor.control.settimeout(TRIAL_SECONDS)
+            with contextlib.suppress(OSError), supervisor.control.makefile() as lines:
+                answer = json.loads(lines.readline() or "{}")
+            supervisor.kill()
+    return "" if answer.get("exit") == 0 else str(answer.get("error", "a trial failed"))
 
 
 def describe() -> str:
     """The level, and why it is not sealed."""
     reason = plain_because()
     return f"{PLAIN} ({reason}): steps can read and write what you can" if reason else SEALED
+
+
+def mounts(job: Path) -> dict[str, Any]:
+    """What sandbox.supervise needs to seal a job whose folder is `job`."""
+    (job / "mnt").mkdir(exist_ok=True)
+    return {
+        "ml": str(job / "ml"),
+        "scratch": str(job / "scratch"),
+        "staging": str(job / "mnt"),
+        "temporary": "" if holds_program(Path("/tmp")) else "/tmp",
+        "hidden": hidden(job),
+    }
 
 
 def hidden(job: Path) -> list[str]:

@@ -2,11 +2,9 @@
 
 import contextlib
 import json
-import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localaws.sagemaker import isolation, relay
+from localaws.sagemaker import isolation, launch, relay
 from localaws.sagemaker.isolation import MARK, ML
 from localaws.sagemaker.sandbox import TEMPORARY, Spec
 
@@ -23,13 +21,6 @@ REST_SECONDS = 2.0
 DAY = 86_400.0
 # How much of a log is read for the failure reason.
 TAIL_BYTES = 8192
-ROOT = str(Path(__file__).parents[2])
-START = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from localaws.sagemaker import sandbox
-sandbox.main(int(sys.argv[1]))
-"""
 
 
 @dataclass(frozen=True)
@@ -63,41 +54,22 @@ def run(
     """
     is_sealed = isolation.level() == isolation.SEALED if sealed is None else sealed
     spec = _spec(command, environment, job, cwd, is_sealed, port)
-    ours, theirs = socket.socketpair()
-    with ours, log.open("ab") as output:
-        started = _start_cold(theirs, output, pass_fds)
-        theirs.close()
+    with log.open("ab") as output, launch.start(spec, output, pass_fds) as supervisor:
         ended = None
         try:
-            ours.sendall(json.dumps(spec).encode() + b"\n")
-            ended = _follow(ours, port, time.monotonic() + limit_seconds, stop)
+            ended = _follow(supervisor.control, port, time.monotonic() + limit_seconds, stop)
             return ended
         finally:
-            _kill_group(started.pid)
-            started.wait()
+            supervisor.kill()
             # The supervisor of a sealed step reports its exit code when nothing is left of it.
             if not is_sealed or ended is None or ended.exit_code is None:
                 _wait_for_the_rest(job)
 
 
-def _start_cold(control: socket.socket, output: Any, pass_fds: tuple[int, ...]) -> "subprocess.Popen[bytes]":
-    """Start the supervisor as a new interpreter."""
-    descriptor = control.fileno()
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", START, str(descriptor), ROOT],
-        env={},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=(descriptor, *pass_fds),
-    )
-
-
 def _spec(command: list[str], environment: dict[str, str], job: Path, cwd: str, sealed: bool, port: int) -> Spec:
     """The specification that sandbox.supervise reads."""
     command = [sys.executable if each in ("python", "python3") else each for each in command]
-    variables = _variables(TEMPORARY if sealed else str(job / "scratch")) | environment
+    variables = launch.variables(TEMPORARY if sealed else str(job / "scratch")) | environment
     folder = cwd or (TEMPORARY if sealed else str(job / "scratch"))
     if not sealed:
         place = str(job / "ml")
@@ -106,26 +78,8 @@ def _spec(command: list[str], environment: dict[str, str], job: Path, cwd: str, 
         folder = folder.replace(ML, place)
     spec = {"command": command, "environment": variables | {MARK: str(job)}, "cwd": folder, "sealed": sealed}
     if sealed:
-        (job / "mnt").mkdir(exist_ok=True)
-        spec |= {"ml": str(job / "ml"), "scratch": str(job / "scratch"), "staging": str(job / "mnt"), "port": port}
-        spec["temporary"] = "" if isolation.holds_program(Path("/tmp")) else "/tmp"
-        spec["hidden"] = isolation.hidden(job)
+        spec |= {"port": port, **isolation.mounts(job)}
     return spec
-
-
-def _variables(temporary: str) -> dict[str, str]:
-    """The environment that every step has; nothing of the endpoint's is passed on, AWS's variables least of all."""
-    return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": temporary,
-        "TMPDIR": temporary,
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # There is no package index within reach; pip is to say so at once.
-        "PIP_NO_INDEX": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
 
 
 def _follow(control: socket.socket, port: int, deadline: float, stop: Callable[[], bool]) -> Ended:
@@ -160,11 +114,6 @@ def _messages(
         *lines, buffer = (buffer + received).split(b"\n")
         for line in lines:
             yield json.loads(line), descriptors
-
-
-def _kill_group(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
 
 
 def _wait_for_the_rest(job: Path) -> None:

@@ -39,6 +39,7 @@ class Run:
 
         A retried execution does not run again the steps that have succeeded.
         """
+        self.runner.store_reused()
         self.statuses = {name: "Succeeded" for name in self.runner.load_succeeded()}
         under_way: dict[Future[str], str] = {}
         with ThreadPoolExecutor(self.limit, thread_name_prefix="step") as pool:
@@ -58,7 +59,8 @@ class Run:
         return [
             name
             for name in self.runner.steps
-            if name not in self.statuses
+            if name in self.runner.selected
+            and name not in self.statuses
             and name not in under_way
             and all(self.statuses.get(each) == "Succeeded" for each in self.waits[name])
             and self._chosen(name)
@@ -69,7 +71,10 @@ class Run:
         if name not in self.branches:
             return True
         condition, branch = self.branches[name]
-        return bool((self.runner.results[condition]["Outcome"] == "True") == (branch == "IfSteps"))
+        if condition not in self.runner.results:
+            # Its condition is not part of a selective execution.
+            return True
+        return bool(self.runner.results[condition]["Outcome"] == (branch == "IfSteps"))
 
     def _run_step(self, name: str) -> str:
         """Run one step with its retries; returns its final status."""

@@ -38,8 +38,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(descriptor: int) -> None:
     """Run the command whose specification comes on the control socket, in this process's place."""
     control = socket.socket(fileno=descriptor)
-    with control.makefile("r", encoding="utf-8") as lines:
-        spec = json.loads(lines.readline())
+    spec = receive(control)
     supervise(spec, control)
     execute(spec)
 
@@ -91,6 +90,17 @@ def send(control: socket.socket, message: dict[str, Any]) -> None:
     """Send one message; the endpoint may be gone."""
     with contextlib.suppress(OSError):
         control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def receive(control: socket.socket) -> Any:
+    """The next message; ends this process when the endpoint has closed the socket."""
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = control.recv(65_536)
+        if not chunk:
+            os._exit(0)
+        line += chunk
+    return json.loads(line)
 
 
 def _fail(control: socket.socket, error: OSError) -> None:

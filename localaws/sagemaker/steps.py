@@ -1,49 +1,58 @@
-"""What each type of step does, and the result that later steps refer to.
+"""Runs the steps of one execution and stores their documents; `step_types` has what a step of each type does.
 
-Processing and Training run a job, RegisterModel makes a model package, Condition chooses a branch, Fail ends in
-failure with its message. The definition is the JSON as it was when the execution started.
+The definition is the JSON as it was when the execution started.
 """
 
 import json
 import logging
-import random
-import string
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from localaws.crashpoints import crashpoint
-from localaws.sagemaker import cache, events, failures, graph
-from localaws.sagemaker.conditions import holds
-from localaws.sagemaker.expressions import Scope, UnknownReference, as_text
-from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
-from localaws.sagemaker.jobs import JobKind, Jobs
-from localaws.sagemaker.registry import Registry
+from localaws.sagemaker import events, graph, selective
+from localaws.sagemaker.callbacks import Callbacks
+from localaws.sagemaker.expressions import Scope, UnknownReference
+from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.s3 import MissingInput, read_object, split
 from localaws.sagemaker.service import now
-from localaws.store import Document, Store
+from localaws.sagemaker.step_types import RUNNERS, Attempt, Context, job_name
+from localaws.store import Document
 
-RUNNABLE = {"Processing", "Training", "RegisterModel", "Condition", "Fail"}
+RUNNABLE = set(RUNNERS)
+BESIDE_ARGUMENTS = ("FunctionArn", "SqsQueueUrl")
 logger = logging.getLogger("localaws.sagemaker")
 
 
 class StepRunner:
     """Runs the steps of one execution, one at a time or several at once. stop: ends their jobs."""
 
-    def __init__(self, store: Store, jobs: Jobs, registry: Registry, execution_arn: str, stop: threading.Event) -> None:
-        execution = store.get("execution", execution_arn)
+    def __init__(self, jobs: Jobs, callbacks: Callbacks, execution_arn: str, stop: threading.Event) -> None:
+        self.store = jobs.store
+        execution = self.store.get("execution", execution_arn)
         assert execution is not None
-        self.store = store
-        self.jobs = jobs
-        self.registry = registry
         self.execution = execution
         self.arn = execution_arn
         self.stop = stop
+        self.context = Context(jobs, jobs.service, callbacks, execution, stop, self.change)
         self.definition = json.loads(execution["Definition"])
         self.steps = {step["Name"]: step for step in graph.steps(self.definition)}
         self.results: dict[str, Document] = {}
+        self.selected = set(self.steps)
+        selection = execution.get("SelectiveExecutionConfig")
+        if selection:
+            self.selected = selective.selected_steps(selection)
+            self.results = selective.earlier_results(self.store, selection)
+
+    def store_reused(self) -> None:
+        """Store the steps of a selective execution whose results come from its source."""
+        source = self.execution.get("SelectiveExecutionConfig", {}).get("SourcePipelineExecutionArn")
+        for name in self.results if source else ():
+            if self.store.get(f"step {self.arn}", name) is None:
+                step = self.store.get(f"step {source}", name) or {}
+                reused = {"SelectiveExecutionResult": {"SourcePipelineExecutionArn": source}}
+                self.store.put(f"step {self.arn}", name, {**step, **reused})
 
     def load_succeeded(self) -> Iterator[str]:
         """Load the results of the steps that succeeded before a retry; yields their names."""
@@ -83,38 +92,35 @@ class StepRunner:
         events.send(self.store)
         return document
 
-    def attempt(self, step: graph.Step, attempt: int) -> Document:
+    def attempt(self, step: graph.Step, number: int) -> Document:
         """One attempt: the changes to the step's document, with Metadata for readers and Result for references.
 
         Raises JobFailed, JobStopped, UnknownReference or ApiError.
         """
         address = f"Steps.{step['Name']}.Arguments"
-        arguments = self._scope().resolve(graph.own_part(step)["Arguments"], address)
-        runners: dict[str, Callable[[], Document]] = {
-            "Processing": lambda: self._job(step, PROCESSING, arguments, attempt),
-            "Training": lambda: self._job(step, TRAINING, texts(arguments), attempt),
-            "RegisterModel": lambda: self._register(step, arguments),
-            "Condition": lambda: _condition(arguments, address),
-            "Fail": lambda: _fail(arguments),
-        }
-        changes = runners[step["Type"]]()
+        name = job_name(self.context, step)
+        scope = self._scope(name)
+        arguments = scope.resolve(graph.own_part(step).get("Arguments", {}), address)
+        # FunctionArn, SqsQueueUrl: beside the arguments, and expressions all the same.
+        beside = {key: value for key, value in step.items() if key in BESIDE_ARGUMENTS}
+        resolved = {**step, **scope.resolve(beside, f"Steps.{step['Name']}")}
+        changes = RUNNERS[step["Type"]](self.context, Attempt(resolved, arguments, name, number, address))
         self.results[step["Name"]] = changes["Result"]
         return {"StepStatus": "Succeeded", **changes}
 
-    def _scope(self) -> Scope:
-        return Scope(
-            self.execution["Parameters"],
-            {
-                "PipelineExecutionId": self.arn.rpartition("/")[2],
-                "PipelineExecutionArn": self.arn,
-                "PipelineName": self.execution["PipelineName"],
-                "PipelineArn": self.execution["PipelineArn"],
-                "StartDateTime": events.timestamp(self.execution["CreationTime"]),
-                "CurrentDateTime": events.timestamp(time.time()),
-            },
-            self.results,
-            self._property_file,
-        )
+    def _scope(self, name: str) -> Scope:
+        """The values of the execution. name: of the step's job."""
+        execution = {
+            "PipelineExecutionId": self.arn.rpartition("/")[2],
+            "PipelineExecutionArn": self.arn,
+            "PipelineName": self.execution["PipelineName"],
+            "PipelineArn": self.execution["PipelineArn"],
+            "StartDateTime": events.timestamp(self.execution["CreationTime"]),
+            "CurrentDateTime": events.timestamp(time.time()),
+            "TrainingJobName": name,
+            "ProcessingJobName": name,
+        }
+        return Scope(self.execution["Parameters"], execution, self.results, self._property_file, _json_of)
 
     def _property_file(self, step_name: str, file_name: str) -> Any:
         """The content of a step's property file; UnknownReference when there is none, or no JSON in it."""
@@ -130,66 +136,17 @@ class StepRunner:
                 f"{address}.{file_name}: no output {wanted['OutputName']!r} (have: {', '.join(uris)})"
             )
         uri = f"{uris[wanted['OutputName']].rstrip('/')}/{wanted['FilePath']}"
-        try:
-            return json.loads(read_object(*split(uri)), parse_constant=_refuse_constant)
-        except MissingInput as error:
-            raise UnknownReference(f"{address}.{file_name}: {error}") from error
-        except ValueError as error:
-            raise UnknownReference(f"{address}.{file_name}: {uri} is not JSON ({error})") from error
-
-    def _job(self, step: graph.Step, kind: JobKind, arguments: Document, attempt: int) -> Document:
-        key = cache.key(self.execution["PipelineArn"], step, arguments)
-        earlier = cache.find(self.store, key, step)
-        if earlier:
-            return {
-                "Metadata": earlier["Metadata"],
-                "Result": earlier["Result"],
-                "CacheHitResult": {"SourcePipelineExecutionArn": earlier["PipelineExecutionArn"]},
-            }
-        failures.inject_failure(arguments, attempt, "Step.")
-        tail = "".join(random.choices(string.ascii_letters + string.digits, k=10))
-        name = f"pipelines-{self.arn.rpartition('/')[2]}-{step['Name'][:28]}-{tail}"
-        job_arn = f"{self.arn.partition(':pipeline/')[0]}:{kind.kind}/{name}"
-        metadata = {f"{step['Type']}Job": {"Arn": job_arn}}
-        self.change(step["Name"], {"Metadata": metadata})
-        request = {**arguments, kind.member("Name"): name}
-        result = self.jobs.run(kind, request, job_arn, self.stop, attempt)
-        cache.store_result(self.store, key, step, self.arn, metadata, result)
-        return {"Metadata": metadata, "Result": result}
-
-    def _register(self, step: graph.Step, arguments: Document) -> Document:
-        # The token makes a package that a killed process had just registered the one that the retry finds.
-        token = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.arn}/{step['Name']}"))
-        origin = {**arguments.get("MetadataProperties", {}), "GeneratedBy": self.arn}
-        request = {**arguments, "MetadataProperties": origin, "ClientToken": token}
-        package_arn = self.registry.service.call("CreateModelPackage", request)["ModelPackageArn"]
-        return {
-            "Metadata": {"RegisterModel": {"Arn": package_arn}},
-            "Result": self.registry.package(package_arn),
-        }
+        return _json_of(uri, f"{address}.{file_name}")
 
 
-def _condition(arguments: Document, address: str) -> Document:
-    conditions = enumerate(arguments["Conditions"])
-    outcome = "True" if all(holds(each, f"{address}.Conditions[{index}]") for index, each in conditions) else "False"
-    return {"Metadata": {"Condition": {"Outcome": outcome}}, "Result": {"Outcome": outcome}}
-
-
-def _fail(arguments: Document) -> Document:
-    message = as_text(arguments["ErrorMessage"])
-    return {
-        "StepStatus": "Failed",
-        "FailureReason": message[:1024],
-        "Metadata": {"Fail": {"ErrorMessage": message}},
-        "Result": {},
-    }
-
-
-def texts(arguments: Document) -> Document:
-    """Hyperparameters are texts on the wire; a parameter's number becomes its text, as SageMaker makes it."""
-    given = arguments.get("HyperParameters", {})
-    as_texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-    return {**arguments, "HyperParameters": as_texts} if given else arguments
+def _json_of(uri: str, address: str) -> Any:
+    """The JSON object at an S3 address; UnknownReference when there is none."""
+    try:
+        return json.loads(read_object(*split(uri)), parse_constant=_refuse_constant)
+    except MissingInput as error:
+        raise UnknownReference(f"{address}: {error}") from error
+    except ValueError as error:
+        raise UnknownReference(f"{address}: {uri} is not JSON ({error})") from error
 
 
 def _refuse_constant(name: str) -> None:

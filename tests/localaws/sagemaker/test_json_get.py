@@ -108,8 +108,8 @@ def test_a_figure_that_is_not_in_the_file_fails_the_step_that_asks_for_it(
         ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Raport"}, "Path": "a"}, "no 'Raport' (have: Report)"),
         ({"PropertyFile": {"Get": "Steps.Other.PropertyFiles.Report"}, "Path": "a"}, "no 'Report' (have: )"),
         ({"PropertyFile": {"Get": "Steps.Evaluate.Outputs"}, "Path": "a"}, "is not Steps.<step>.PropertyFiles.<file>"),
-        ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}}, "a PropertyFile and a Path are needed"),
-        ({"S3Uri": "s3://bucket/key", "Path": "a"}, "a PropertyFile and a Path are needed"),
+        ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}}, "a PropertyFile or an S3Uri, and a Path"),
+        ({"S3Uri": "s3://bucket/key", "Path": "a"}, "There is no object s3://bucket/key"),
         ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}, "Path": "a b"}, "'a b' is not a path"),
     ],
 )

@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.support.crash import orphans
-from localaws.sagemaker import isolation, process
+from localaws.sagemaker import isolation, launch, process
 
 Run = Callable[..., process.Ended]
 LIMIT = "import resource; resource.setrlimit(resource"
 
 
-@pytest.fixture(params=["sealed", "plain"])
+@pytest.fixture(params=["sealed", "forked", "plain"])
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Each level in turn, those that this machine does not allow left out."""
-    wanted = str(request.param)
+    """Each level in turn, those that this machine does not allow left out; forked is sealed, from the fork server."""
+    wanted = isolation.PLAIN if request.param == "plain" else isolation.SEALED
+    monkeypatch.setenv(launch.COLD, str(int(request.param != "forked")))
     if not allowed(wanted):
         pytest.skip(f"this machine does not allow the level {wanted!r}")
     monkeypatch.setattr(isolation, "level", lambda: wanted)
@@ -118,11 +119,11 @@ def test_a_step_that_hangs_is_ended_with_its_children_and_daemons(run: Run, job:
         print('begun')
         time.sleep(60)
     """
-    assert run(script, seconds=0.5) == process.Ended(None, timed_out=True)
+    assert run(script, seconds=3) == process.Ended(None, timed_out=True)
     assert (job / "log").read_text() == "begun\n"
     assert orphans(job) == []
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+    threading.Timer(1, stop.set).start()
     assert run(script, stop=stop) == process.Ended(None, stopped=True)
     assert orphans(job) == []
 
@@ -143,7 +144,7 @@ def test_a_step_leaves_no_daemon_behind(run: Run, job: Path) -> None:
     assert orphans(job) == []
 
 
-@pytest.mark.parametrize("level", ["sealed"], indirect=True)
+@pytest.mark.parametrize("level", ["sealed", "forked"], indirect=True)
 def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Path) -> None:
     home = Path(sys.prefix).parent
     outside = [home / "canary", tmp_path / "canary", Path("/canary"), Path("/etc/canary"), Path.home() / "canary"]
@@ -171,7 +172,7 @@ def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Pat
     assert (job / "scratch" / "own").exists()
 
 
-@pytest.mark.parametrize("level", ["sealed"], indirect=True)
+@pytest.mark.parametrize("level", ["sealed", "forked"], indirect=True)
 def test_a_sealed_step_has_no_network_and_sees_no_other_process(run: Run, job: Path) -> None:
     script = """
         import os, socket, sys

@@ -1,0 +1,94 @@
+"""What of a pipeline cannot run on this machine, found before its execution starts.
+
+Images and instance counts may be parameters, so they are known when an execution is asked for. One that depends on
+another step's result is checked when the step runs.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from localaws.sagemaker import container_images, graph
+from localaws.sagemaker.expressions import Scope, UnknownReference
+from localaws.sagemaker.service import validation_error
+from localaws.sagemaker.toolkit import decoded
+from localaws.store import Document
+
+
+def require(definition: Document, parameters: Mapping[str, Any]) -> None:
+    """Raise ApiError when a step cannot run here; the message names the step, its image and what to install."""
+    found = [f"Steps.{name}: {problem}" for name, problem in problems(definition, parameters)]
+    if found:
+        raise validation_error("The local SageMaker cannot run this pipeline. " + "; ".join(found))
+
+
+def problems(definition: Document, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(step name, problem) for every step that cannot run here."""
+    known = Known(parameters)
+    for step in graph.steps(definition):
+        arguments = step.get("Arguments", {})
+        match step["Type"]:
+            case "Processing":
+                found = _processing_problems(known, arguments)
+            case "Training":
+                found = _training_problems(known, arguments)
+            case "Tuning":
+                definitions = arguments.get("TrainingJobDefinitions") or [arguments.get("TrainingJobDefinition", {})]
+                found = [each for one in definitions for each in _training_problems(known, one)]
+            case _:
+                found = []
+        yield from ((step["Name"], each) for each in found)
+
+
+class Known:
+    """Values of a definition as far as they are known before a step has run."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._scope = Scope(parameters, {}, {}, self._no_file)
+
+    def get(self, value: Any, *path: str) -> Any:
+        """A member of a request by its path, or None when it is missing or not known yet."""
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        try:
+            return self._scope.resolve(value)
+        except UnknownReference:
+            return None
+
+    def _no_file(self, step: str, file: str) -> Any:
+        raise UnknownReference(f"{step} has not run")
+
+
+def _processing_problems(known: Known, arguments: Document) -> list[str]:
+    application = arguments.get("AppSpecification", {})
+    image = known.get(application, "ImageUri")
+    found = [
+        container_images.problem(image, runs_own_program="ContainerEntrypoint" not in application) if image else "",
+        _count_problem(known.get(arguments, "ProcessingResources", "ClusterConfig", "InstanceCount")),
+    ]
+    return [each for each in found if each]
+
+
+def _training_problems(known: Known, arguments: Document) -> list[str]:
+    specification = arguments.get("AlgorithmSpecification", {})
+    given = arguments.get("HyperParameters") or arguments.get("StaticHyperParameters") or {}
+    own = "ContainerEntrypoint" not in specification and "sagemaker_program" not in given
+    image = known.get(specification, "TrainingImage")
+    found = [
+        container_images.problem(image, runs_own_program=own) if image else "",
+        _count_problem(known.get(arguments, "ResourceConfig", "InstanceCount")),
+        *(_channel_problem(known, each) for each in arguments.get("InputDataConfig", [])),
+    ]
+    if "AlgorithmName" in specification:
+        found.append("an AlgorithmName of the Marketplace cannot run here")
+    return [each for each in found if each]
+
+
+def _count_problem(count: Any) -> str:
+    wanted = decoded(count) if isinstance(count, str) else count
+    return f"InstanceCount {wanted}: a job has one instance here" if isinstance(wanted, int) and wanted > 1 else ""
+
+
+def _channel_problem(known: Known, channel: Any) -> str:
+    if known.get(channel, "InputMode") != "Pipe":
+        return ""
+    return f"InputMode Pipe of the channel {channel.get('ChannelName')} does not work here (have: File, FastFile)"
