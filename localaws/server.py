@@ -108,7 +108,7 @@ def serve(
     isolation.sweep(workspace.scratch)
     workspace.prepare()
     check_code(workspace.state / "lambda-blobs")
-    objects = ObjectFiles(workspace.objects)
+    objects = ObjectFiles(workspace.objects, workspace.state / "writing")
     if repaired := objects.repair():
         print(f"{repaired} objects were being written when the endpoint was killed", file=sys.stderr)
     listener = listen(port or preferred_port(workspace))

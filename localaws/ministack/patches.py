@@ -96,6 +96,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_persist_object",
         "_object_disk_path",
         "_read_body",
+        "_version_body",
         "_atomic_write",
         "handle_request",
     ),

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import sqlite3
 import subprocess
 import time
@@ -18,6 +17,7 @@ from benchmarks.support.crash import POINTS, Victim, build, environment, made, o
 from benchmarks.support.definitions import Document, Execution, Project, until
 from localaws import endpoint as endpoints
 from localaws.crashpoints import NAMES, crashpoint
+from localaws.errors import ExpectedError
 from localaws.ministack.objects import ObjectFiles
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
@@ -207,17 +207,19 @@ def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> Non
 
 
 def test_an_object_that_a_kill_left_half_overwritten_is_completed(tmp_path: Path) -> None:
-    files, key, whole = ObjectFiles(tmp_path), tmp_path / "b" / "key", tmp_path / "b" / "whole"
-    key.parent.mkdir()
+    folder, notes = tmp_path / "objects", tmp_path / "notes"
+    files, key, whole, new = ObjectFiles(folder, notes), *(folder / "b" / name for name in ("key", "whole", "new"))
+    key.parent.mkdir(parents=True)
+    files.repair()
     for path in (key, whole):
         files._write(str(path), b"1")
         metadata = {"size": 1, "etag": '"old"', "content_type": "text/plain", "key": path.name}
         files._write(f"{path}.meta.json", json.dumps(metadata), text=True)
-    (tmp_path / "b" / "next.tmp").write_text("hal")
+    (folder / "b" / "next.tmp").write_text("hal")
     files._write(str(key), b"hops")
-    os.utime(tmp_path / "b" / "key.meta.json", ns=(key.stat().st_mtime_ns - 10**9,) * 2)
-    assert ObjectFiles(tmp_path).repair() == 1
-    repaired = json.loads((tmp_path / "b" / "key.meta.json").read_text())
+    files._write(str(new), b"not acknowledged")
+    assert ObjectFiles(folder, notes).repair() == 2
+    repaired = json.loads((folder / "b" / "key.meta.json").read_text())
     del repaired["content"], repaired["checksum"]
     assert repaired == {
         "size": 4,
@@ -227,7 +229,23 @@ def test_an_object_that_a_kill_left_half_overwritten_is_completed(tmp_path: Path
         "checksums": {},
     }
     assert sorted(each.name for each in key.parent.iterdir()) == ["key", "key.meta.json", "whole", "whole.meta.json"]
-    assert ObjectFiles(tmp_path).repair() == 0
+    assert ObjectFiles(folder, notes).repair() == 0
+
+
+@pytest.mark.parametrize("damage", ["content", "metadata", "no content", "no metadata"])
+def test_an_object_that_was_damaged_while_the_endpoint_was_down_is_refused(tmp_path: Path, damage: str) -> None:
+    folder, notes = tmp_path / "objects", tmp_path / "notes"
+    files, key = ObjectFiles(folder, notes), folder / "b" / "key"
+    key.parent.mkdir(parents=True)
+    files.repair()
+    files._write(str(key), b"hops")
+    files._write(f"{key}.meta.json", json.dumps({"size": 4}), text=True)
+    path = Path(f"{key}.meta.json") if "metadata" in damage else key
+    path.unlink() if damage.startswith("no") else path.write_bytes(path.read_bytes().replace(b"4", b"5").upper())
+    after = ObjectFiles(folder, notes)
+    with pytest.raises((ExpectedError, OSError), match="damaged"):
+        after.repair()
+        after._read(str(key))
 
 
 def test_only_listed_crash_points_exist() -> None:

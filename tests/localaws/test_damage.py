@@ -11,8 +11,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from localaws.ministack import state
 from localaws.sagemaker import isolation
 from localaws.store import Store
 from localaws.workspace import FORMAT, Workspace
+from pipelines.account.clients import Clients
 
 MAY_MOUNT = bool(shutil.which("unshare")) and not isolation.plain_because()
 
@@ -230,3 +232,75 @@ def test_a_disk_that_fills_up_fails_the_step_and_leaves_nothing_half(tmp_path: P
     printed = json.loads(done.stdout.splitlines()[-1])
     assert "No space left on device" in printed.pop("reason")
     assert printed == {"status": "Failed", "objects": ["code"], "object": "500", "after": "Succeeded"}
+
+
+@pytest.mark.release
+def test_damage_to_any_file_of_a_workspace_is_refused_or_costs_nothing(victim: Victim, tmp_path: Path) -> None:
+    clients = victim.up().clients
+    expected = fill(clients)
+    victim.kill()
+    chance = random.Random(7)
+    files = [path for path in victim.workspace.root.rglob("*") if path.is_file() and path.stat().st_size]
+    refused = healed = 0
+    for number in range(120):
+        path = chance.choice(files)
+        content = path.read_bytes()
+        place = chance.randrange(len(content))
+        damaged = (
+            content[:place] if number % 6 == 0 else content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        )
+        copy = Victim(Workspace(tmp_path / f"copy-{number}"))
+        shutil.copytree(victim.workspace.root, copy.workspace.root)
+        (copy.workspace.root / path.relative_to(victim.workspace.root)).write_bytes(damaged)
+        try:
+            copy.up()
+        except ExpectedError as error:
+            assert len(str(error).splitlines()) == 3, path
+            refused += 1
+            continue
+        try:
+            assert read(copy.clients, expected.keys()) == expected, path
+            healed += 1
+        except ClientError as error:
+            assert "damaged" in str(error), path
+            refused += 1
+        finally:
+            copy.down()
+            shutil.rmtree(copy.workspace.root)
+    assert refused + healed == 120
+    assert refused > 30
+
+
+def fill(clients: Clients) -> dict[str, object]:
+    """Put something into each kind of a workspace's files; returns what `read` returns of it."""
+    clients.s3.create_bucket(Bucket="bucket")
+    for number in range(5):
+        clients.s3.put_object(Bucket="bucket", Key=f"key-{number}", Body=b"hops" * 500, Metadata={"n": str(number)})
+    for number in range(5):
+        clients.sqs.create_queue(QueueName=f"queue-{number}")
+        clients.sagemaker.create_model_package_group(ModelPackageGroupName=f"group-{number}")
+        clients.sagemaker.create_model_package(ModelPackageGroupName=f"group-{number}")
+        arn = clients.sagemaker.list_model_packages(ModelPackageGroupName=f"group-{number}")
+        package = arn["ModelPackageSummaryList"][0]["ModelPackageArn"]
+        clients.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
+    time.sleep(3)
+    return read(clients, ["objects", "queues", "approvals"])
+
+
+def read(clients: Clients, names: Iterable[str]) -> dict[str, object]:
+    objects = [clients.s3.get_object(Bucket="bucket", Key=f"key-{number}") for number in range(5)]
+    queues = clients.sqs.list_queues().get("QueueUrls", [])
+    groups = clients.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    packages = [
+        clients.sagemaker.list_model_packages(ModelPackageGroupName=group["ModelPackageGroupName"]) for group in groups
+    ]
+    found: dict[str, object] = {
+        "objects": [(each["Body"].read(), each["Metadata"]) for each in objects],
+        "queues": sorted(url.rpartition("/")[2] for url in queues),
+        "approvals": [
+            (each["ModelPackageArn"], each["ModelApprovalStatus"])
+            for listed in packages
+            for each in listed["ModelPackageSummaryList"]
+        ],
+    }
+    return {name: found[name] for name in names}
