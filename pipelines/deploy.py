@@ -100,13 +100,15 @@ def orphaned_group(stacks: Stacks) -> str | None:
     return name
 
 
-def refuse_protected(stacks: Stacks, action: str, unprotect: bool) -> None:
-    """Raise ExpectedError for a protected environment unless `unprotect`. action: the flag."""
+def refuse_protected(stacks: Stacks, *, verify: bool, unprotect: bool) -> None:
+    """Raise ExpectedError for a protected environment unless `unprotect`. verify: else it is to be deleted."""
     if stacks.environment.protected and not unprotect:
         raise ExpectedError(
             f"{stacks.environment.name} is protected",
             where=f"cloudformation/parameters/{stacks.environment.name}.json",
-            hint=command_line("deploy", action, "--unprotect", flags=stacks.clients.flags),
+            hint=command_line(
+                "deploy", "--verify" if verify else "--delete", "--unprotect", flags=stacks.clients.flags
+            ),
             code=CONFLICT,
         )
 
@@ -117,7 +119,7 @@ def verify(stacks: Stacks, given: argparse.Namespace) -> int:
     from pipelines.cli.progress import Progress
     from pipelines.records import commands
 
-    refuse_protected(stacks, "--verify", given.unprotect)
+    refuse_protected(stacks, verify=True, unprotect=given.unprotect)
     day = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     checks = Verification(
         stacks,
@@ -136,7 +138,7 @@ def verify(stacks: Stacks, given: argparse.Namespace) -> int:
 
 def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[str, str]:
     """Delete the pipeline and the stacks, last one first; returns name -> "deleted", "kept" or "not there"."""
-    refuse_protected(stacks, "--delete", unprotect)
+    refuse_protected(stacks, verify=False, unprotect=unprotect)
     outcomes: dict[str, str] = {}
 
     def done(name: str, outcome: str) -> None:

@@ -4,31 +4,45 @@
     python -m pipelines.registry show 3            one version: figures, data, code, decision
     python -m pipelines.registry compare 2 3       what differs between two versions
     python -m pipelines.registry report 3          its evaluation report, as a file
-    python -m pipelines.registry approve 3 --note "better on pale ales"
-    python -m pipelines.registry reject 3
+    python -m pipelines.registry approve 3 --note "better on pale ales"    follows the deployment
+    python -m pipelines.registry reject 3          where it serves, the version before it comes back
+    python -m pipelines.registry rollback          reject the version that serves
+    python -m pipelines.registry status            what serves: version, since when, healthy, canary
+    python -m pipelines.registry predict --abv 6.7 --target-og 1060
+    python -m pipelines.registry predict --file beers.csv
+    python -m pipelines.registry release 3 --out DIR    everything about an approved version, as files
+    python -m pipelines.registry promote 3 --to prod    register it in another environment, pending approval
 
 --local reads the local endpoint, otherwise the account (or AWS_ENDPOINT_URL).
 """
 
 import argparse
+import csv
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.account import model_packages, s3
+from ingestion import record
+from pipelines.account import decisions, model_packages, releases, s3
 from pipelines.account.model_packages import Registry
 from pipelines.account.package_summary import summary
+from pipelines.account.serving import Serving
+from pipelines.account.stacks import Stacks, environment
 from pipelines.cli.arguments import Arguments, add_target_flags
-from pipelines.cli.errors import ExpectedError, exit_code
+from pipelines.cli.errors import WRONG_USAGE, ExpectedError, exit_code
 from pipelines.cli.output import Document, difference_text, differing, groups, table
+from pipelines.cli.progress import Progress
 from pipelines.local.connection import connected
 
 # Two versions always differ in these.
 IDENTITY = ("model_package.arn", "model_package.version")
 # Not in version control.
 REPORTS = Path(".cache/reports")
-STATUS = {"approve": model_packages.APPROVED, "reject": model_packages.REJECTED}
+STATUS = ("approve", "reject")
+# What a beer is described by: every column but its number and the label.
+FEATURES = [column for column in record.COLUMNS if column.role == "feature" or column.kind == "text"]
+PREDICTION = ("beer", "ibu", "low", "high", "class", "warnings", "error", "field")
 
 
 def arguments() -> Arguments:
@@ -41,20 +55,35 @@ def arguments() -> Arguments:
     every = Arguments(add_help=False)
     add_target_flags(every)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Arguments)
-    for name, run in COMMANDS.items():
+    for name, run in {**COMMANDS, **SERVING}.items():
         summary = (run.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, parents=[every], help=summary, description=summary)
-        command.set_defaults(run=run)
-        if name == "compare":
-            command.add_argument("version", type=int, help="the version to compare")
-            command.add_argument("other", type=int, help="the version to compare it with")
-        elif name != "list":
-            command.add_argument("version", type=int, help="the version's number")
-        if name in STATUS:
-            command.add_argument("--note", default="", help="why; stored with the model package")
-        if name == "report":
-            command.add_argument("--output", type=Path, help="file to write (default: in .cache/reports)")
+        add_flags(name, command)
     return parser
+
+
+def add_flags(name: str, command: argparse.ArgumentParser) -> None:
+    """The flags of a sub-command, beside those of all."""
+    if name == "compare":
+        command.add_argument("version", type=int, help="the version to compare")
+        command.add_argument("other", type=int, help="the version to compare it with")
+    elif name not in ("list", "rollback", "status", "predict"):
+        command.add_argument("version", type=int, help="the version's number")
+    if name in (*STATUS, "rollback"):
+        command.add_argument("--note", default="", help="why; stored with the model package")
+    if name == "report":
+        command.add_argument("--output", type=Path, help="file to write (default: in .cache/reports)")
+    if name == "release":
+        command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    if name == "promote":
+        command.add_argument("--to", required=True, metavar="ENV", help="environment to register it in")
+    if name == "predict":
+        command.add_argument("--file", type=Path, help="CSV of beers, with a header or in the table's order")
+        for column in FEATURES:
+            kind = str if column.kind == "text" else float
+            flag = "--" + column.name.replace("_", "-")
+            help_ = f"{column.description}" + (f" ({column.unit.replace('%', '%%')})" if column.unit else "")
+            command.add_argument(flag, type=kind, metavar="VALUE", dest=column.name, help=help_)
 
 
 def list_(registry: Registry, given: argparse.Namespace) -> Document:
@@ -108,25 +137,87 @@ def report(registry: Registry, given: argparse.Namespace) -> Document:
     return {"report": str(path), "bytes": len(content)}
 
 
-def approve(registry: Registry, given: argparse.Namespace) -> Document:
-    """Approve a version: it becomes the champion that later models are measured against."""
-    return decide(registry, given)
+def approve(serving: Serving, given: argparse.Namespace) -> Document:
+    """Approve a version: it is deployed, and later models are compared with it."""
+    return decided(lambda show: decisions.decide(serving, given.version, model_packages.APPROVED, given.note, show))
 
 
-def reject(registry: Registry, given: argparse.Namespace) -> Document:
-    """Reject a version."""
-    return decide(registry, given)
+def reject(serving: Serving, given: argparse.Namespace) -> Document:
+    """Reject a version; where it serves, the newest approved one before it comes back."""
+    return decided(lambda show: decisions.decide(serving, given.version, model_packages.REJECTED, given.note, show))
 
 
-def decide(registry: Registry, given: argparse.Namespace) -> Document:
-    """Give a version another approval status; raises ExpectedError when it has it already."""
-    before = registry.decide(given.version, STATUS[given.command], given.note)
-    return {
-        "version": given.version,
-        "before": before,
-        "approval_status": STATUS[given.command],
-        "note": given.note,
-    }
+def rollback(serving: Serving, given: argparse.Namespace) -> Document:
+    """Reject the version that serves: the newest other approved one comes back."""
+    return decided(lambda show: decisions.rollback(serving, given.note, show))
+
+
+def decided(decision: Callable[[Callable[[str], None]], Document]) -> Document:
+    """Run a decision and show its deployment on standard error."""
+    with Progress().step("deployment") as step:
+        return decision(step.update)
+
+
+def status(serving: Serving, given: argparse.Namespace) -> Document:
+    """What serves: version, since when, healthy, canary."""
+    return serving.status()
+
+
+def predict(serving: Serving, given: argparse.Namespace) -> Document:
+    """Predict the bitterness of one beer, or of the beers in a CSV file."""
+    one = {column.name: getattr(given, column.name) for column in FEATURES if getattr(given, column.name) is not None}
+    if bool(one) == bool(given.file):
+        raise ExpectedError(
+            "give either a file or the values of one beer",
+            where="the arguments of python -m pipelines.registry predict",
+            hint=serving.clients.command("registry", "predict", "--abv", "6.7", "--target-og", "1060"),
+            code=WRONG_USAGE,
+        )
+    instances = read_beers(given.file, serving) if given.file else [one]
+    answer = serving.predict(instances)
+    names = [str(each.get("name", number)) for number, each in enumerate(instances, start=1)]
+    rows = [{"beer": name, **each} for name, each in zip(names, answer["predictions"], strict=True)]
+    return {"model_version": answer["model_version"], "predictions": rows}
+
+
+def read_beers(path: Path, serving: Serving) -> list[Document]:
+    """The beers of a CSV file, with a header or in the order of the table's columns; empty fields are left out."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            rows = [row for row in csv.reader(handle) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise ExpectedError(
+            f"the file cannot be read: {error}",
+            where=str(path),
+            hint=serving.clients.command("registry", "predict", "--help"),
+            code=WRONG_USAGE,
+        ) from error
+    header = rows[0] if rows and set(rows[0]) & set(record.NAMES) else None
+    names = header or list(record.NAMES)
+    texts = {column.name for column in record.COLUMNS if column.kind == "text"}
+    return [
+        {name: text if name in texts else number(text) for name, text in zip(names, row, strict=False) if text}
+        for row in rows[1 if header else 0 :]
+    ]
+
+
+def number(text: str) -> float | str:
+    """A number where the text is one; else the text, which the endpoint refuses by its field."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def release(serving: Serving, given: argparse.Namespace) -> Document:
+    """Copy everything about an approved version into a folder: approval, report, card, lineage, hashes, model."""
+    return releases.release(serving.registry, given.version, given.out)
+
+
+def promote(serving: Serving, given: argparse.Namespace) -> Document:
+    """Register an approved version in another environment, where its approval is pending."""
+    target = Stacks(serving.clients, environment(given.to))
+    return releases.promote(serving.registry, given.version, target)
 
 
 COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Document]] = {
@@ -134,8 +225,9 @@ COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Document]] = {
     "show": show,
     "compare": compare,
     "report": report,
-    "approve": approve,
-    "reject": reject,
+}
+SERVING: dict[str, Callable[[Serving, argparse.Namespace], Document]] = {
+    each.__name__: each for each in (approve, reject, rollback, status, predict, release, promote)
 }
 
 
@@ -148,19 +240,59 @@ def text(command: str, result: Document) -> str:
     if command == "compare":
         one, other = result["versions"]
         return difference_text(result["differences"], (f"version {one}", f"version {other}"))
-    if command in STATUS:
-        return f"version {result['version']}: {result['before']} -> {result['approval_status']}"
+    if command in (*STATUS, "rollback"):
+        return decision_text(result)
     if command == "report":
         return str(result["report"])
-    return groups(result)
+    return groups(result) if command == "show" else serving_text(command, result)
+
+
+def decision_text(result: Document) -> str:
+    """A decision and its deployment."""
+    line = f"version {result['version']}: {result['before']} -> {result['approval_status']}"
+    deployment = result["deployment"]
+    if deployment is None:
+        return line
+    if deployment["version"] is None:
+        return f"{line}; no model serves: {deployment['reason'] or 'none is approved'}"
+    return f"{line}; version {deployment['version']} serves at {deployment['endpoint']}"
+
+
+def serving_text(command: str, result: Document) -> str:
+    """A result of the commands about serving."""
+    if command == "predict":
+        rows = [{name: each.get(name) for name in PREDICTION} for each in result["predictions"]]
+        return f"{table(rounded(rows))}\nversion {result['model_version']}"
+    if command == "release":
+        return "\n".join(f"{result['folder']}/{name}" for name in result["files"])
+    if command == "promote":
+        return f"version {result['version']} is version {result['promoted']} of {result['group']}, pending approval"
+    if result["version"] is None:
+        return f"no model serves ({result['serving']})"
+    alarms = {"alarms": ", ".join(result["alarms"])}
+    serving = {name: value for name, value in result.items() if name != "deployment"}
+    return groups({"serving": serving | alarms, "deployment": result["deployment"]})
+
+
+def rounded(rows: list[Document]) -> list[Document]:
+    """Rows with one decimal place; columns that are empty in every row are left out."""
+    used = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
+    return [{name: round(row[name], 1) if isinstance(row[name], float) else row[name] for name in used} for row in rows]
+
+
+def run(stacks: Stacks, given: argparse.Namespace) -> Document:
+    """The result of a sub-command."""
+    if given.command in SERVING:
+        return SERVING[given.command](Serving(stacks), given)
+    registry = Registry(stacks.clients, stacks.output("pipelines", "ModelPackageGroupName"))
+    return COMMANDS[given.command](registry, given)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a sub-command."""
     given = arguments().parse_args(argv)
     with connected(given, "registry") as stacks:
-        registry = Registry(stacks.clients, stacks.output("pipelines", "ModelPackageGroupName"))
-        result = given.run(registry, given)
+        result = run(stacks, given)
     print(json.dumps(result) if given.json else text(given.command, result))
     return 0
 

@@ -31,3 +31,18 @@ def exists(clients: Clients, uri: str) -> bool:
     bucket, key = split(uri)
     with aws_errors(f"listing {uri}"):
         return bool(clients.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)["KeyCount"])
+
+
+def objects(clients: Clients, uri: str) -> list[str]:
+    """The addresses of all objects under an S3 address."""
+    bucket, prefix = split(uri)
+    with aws_errors(f"listing {uri}"):
+        pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [f"s3://{bucket}/{each['Key']}" for page in pages for each in page.get("Contents", [])]
+
+
+def write(clients: Clients, uri: str, content: bytes) -> None:
+    """Put an object."""
+    bucket, key = split(uri)
+    with aws_errors(f"writing {uri}"):
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=content)

@@ -1,19 +1,21 @@
 """Verify a deployed environment from end to end: `python -m pipelines.deploy --verify`.
 
-Image, records, run, approval and clean-up, each as pass or fail with the command to run next. What the verification
-creates and can delete, it deletes: the model package. The beers that it collects are records like all others.
+Stacks, image, records, run, approval, answer and clean-up, each as pass or fail with the command to run next. The model
+package that the verification registers is deleted at its end. The beers that it collects are records like all others.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipelines.account import change_sets, collector, executions, retraining, upsert
+from pipelines.account import change_sets, collector, decisions, executions, retraining, upsert
 from pipelines.account.clients import aws_errors
-from pipelines.account.model_packages import APPROVED, PENDING, Registry
+from pipelines.account.model_packages import APPROVED, REJECTED
 from pipelines.account.runs import Runs
+from pipelines.account.serving import NONE, Serving
 from pipelines.account.stacks import STACKS, Stacks
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, RUN_FAILED, ExpectedError
+from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
 
@@ -22,6 +24,7 @@ DELIVERY_SECONDS = 30 * 60
 POLL_SECONDS = 1.0
 # StackStatus after a successful operation.
 COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+BEER: Document = {"name": "verification", "abv": 6.7, "target_og": 1060}
 NOTE = "approved by pipelines.deploy --verify"
 
 
@@ -53,6 +56,11 @@ class Verification:
         self.deploy = deploy
         self.version = 0
 
+    @functools.cached_property
+    def serving(self) -> Serving:
+        """The environment's registry and endpoint."""
+        return Serving(self.stacks)
+
     def checks(self) -> list[Check]:
         """Run the checks in order. One that needs an earlier one is not tried when that has failed."""
         done: dict[str, Check] = {}
@@ -63,6 +71,7 @@ class Verification:
             "records": (self.records, ("stacks",)),
             "run": (self.run, ("stacks", "records")),
             "approval": (self.approval, ("run",)),
+            "answer": (self.answer, ("approval",)),
             "clean-up": (self.clean_up, ("run",)),
         }.items():
             failed = [each for each in needed if not done[each].passed]
@@ -92,17 +101,19 @@ class Verification:
             statuses[name] = stack["StackStatus"] if stack else "does not exist"
         wrong = [f"{name}: {status}" for name, status in statuses.items() if status not in COMPLETE]
         if wrong:
-            raise self._failure("; ".join(wrong), "CloudFormation", self.stacks.deploy_command(), NOT_FOUND)
+            raise ExpectedError(
+                "; ".join(wrong), where="CloudFormation", hint=self.stacks.deploy_command(), code=NOT_FOUND
+            )
         return f"{len(statuses)} complete"
 
     def unchanged(self) -> str:
         """A second deployment changes nothing."""
         changed = [f"{name} {outcome}" for name, outcome in self.deploy().items() if outcome != "unchanged"]
         if changed:
-            raise self._failure(
+            raise ExpectedError(
                 f"the deployed environment was not that of this checkout: {', '.join(changed)}",
-                "pipelines.deploy",
-                self.stacks.clients.command("deploy", "--verify"),
+                where="pipelines.deploy",
+                hint=self.stacks.clients.command("deploy", "--verify"),
             )
         return "unchanged"
 
@@ -120,7 +131,12 @@ class Verification:
                 )
             if not answer["images"]:
                 reason = "; ".join(each.get("failureReason", "") for each in answer["failures"])
-                raise self._failure(f"no image {uri}: {reason}", "Amazon ECR", self.stacks.deploy_command(), NOT_FOUND)
+                raise ExpectedError(
+                    f"no image {uri}: {reason}",
+                    where="Amazon ECR",
+                    hint=self.stacks.deploy_command(),
+                    code=NOT_FOUND,
+                )
         return ", ".join(sorted(images))
 
     def records(self) -> str:
@@ -136,11 +152,11 @@ class Verification:
             if time.monotonic() > deadline:
                 break
             time.sleep(pause)
-        raise self._failure(
+        raise ExpectedError(
             f"of {sent} beers {arrived} were accepted within {DELIVERY_SECONDS // 60} minutes, "
             f"and {found['difference']} records are not accounted for",
-            self.stacks.output("ingestion", "DataBucket"),
-            self.stacks.clients.command("records", "ledger"),
+            where=self.stacks.output("ingestion", "DataBucket"),
+            hint=self.stacks.clients.command("records", "ledger"),
         )
 
     def run(self) -> str:
@@ -160,26 +176,33 @@ class Verification:
         return f"{executions.run_id(arn)} registered version {self.version}"
 
     def approval(self) -> str:
-        """The model can be approved."""
-        self._registry().decide(self.version, APPROVED, NOTE)
-        return f"version {self.version} approved"
+        """The model can be approved, and is deployed where the environment serves."""
+        result = decisions.decide(self.serving, self.version, APPROVED, NOTE, lambda text: None)
+        deployment = result["deployment"]
+        return f"version {self.version} approved" + (f", {deployment['decision']}" if deployment else "")
+
+    def answer(self) -> str:
+        """The endpoint answers from the approved version, where the environment serves."""
+        if self.serving.kind() == NONE:
+            return "not asked: the environment serves no model (parameter Serving)"
+        answer = self.serving.predict([BEER])
+        if str(answer["model_version"]) != str(self.version):
+            raise ExpectedError(
+                f"version {answer['model_version']} answers instead of {self.version}",
+                where=self.serving.endpoint(),
+                hint=self.stacks.clients.command("registry", "status"),
+            )
+        return f"version {self.version}: {answer['predictions'][0]['ibu']:.1f} IBU"
 
     def clean_up(self) -> str:
-        """Take the approval back and delete the model package."""
-        registry = self._registry()
+        """Take the approval back, so that what served before serves again, and delete the model package."""
+        registry = self.serving.registry
         package = registry.package(self.version)
         if package["ModelApprovalStatus"] == APPROVED:
-            registry.decide(self.version, PENDING, NOTE)
+            decisions.decide(self.serving, self.version, REJECTED, NOTE, lambda text: None)
         with aws_errors(f"deleting version {self.version}"):
             registry.clients.sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
         return f"version {self.version} deleted"
-
-    def _registry(self) -> Registry:
-        return Registry(self.stacks.clients, self.stacks.output("pipelines", "ModelPackageGroupName"))
-
-    @staticmethod
-    def _failure(what: str, where: str, command: str, code: int = RUN_FAILED) -> ExpectedError:
-        return ExpectedError(what, where=where, hint=command, code=code)
 
 
 def _values(document: object, names: tuple[str, ...]) -> set[str]:

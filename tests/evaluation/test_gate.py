@@ -246,8 +246,7 @@ def test_the_live_table_is_no_input(gate: Gate) -> None:
 
 def shown(gate: Gate, *command: str) -> Document:
     given = registry.arguments().parse_args(command)
-    document: Document = given.run(registry.Registry(gate.clients, gate.name), given)
-    return document
+    return registry.COMMANDS[given.command](registry.Registry(gate.clients, gate.name), given)
 
 
 def test_the_registry_shows_where_a_model_comes_from_on_one_screen(gate: Gate, first: Document) -> None:

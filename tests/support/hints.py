@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[2]
 # Stands for what is known at run time only; a number is a version, a port and a run's id alike.
 VALUE = "1"
 # Functions that return a whole command.
-THIS = {"this_command": "python -m pipelines.run", "python_command": "python", "quoted": VALUE, "shown": VALUE}
+THIS = {
+    "this_command": "python -m pipelines.run",
+    "deploy_command": "python -m pipelines.deploy",
+    "python_command": "python",
+    "quoted": VALUE,
+    "shown": VALUE,
+}
 
 
 class Hints:

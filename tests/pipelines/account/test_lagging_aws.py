@@ -116,8 +116,7 @@ def registered_and_approved(lagged: Lagged) -> None:
             ModelPackageGroupName=lagged.name, InferenceSpecification={"Containers": [container], **types}
         )
     group = Registry(lagged.clients, lagged.name)
-    decision = argparse.Namespace(command="approve", version=2, note="good")
-    assert registry.decide(group, decision)["approval_status"] == "Approved"
+    assert group.decide(2, "Approved", "good") == "PendingManualApproval"
     versions = registry.list_(Registry(lagged.truth, lagged.name), argparse.Namespace())["versions"]
     approved = [each["version"] for each in versions if each["approval_status"] == "Approved"]
     assert (len(versions), approved) == (4, [2])

@@ -41,7 +41,7 @@ def verified(stacks: Stacks, capsys: pytest.CaptureFixture[str]) -> tuple[int, d
 
 def test_a_deployed_environment_passes_and_no_model_is_left(stacks: Stacks, capsys: pytest.CaptureFixture[str]) -> None:
     code, checks, text = verified(stacks, capsys)
-    names = ["stacks", "second deployment", "image", "records", "run", "approval", "clean-up"]
+    names = ["stacks", "second deployment", "image", "records", "run", "approval", "answer", "clean-up"]
     assert (code, checks) == (0, dict.fromkeys(names, True)), text
     assert "325 beers collected, every record accounted for" in text
     assert Registry(stacks.clients, stacks.output("pipelines", "ModelPackageGroupName")).summaries() == []
@@ -62,6 +62,7 @@ def test_what_fails_is_named_with_the_next_command_and_what_needs_it_is_not_trie
         "records",
         "run",
         "approval",
+        "answer",
         "clean-up",
     ]
     lines = text.splitlines()

@@ -81,9 +81,13 @@ def test_real_beers_become_a_registered_model_that_waits_for_approval(twice: Twi
 def test_standard_error_has_a_line_for_each_step_the_result_and_the_next_command(twice: Twice) -> None:
     stages = [line.split()[1] for line in twice.first.stderr.splitlines() if line.startswith("✓")]
     assert stages == ["endpoint", "stacks", "pipeline", "collect", "deliver", "retrain", "train"]
-    *_, verdict, following = twice.first.stderr.strip().splitlines()
+    *_, verdict, approval, prediction = twice.first.stderr.strip().splitlines()
+    command = r"\S*python -m pipelines\.registry"
     assert "registered version 1, waiting for approval" in verdict
-    assert re.fullmatch(r"Next: \S*python -m pipelines.registry show 1 --local --workspace \S+", following)
+    assert re.fullmatch(rf"Approve and deploy it: {command} approve 1 --local --workspace \S+", approval)
+    assert re.fullmatch(
+        rf"Then ask it: {command} predict --abv 6\.7 --target-og 1060 --local --workspace \S+", prediction
+    )
 
 
 def test_a_second_run_adds_version_2_and_changes_no_stack(twice: Twice) -> None:

@@ -1,0 +1,45 @@
+"""Approve, reject and roll back a model package, and follow the deployment that the decision starts."""
+
+from collections.abc import Callable
+
+from pipelines.account.model_packages import APPROVED, REJECTED
+from pipelines.account.serving import NONE, Serving
+from pipelines.cli.errors import WRONG_USAGE, ExpectedError
+from pipelines.cli.output import Document
+
+Show = Callable[[str], None]
+# OverrideReason of a package that passed the gate (evaluation/).
+NO_OVERRIDE = "none"
+
+
+def decide(serving: Serving, version: int, status: str, note: str, show: Show) -> Document:
+    """Give a version another approval status and follow the deployment.
+
+    Returns {"version", "before", "approval_status", "note", "deployment"}; deployment is None where the environment
+    serves nothing. Raises ExpectedError when the deployment fails; the decision stands then.
+    """
+    registry = serving.registry
+    package = registry.package(version)
+    reason = package.get("CustomerMetadataProperties", {}).get("OverrideReason", NO_OVERRIDE)
+    if status == APPROVED and reason != NO_OVERRIDE and not note:
+        raise ExpectedError(
+            f"version {version} failed the gate and was registered because of {reason!r}: its approval needs a note",
+            where=package["ModelPackageArn"],
+            hint=registry.clients.command("registry", "approve", str(version), "--note", reason),
+            code=WRONG_USAGE,
+        )
+    earlier = serving.executions()
+    before = registry.decide(version, status, note)
+    show(f"version {version}: {before} -> {status}")
+    result = {"version": version, "before": before, "approval_status": status, "note": note, "deployment": None}
+    if serving.kind() == NONE:
+        return result
+    deployment = serving.follow(earlier, package["ModelPackageArn"], show)
+    return {**result, "deployment": {**deployment._asdict(), "endpoint": serving.endpoint()}}
+
+
+def rollback(serving: Serving, note: str, show: Show) -> Document:
+    """Reject the version that serves, so that the newest other approved one is deployed again; as `decide` returns."""
+    version, target = serving.rollback_target()
+    show(f"version {version} is rejected, version {target} comes back")
+    return decide(serving, version, REJECTED, note or f"rolled back to version {target}", show)

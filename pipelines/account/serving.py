@@ -1,0 +1,246 @@
+"""The endpoint that the state machine `deploy` maintains: what serves, predictions, and following a deployment."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from pipelines.account.clients import aws_errors
+from pipelines.account.model_packages import APPROVED, Registry
+from pipelines.account.stacks import Stacks
+from pipelines.cli.errors import CONFLICT, NOT_FOUND, RUN_FAILED, ExpectedError
+from pipelines.cli.output import Document
+
+POLL_SECONDS = 0.5
+# EventBridge delivers within seconds; the state machine then has to wait for its turn and for the endpoint.
+START_SECONDS = 120
+# Rows of one request: below the 4 MB that a serverless endpoint accepts.
+BATCH = 500
+NONE = "none"
+
+
+class Deployment(NamedTuple):
+    """How an execution of `deploy` ended. decision: deployed, unchanged or none."""
+
+    decision: str
+    version: int | None
+    reason: str
+
+
+class Serving:
+    """The endpoint of an environment."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        self.stacks = stacks
+        self.clients = stacks.clients
+        self.registry = Registry(stacks.clients, stacks.output("pipelines", "ModelPackageGroupName"))
+
+    def kind(self) -> str:
+        """`serverless`, `instance`, or `none` where the environment serves nothing."""
+        return self.stacks.output("deployment", "Serving") if self.stacks.exists("deployment") else NONE
+
+    def endpoint(self) -> str:
+        """The endpoint's name; raises ExpectedError where the environment serves nothing."""
+        if self.kind() == NONE:
+            raise ExpectedError(
+                "this environment serves no model",
+                where=f"the parameter Serving of {self.stacks.environment.stack('deployment')}",
+                hint=self.stacks.deploy_command(),
+                code=NOT_FOUND,
+            )
+        return self.stacks.output("deployment", "EndpointName")
+
+    def describe(self) -> Document | None:
+        """DescribeEndpoint; None while there is no endpoint."""
+        import botocore.exceptions
+
+        if self.kind() == NONE:
+            return None
+        name = self.endpoint()
+        with aws_errors(f"reading the endpoint {name}"):
+            try:
+                found: Document = self.clients.sagemaker.describe_endpoint(EndpointName=name)
+            except botocore.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != "ValidationException":
+                    raise
+                return None
+        return found
+
+    def version(self, described: Document | None) -> int | None:
+        """The version that serves: configurations are named `<endpoint>-v<version>`."""
+        number = str((described or {}).get("EndpointConfigName", "")).rpartition("-v")[2]
+        return int(number) if number.isdigit() else None
+
+    def status(self) -> Document:
+        """What serves: endpoint, kind, status, version, since, healthy, and a canary under way."""
+        described, kind = self.describe(), self.kind()
+        version = self.version(described)
+        alarms = self.alarms() if described else []
+        package = self.registry.package(version) if version is not None else {}
+        metadata = package.get("CustomerMetadataProperties", {})
+        pending = (described or {}).get("PendingDeploymentSummary")
+        changed = (described or {}).get("LastModifiedTime")
+        return {
+            "endpoint": described["EndpointName"] if described else None,
+            "serving": kind,
+            "status": described["EndpointStatus"] if described else None,
+            "version": version,
+            "since": metadata.get("DeploymentTime") or (changed and changed.isoformat(timespec="seconds")),
+            "healthy": bool(described) and (described or {})["EndpointStatus"] == "InService" and not alarms,
+            "alarms": alarms,
+            "canary": pending["EndpointConfigName"] if pending else None,
+            "failure": (described or {}).get("FailureReason"),
+            "deployment": {
+                name: metadata[key]
+                for name, key in (("status", "DeploymentStatus"), ("reason", "DeploymentReason"))
+                if key in metadata
+            },
+        }
+
+    def alarms(self) -> list[str]:
+        """The deployment stack's alarms that are in state ALARM."""
+        prefix = self.stacks.environment.stack("deployment")
+        with aws_errors("reading the alarms"):
+            pages = self.clients.cloudwatch.get_paginator("describe_alarms").paginate(
+                AlarmNamePrefix=prefix, StateValue="ALARM"
+            )
+            return [each["AlarmName"] for page in pages for each in page["MetricAlarms"]]
+
+    def rollback_target(self) -> tuple[int, int]:
+        """(version that serves, newest other approved version); raises ExpectedError when there is no such pair."""
+        serving = self.version(self.describe())
+        if serving is None:
+            raise ExpectedError(
+                "no model serves",
+                where=f"model package group {self.registry.group}",
+                hint=self.clients.command("registry", "list"),
+                code=NOT_FOUND,
+            )
+        others = [
+            each["ModelPackageVersion"]
+            for each in self.registry.summaries()
+            if each["ModelApprovalStatus"] == APPROVED and each["ModelPackageVersion"] != serving
+        ]
+        if not others:
+            raise ExpectedError(
+                f"there is no other approved version than {serving}, which serves",
+                where=f"model package group {self.registry.group}",
+                hint=self.clients.command("registry", "list"),
+                code=CONFLICT,
+            )
+        return serving, max(others)
+
+    def executions(self) -> set[str]:
+        """ARNs of the executions of `deploy`; none where the environment serves nothing."""
+        if self.kind() == NONE:
+            return set()
+        machine = self.stacks.output("deployment", "DeployStateMachineArn")
+        with aws_errors("listing the executions of deploy"):
+            pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
+            return {each["executionArn"] for page in pages for each in page["executions"]}
+
+    def follow(self, earlier: set[str], package_arn: str, show: Callable[[str], None]) -> Deployment:
+        """Wait for the execution of `deploy` that the approval of a package starts, and for its end.
+
+        earlier: the executions before the decision. Raises ExpectedError when the deployment fails, or none begins.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        found: str | None = None
+        while found is None:
+            found = next(self._started_by(self.executions() - earlier, package_arn), None)
+            if found is None and time.monotonic() > deadline:
+                raise ExpectedError(
+                    f"no deployment has begun within {START_SECONDS} s",
+                    where=self.stacks.output("deployment", "DeployStateMachineArn"),
+                    hint=self.clients.command("registry", "status"),
+                    code=RUN_FAILED,
+                )
+            time.sleep(POLL_SECONDS)
+        return self._ended(found, show)
+
+    def _started_by(self, executions: set[str], package_arn: str) -> Iterator[str]:
+        """Those executions whose event is the approval of the package."""
+        for arn in executions:
+            with aws_errors(f"reading {arn}"):
+                described = self.clients.stepfunctions.describe_execution(executionArn=arn)
+            detail = json.loads(described.get("input", "{}")).get("detail", {})
+            fields = detail.get("UpdatedModelPackageFields", ["ModelApprovalStatus"])
+            if detail.get("ModelPackageArn") == package_arn and "ModelApprovalStatus" in fields:
+                yield arn
+
+    def _ended(self, execution: str, show: Callable[[str], None]) -> Deployment:
+        while True:
+            with aws_errors(f"reading {execution}"):
+                described = self.clients.stepfunctions.describe_execution(executionArn=execution)
+            if described["status"] != "RUNNING":
+                break
+            endpoint = self.describe()
+            show(f"{endpoint['EndpointName']} {endpoint['EndpointStatus']}" if endpoint else "preparing the model")
+            time.sleep(POLL_SECONDS)
+        if described["status"] != "SUCCEEDED":
+            raise ExpectedError(
+                f"the deployment failed: {described.get('cause') or described.get('error') or described['status']}",
+                where=execution,
+                hint=self.clients.command("registry", "status"),
+                code=RUN_FAILED,
+            )
+        output = json.loads(described["output"])
+        version = output.get("version")
+        return Deployment(
+            str(output.get("decision", "unchanged")),
+            int(version) if version is not None else None,
+            str(output.get("reason", "")),
+        )
+
+    def predict(self, instances: list[Document]) -> Document:
+        """{"predictions": [...], "model_version": n}, in the order of the instances; batches of at most BATCH."""
+        predictions: list[Document] = []
+        version: object = None
+        for start in range(0, len(instances), BATCH):
+            answer = self._invoke(instances[start : start + BATCH])
+            predictions += answer["predictions"]
+            version = answer.get("model_version")
+        return {"predictions": predictions, "model_version": version}
+
+    def _invoke(self, instances: list[Document]) -> Document:
+        import botocore.exceptions
+
+        name = self.endpoint()
+        with aws_errors(f"invoking the endpoint {name}"):
+            try:
+                answer = self.clients["sagemaker-runtime"].invoke_endpoint(
+                    EndpointName=name,
+                    ContentType="application/json",
+                    Accept="application/json",
+                    Body=json.dumps({"instances": instances}).encode(),
+                )
+            except botocore.exceptions.ClientError as error:
+                refused = _refusal(error)
+                if refused is not None:
+                    return refused
+                if error.response["Error"]["Code"] in ("ValidationError", "ValidationException"):
+                    raise ExpectedError(
+                        f"no model serves: {error.response['Error']['Message']}",
+                        where=f"endpoint {name}",
+                        hint=self.clients.command("registry", "list"),
+                        code=NOT_FOUND,
+                    ) from error
+                raise
+        content: Document = json.loads(answer["Body"].read())
+        return content
+
+
+def _refusal(error: object) -> Document | None:
+    """The container's answer of status 400, in which every row has its error; None for any other error.
+
+    Clients get a container's 4xx as ModelError with status 424.
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+    """
+    response = getattr(error, "response", {})
+    if response.get("Error", {}).get("Code") != "ModelError":
+        return None
+    try:
+        content = json.loads(response.get("OriginalMessage", ""))
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and "predictions" in content else None
