@@ -43,9 +43,13 @@ setup(
         "console": ["starlette>=1", "uvicorn>=0.35", "jinja2>=3.1"],
         # Coverage-guided fuzzing, by `make fuzz` in an environment of its own.
         "fuzz": ["atheris==3.0.0"],
-        # A model of another kind to compare with, by `make bench`; the build without GPU code.
+        # AWS's XGBoost images on the local SageMaker, as an algorithm and in script mode; the build without GPU code.
+        "xgboost": ["xgboost-cpu==3.2.0"],
+        # A model of another kind to compare with, by `make bench`.
         "bench": ["xgboost-cpu==3.2.0"],
         "dev": [
+            # The pipelines of the suite that train with it.
+            "xgboost-cpu==3.2.0",
             "pytest>=9",
             # The console's pages in a real browser, and what is hard to use in them.
             "playwright>=1.60",

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,7 @@ def arguments() -> Arguments:
 
 def _add_start(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", type=int, default=0, help="default: the last one, or a free one")
+    command.add_argument("--cold", action="store_true", help="start every step as a new interpreter, to compare")
     command.add_argument(
         "--extension", action="append", default=[], metavar="MODULE:CLASS", help="a server of your own"
     )
@@ -75,7 +77,7 @@ def down(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 
 def status(given: argparse.Namespace, workspace: Workspace) -> Document:
-    """Whether the endpoint runs, its URL, and what waits for delivery."""
+    """Whether the endpoint runs, its URL, what waits for delivery, and how steps are isolated."""
     endpoint = endpoints.find(workspace) if workspace.root.exists() else None
     if endpoint is None:
         return {"running": False, "workspace": str(workspace.root)}
@@ -86,6 +88,7 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
         "url": endpoint.url,
         "pid": endpoint.pid,
         "waiting": answer["waiting"],
+        "isolation": answer["isolation"],
     }
 
 
@@ -151,6 +154,9 @@ def text(command: str, result: Document) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run a sub-command."""
     given = arguments().parse_args(argv)
+    if getattr(given, "cold", False):
+        # The endpoint's process inherits the switches of this package.
+        os.environ["LOCALAWS_COLD"] = "1"
     result = given.run(given, Workspace(given.workspace))
     if isinstance(result, int):
         return result

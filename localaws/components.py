@@ -11,6 +11,7 @@ from localaws.firehose.delivery import Delivery
 from localaws.ministack import execution_logs, history, metrics, patches, stacks
 from localaws.ministack.faults import Faults
 from localaws.ministack.state import State
+from localaws.sagemaker import isolation
 from localaws.sagemaker.component import SageMaker
 from localaws.security.keys import give_lambdas_sessions
 from localaws.workspace import Workspace
@@ -87,6 +88,11 @@ class Components:
         return {"drained": self._delivery.drain(float(arguments.get("seconds", 60)))}
 
     def _status(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Records that wait for delivery, by stream; the addresses of the extensions; entries that are not saved."""
+        """Records that wait for delivery, by stream; extensions' addresses; unsaved entries; isolation of steps."""
         waiting, unsaved = self._delivery.waiting(), self._state.unsaved
-        return {"waiting": waiting, "extensions": self.addresses, "unsaved": unsaved}
+        return {
+            "waiting": waiting,
+            "extensions": self.addresses,
+            "unsaved": unsaved,
+            "isolation": isolation.describe(),
+        }

@@ -15,6 +15,7 @@ class UnsafeArchive(Exception):
 
 def unpack(packed: Path, folder: Path) -> None:
     """Unpack a tar, gzipped or not, into a folder; raises UnsafeArchive."""
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(packed) as tar:
             _extract(tar, folder.resolve())

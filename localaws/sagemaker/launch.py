@@ -22,7 +22,7 @@ from localaws.sagemaker import sandbox
 from localaws.sagemaker.forkserver import THREADS
 from localaws.sagemaker.sandbox import Spec
 
-COLD, PRELOAD = "LOCALAWS_COLD", "LOCALAWS_PRELOAD"
+COLD, PRELOAD, NAMESPACES = "LOCALAWS_COLD", "LOCALAWS_PRELOAD", "LOCALAWS_NAMESPACES"
 MODULES = (
     *("numpy", "pandas", "scipy.stats", "joblib", "threadpoolctl"),
     *("sklearn.compose", "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.metrics"),
@@ -206,3 +206,9 @@ def _start() -> socket.socket:
     # It ends when the socket is closed; somebody has to reap it.
     threading.Thread(target=process.wait, name="forkserver", daemon=True).start()
     return ours
+
+
+def prepare() -> None:
+    """Start the server if steps can be forked from it here."""
+    if sys.platform.startswith("linux") and os.environ.get(COLD) != "1" and os.environ.get(NAMESPACES) != "0":
+        server().prepare()

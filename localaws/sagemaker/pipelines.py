@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from localaws import shapes
-from localaws.sagemaker import cache, failures, graph, retry, tags, tokens
+from localaws.sagemaker import cache, failures, graph, launch, retry, tags, tokens
 from localaws.sagemaker.s3 import MissingInput, read_object
 from localaws.sagemaker.service import (
     ApiError,
@@ -182,6 +182,8 @@ def read_definition(request: Document) -> str:
     wrong = list(graph.problems(definition, RUNNABLE)) or list(_policy_problems(definition))
     if wrong:
         raise validation_error("Unable to parse pipeline definition. " + "; ".join(wrong))
+    # The first step may be seconds away: the libraries are loaded meanwhile.
+    launch.prepare()
     return str(text)
 
 

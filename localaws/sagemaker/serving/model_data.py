@@ -1,9 +1,10 @@
 """Model data and inference code of a container, from S3 into its /opt/ml."""
 
-import tarfile
+import shutil
 from pathlib import Path
 
-from localaws.sagemaker import s3
+from localaws.sagemaker import archives, container_images, s3
+from localaws.sagemaker.algorithms import xgboost_serving
 from localaws.sagemaker.job_directory import JobDirectory
 from localaws.store import Document
 
@@ -29,18 +30,25 @@ def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
     if code.startswith("s3://"):
         _place(code, directory.make("/opt/ml/code"))
         environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/code"
+    if not environment.get("SAGEMAKER_PROGRAM"):
+        program = Path(xgboost_serving.__file__)
+        shutil.copyfile(program, directory.make("/opt/ml/code") / program.name)
+        environment["SAGEMAKER_PROGRAM"] = program.name
     return environment
 
 
 def runnable(definition: Document) -> bool:
-    """Whether the container's image has a model server here: script mode."""
-    return bool(definition["Environment"].get("SAGEMAKER_PROGRAM"))
+    """Whether the container's image has a model server here: script mode, or AWS's XGBoost."""
+    own = not definition["Environment"].get("SAGEMAKER_PROGRAM")
+    return not container_images.problem(definition["Image"], runs_own_program=own)
 
 
 def refusal(definition: Document) -> str:
     """Why a container is not runnable."""
+    own = not definition["Environment"].get("SAGEMAKER_PROGRAM")
+    problem = container_images.problem(definition["Image"], runs_own_program=own)
     return (
-        f"The local SageMaker cannot serve the image {definition['Image']}: it runs inference code, named by "
+        f"The local SageMaker cannot serve the image {definition['Image']}: {problem}. Inference code is named by "
         "SAGEMAKER_PROGRAM in the container's Environment."
     )
 
@@ -50,10 +58,9 @@ def _place(uri: str, folder: Path) -> None:
     try:
         s3.download(uri, folder)
         for packed in [path for path in folder.iterdir() if path.name.endswith(".tar.gz")]:
-            with tarfile.open(packed) as tar:
-                tar.extractall(folder, filter="data")
+            archives.unpack(packed, folder)
             packed.unlink()
-    except (s3.MissingInput, tarfile.TarError, OSError, EOFError) as error:
+    except (s3.MissingInput, archives.UnsafeArchive, OSError) as error:
         raise ModelDataError(
             f'Failed to download model data for container "container_1" from URL: "{uri}". Please ensure that there is '
             "an object located at the URL and that the role passed to CreateModel has permissions to download the "

@@ -3,9 +3,11 @@
 import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -185,6 +187,88 @@ def test_a_sealed_step_has_no_network_and_sees_no_other_process(run: Run, job: P
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert run(script, str(server.getsockname()[1])) == process.Ended(0)
     assert (job / "log").read_text().splitlines() == ["ConnectionRefusedError", "True"]
+
+
+@pytest.mark.parametrize("level", ["sealed", "forked"], indirect=True)
+def test_a_sealed_step_changes_no_kernel_setting_and_sees_no_secrets(
+    run: Run, job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Outside of /tmp, which a step has of its own.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as outside:
+        home, workspace = Path(outside, "home"), Path(outside, "workspace")
+        for secret in (home / ".ssh/id", home / ".aws/credentials", workspace / "key", workspace / "jobs/other/ml/x"):
+            secret.parent.mkdir(parents=True, exist_ok=True)
+            secret.write_text("secret")
+        (home / ".netrc").write_text("secret")
+        (workspace / "workspace.json").write_text("{}")
+        shutil.copytree(job, workspace / "jobs/job")
+        monkeypatch.setenv("HOME", str(home))
+        script = """
+            import os, sys
+            for path in ('/proc/sys/kernel/core_pattern', '/sys/kernel/uevent_helper', '/proc/sysrq-trigger'):
+                try:
+                    open(path, 'w').write('canary')
+                except OSError:
+                    continue
+                print('written', path)
+            for folder in sys.argv[1:]:
+                for path, _, names in os.walk(folder):
+                    print(*(open(os.path.join(path, name)).read() for name in names), end='')
+        """
+        code = workspace / "jobs/job/ml/step.py"
+        code.write_text(textwrap.dedent(script))
+        command = ["python3", "/opt/ml/step.py", str(home), str(workspace)]
+        log = workspace / "log"
+        assert process.run(command, {}, workspace / "jobs/job", log) == process.Ended(0)
+        assert log.read_text().strip() == ""
+
+
+@pytest.mark.parametrize("level", ["sealed", "forked"], indirect=True)
+def test_every_file_system_is_read_only_to_a_sealed_step(run: Run, job: Path) -> None:
+    script = """
+        import os
+        writable = set()
+        for line in open('/proc/self/mountinfo'):
+            target, options = line.split()[4:6]
+            if 'ro' not in options.split(','):
+                writable.add(target)
+        print(*sorted(writable - {os.environ['TMPDIR'], '/tmp'}))
+    """
+    assert run(script) == process.Ended(0)
+    assert (job / "log").read_text().split() == ["/dev/shm", "/opt/ml"]
+
+
+def test_a_step_that_cannot_be_sealed_does_not_run(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isolation.plain_because():
+        pytest.skip("this machine does not seal steps")
+    mounts = isolation.mounts(job)
+    monkeypatch.setattr(isolation, "mounts", lambda job: mounts | {"scratch": "/not/there"})
+    with pytest.raises(OSError, match="No such file or directory"):
+        process.run(["python3", "-c", "print('ran')"], {}, job, job / "log", sealed=True)
+    assert (job / "log").read_text() == ""
+
+
+def test_forked_steps_share_no_random_numbers_and_no_modules(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isolation.plain_because():
+        pytest.skip("steps are forked where they are sealed")
+    monkeypatch.setenv(launch.COLD, "0")
+    (job / "ml" / "step.py").write_text(
+        "import numpy, random, sys; print(numpy.random.rand(), random.random(), 'localaws' in sys.modules)"
+    )
+    for _ in range(2):
+        assert process.run(["python3", "/opt/ml/step.py"], {}, job, job / "log", sealed=True) == process.Ended(0)
+    first, second = [line.split() for line in (job / "log").read_text().splitlines()]
+    assert (first[0] != second[0], first[1] != second[1], first[2], second[2]) == (True, True, "False", "False")
+
+
+def test_a_script_whose_environment_is_read_at_the_start_is_not_forked() -> None:
+    spec = {"sealed": True, "command": [sys.executable, "step.py"], "environment": {"PYTHONPATH": "/opt/ml/code"}}
+    assert launch.can_be_forked(spec)
+    for name in ("PYTHONHASHSEED", "OMP_NUM_THREADS", "LD_PRELOAD"):
+        assert not launch.can_be_forked({**spec, "environment": {name: "1"}})
+    assert not launch.can_be_forked({**spec, "environment": {"PYTHONPATH": "/opt/ml/code:/packages"}})
+    assert not launch.can_be_forked({**spec, "command": ["/bin/sh", "-c", "true"]})
+    assert not launch.can_be_forked({**spec, "sealed": False})
 
 
 def test_a_step_may_use_several_processes(run: Run, job: Path) -> None:

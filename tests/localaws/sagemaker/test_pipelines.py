@@ -1,0 +1,54 @@
+"""Programs written for AWS with the SageMaker SDK, run unmodified at the local endpoint: the folder `pipelines`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localaws import programs
+from localaws.endpoint import Endpoint
+
+FOLDER = Path(__file__).parent / "pipelines"
+
+
+def run(endpoint: Endpoint, name: str) -> list[Any]:
+    """The JSON lines that a program prints; it has to exit with 0."""
+    programs.add_role(endpoint)
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py"], env=programs.variables(endpoint), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    lines = [line for line in done.stdout.splitlines() if line[:1] in '{[0123456789"WS']
+    return [json.loads(line) if line[0] in '{[0123456789"' else line for line in lines]
+
+
+@pytest.mark.release
+def test_xgboost_is_trained_evaluated_registered_and_transforms(endpoint: Endpoint) -> None:
+    good, transformed, poor = run(endpoint, "abalone_like")
+    always = dict.fromkeys(("HousesProcess", "HousesTrain", "HousesEvaluate", "HousesCheck"), "Succeeded")
+    chosen = ("HousesModel-CreateModel", "HousesRegister-RegisterModel", "HousesTransform")
+    assert good == {"status": "Succeeded", "steps": always | dict.fromkeys(chosen, "Succeeded")}
+    assert transformed == 2
+    assert poor == {"status": "Failed", "steps": always | {"HousesFail": "mse > 0.0"}}
+
+
+@pytest.mark.release
+def test_the_best_of_a_tuning_job_is_registered(endpoint: Endpoint) -> None:
+    steps = ("TuneScript", "TuneXGBoost", "RegisterBest-RegisterModel")
+    assert run(endpoint, "tuning") == [{"status": "Succeeded", "steps": dict.fromkeys(steps, "Succeeded")}]
+
+
+@pytest.mark.release
+def test_lambda_outputs_callbacks_and_conditions_on_conditions(endpoint: Endpoint) -> None:
+    steps = dict.fromkeys(("Measure", "Ask", "Outer", "Inner"), "Succeeded")
+    error, shown = run(endpoint, "lambda_and_callback")
+    assert (error, shown) == ("WaiterError", {"status": "Failed", "steps": steps | {"End": "answer: yes to 42"}})
+
+
+@pytest.mark.release
+def test_python_functions_are_steps(endpoint: Endpoint) -> None:
+    steps = dict.fromkeys(("Numbers", "Total", "Check"), "Succeeded")
+    assert run(endpoint, "function_steps") == [{"status": "Succeeded", "steps": steps}, 10]
