@@ -17,7 +17,7 @@ from tests.support.planted import FAULTS, plant
 
 # The part of evaluation.json that conditions read; a test holds it beside a real one.
 EVALUATION = {
-    "gate": {"relative_gain": 0.2, "champion_loss": 0.0, "reason": "better"},
+    "gate": {"register": 1, "reason": "better"},
     "summary": dict.fromkeys(step_outputs.SUMMARY.values(), "1"),
 }
 REAL = json.loads(committed.definition(Settings()))
@@ -51,7 +51,7 @@ LONG = [
             f"Steps.{where}: 257 characters is above the maximum of 256"
             for where in (
                 "Preprocess.Arguments.AppSpecification.ContainerArguments[13]",
-                "Evaluate.Arguments.AppSpecification.ContainerArguments[19]",
+                "Evaluate.Arguments.AppSpecification.ContainerArguments[25]",
                 "Register-RegisterModel.Arguments.CustomerMetadataProperties.CutOff",
             )
         ],
