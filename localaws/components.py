@@ -31,7 +31,6 @@ class Components:
         patches.type_xml_answers()
         patches.publish_attributes()
         patches.end_overdue_executions()
-        patches.name_sagemaker_resources()
         execution_logs.install()
         history.bound_executions()
         history.record_branches()

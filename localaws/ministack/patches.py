@@ -54,6 +54,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_BOTOCORE_SERVICE_MAP",
         "access_denied_response",
         "extract_resource_arn",
+        "request_tag_context",
     ),
     "core.iam_evaluator": (
         "ResolvedCredential",
@@ -319,46 +320,3 @@ def end_overdue_executions() -> None:
                 timer.cancel()
 
     stepfunctions._run_execution = run
-
-
-def name_sagemaker_resources() -> None:
-    """Authorise SageMaker requests on the resource's ARN; MiniStack authorises them on `*`."""
-    actions = module("core.iam_actions")
-    original = actions.extract_resource_arn
-
-    def extract(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
-        if service not in ("sagemaker", "sagemaker-runtime"):
-            return original(service, method, path, headers, body, *rest)
-        _, region, account = rest
-        if service == "sagemaker-runtime":
-            return f"arn:aws:sagemaker:{region}:{account}:endpoint/{path.split('/')[2].lower()}"
-        return sagemaker_resource(json.loads(body or b"{}"), f"arn:aws:sagemaker:{region}:{account}:")
-
-    actions.extract_resource_arn = extract
-
-
-def sagemaker_resource(request: dict[str, Any], prefix: str) -> str:
-    """The ARN that a SageMaker request is authorised on; `*` where AWS offers no resource."""
-    for member in ("PipelineExecutionArn", "ModelPackageArn", "ResourceArn"):
-        if member in request:
-            return str(request[member])
-    kinds = {
-        "PipelineName": "pipeline",
-        "ModelPackageName": "model-package",
-        "ModelPackageGroupName": "model-package-group",
-        "ProcessingJobName": "processing-job",
-        "TrainingJobName": "training-job",
-        "TransformJobName": "transform-job",
-        "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
-        # Before the configuration: an endpoint's requests name both. AWS also authorises on the configuration.
-        "EndpointName": "endpoint",
-        "EndpointConfigName": "endpoint-config",
-        "ModelName": "model",
-    }
-    for member, kind in kinds.items():
-        if member in request:
-            name = str(request[member])
-            if kind in ("endpoint", "endpoint-config", "model"):
-                name = name.lower()
-            return name if name.startswith("arn:") else f"{prefix}{kind}/{name}"
-    return "*"

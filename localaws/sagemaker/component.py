@@ -4,7 +4,7 @@ from typing import Any
 
 from localaws.control import Command
 from localaws.ministack import patches
-from localaws.sagemaker import step_functions, switches
+from localaws.sagemaker import authorization, step_functions, switches
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.executions_api import Starts
 from localaws.sagemaker.images import Images
@@ -66,6 +66,7 @@ class SageMaker:
             namespace="sagemaker",
         )
         step_functions.install()
+        authorization.install()
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
         handlers["AWS::SageMaker::ModelPackageGroup"] = {
             "create": self._create_group,
