@@ -72,6 +72,11 @@ SAGEMAKER = (
         "So does AWS in the operations where it was observed; a caller that ignores NextToken fails here first.",
     ),
     Deviation(
+        "Lineage and trial components are derived from jobs, packages and endpoints; entities, associations and "
+        "experiments of one's own are refused.",
+        "It is what SageMaker writes by itself; nothing stored can differ from what ran.",
+    ),
+    Deviation(
         "PipelineExperimentConfig and MLflowConfig are described and track nothing.",
         "No experiment server runs here.",
     ),

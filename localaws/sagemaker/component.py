@@ -11,6 +11,7 @@ from localaws.sagemaker.images import Images
 from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.jobs_api import JobOperations
+from localaws.sagemaker.lineage_api import LineageOperations
 from localaws.sagemaker.model_cards import ModelCards
 from localaws.sagemaker.package_groups import GROUP, PackageGroups
 from localaws.sagemaker.pipeline_versions import PipelineVersions
@@ -40,6 +41,7 @@ class SageMaker:
             JobOperations(jobs, kind)
         TuningJobs(self.service)
         Images(self.service)
+        LineageOperations(self.service)
         ModelCards(self.service)
         Search(self.service)
         self.executions = Executions(self.service, jobs, time_scale)
