@@ -89,61 +89,51 @@ def noun(operation: str) -> str:
 def render() -> str:
     """The whole README."""
     every, served = set(shapes.service_model("sagemaker").operation_names), offered()
+    sections = {
+        "## SageMaker operations": _operations_section(every, served),
+        "## Pipelines": _steps(),
+        "## Step Functions and SageMaker": _step_functions(),
+        "## Known deviations from AWS": [*_deviations(deviations.SAGEMAKER), "", _switches()],
+        "## Where this package differs from MiniStack": [],
+        "### Firehose": _deviations(deviations.FIREHOSE),
+        "### Athena": _deviations(deviations.ATHENA),
+        "### Step Functions": [f"- {(patch.__doc__ or '').splitlines()[0]}" for patch in STEP_FUNCTIONS],
+    }
+    lines = ["# AWS on one machine: what is offered", ""]
+    lines += [f"Written by `{COMMAND}`; do not edit. The list of operations is botocore's model of SageMaker.", ""]
+    for heading, content in sections.items():
+        lines += [heading, "", *content, *([""] if content else [])]
+    return "\n".join(lines)
+
+
+def _operations_section(every: set[str], served: set[str]) -> list[str]:
     refused = every - served
     recorded = {operation for operation in served if noun(operation) in deviations.RECORDED}
-    lines = [
-        "# AWS on one machine: what is offered",
-        "",
-        f"Written by `{COMMAND}`; do not edit. The list of operations is botocore's model of SageMaker.",
-        "",
+    return [
         f"Of SageMaker's {len(every)} operations, {len(served - recorded)} are executed, {len(recorded)} only store "
         f"and return what they are given, and {len(refused)} are refused with `UnknownOperationException` and the "
         "operation's name.",
         "",
-        "## SageMaker operations",
-        "",
         *_operations(served, refused),
         "",
-        "Refused, as their whole resource is: " + ", ".join(_only_refused(served, refused)) + ".",
+        f"Refused, as their whole resource is: {', '.join(_only_refused(served, refused))}.",
         "",
         "`sagemaker-runtime`: InvokeEndpoint is executed; InvokeEndpointAsync and InvokeEndpointWithResponseStream are "
-        "refused. Search covers " + ", ".join(RESOURCES) + ".",
-        "",
-        "## Pipelines",
-        "",
-        *_steps(),
-        "",
-        "## Step Functions and SageMaker",
-        "",
-        "`aws-sdk:sagemaker:*` reaches every operation above, `aws-sdk:sagemakerruntime:invokeEndpoint` every "
-        "endpoint. Optimised integrations: "
-        + ", ".join(f"`{name}{'[.sync]' if name in JOBS else ''}`" for name in REQUESTS)
-        + ".",
-        "",
-        "## Known deviations from AWS",
-        "",
-        *_deviations(deviations.SAGEMAKER),
-        "",
-        "Switches of `/_localaws/sagemaker`, for tests: "
-        + "; ".join(f"`{name}` ({', '.join(values)})" for name, values in SWITCHES.items())
-        + ".",
-        "",
-        "## Where this package differs from MiniStack",
-        "",
-        "### Firehose",
-        "",
-        *_deviations(deviations.FIREHOSE),
-        "",
-        "### Athena",
-        "",
-        *_deviations(deviations.ATHENA),
-        "",
-        "### Step Functions",
-        "",
-        *(f"- {(patch.__doc__ or '').splitlines()[0]}" for patch in STEP_FUNCTIONS),
-        "",
+        f"refused. Search covers {', '.join(RESOURCES)}.",
     ]
-    return "\n".join(lines)
+
+
+def _step_functions() -> list[str]:
+    requests = ", ".join(f"`{name}{'[.sync]' if name in JOBS else ''}`" for name in REQUESTS)
+    return [
+        "`aws-sdk:sagemaker:*` reaches every operation above, `aws-sdk:sagemakerruntime:invokeEndpoint` every "
+        f"endpoint. Optimised integrations: {requests}.",
+    ]
+
+
+def _switches() -> str:
+    found = "; ".join(f"`{name}` ({', '.join(values)})" for name, values in SWITCHES.items())
+    return f"Switches of `/_localaws/sagemaker`, for tests: {found}."
 
 
 def _operations(served: set[str], refused: set[str]) -> list[str]:

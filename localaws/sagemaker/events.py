@@ -22,6 +22,21 @@ ENDPOINT_EVENT = "SageMaker Endpoint State Change"
 UPDATED_FIELDS = ("ModelApprovalStatus", "CustomerMetadataProperties", "ModelLifeCycle", "ModelPackageStatus")
 
 KIND = "event"
+# The members of a model package that its events have, beside times and name.
+PACKAGE_MEMBERS = (
+    "ModelPackageGroupName",
+    "ModelPackageVersion",
+    "ModelPackageArn",
+    "ModelPackageDescription",
+    "InferenceSpecification",
+    "ModelPackageStatus",
+    "ModelPackageStatusDetails",
+    "ModelApprovalStatus",
+    "MetadataProperties",
+    "ModelMetrics",
+    "ModelLifeCycle",
+    "CustomerMetadataProperties",
+)
 _sending: set[str] = set()
 _sending_lock = threading.Lock()
 
@@ -72,21 +87,7 @@ def package_changed(store: Store, package: Document, updated: list[str] | None =
     SageMaker also puts an event when only metadata changed: the status is still Approved, and
     UpdatedModelPackageFields does not list ModelApprovalStatus.
     """
-    members = (
-        "ModelPackageGroupName",
-        "ModelPackageVersion",
-        "ModelPackageArn",
-        "ModelPackageDescription",
-        "InferenceSpecification",
-        "ModelPackageStatus",
-        "ModelPackageStatusDetails",
-        "ModelApprovalStatus",
-        "MetadataProperties",
-        "ModelMetrics",
-        "ModelLifeCycle",
-        "CustomerMetadataProperties",
-    )
-    detail = {member: package[member] for member in members if package.get(member) is not None}
+    detail = {member: package[member] for member in PACKAGE_MEMBERS if package.get(member) is not None}
     for time in ("CreationTime", "LastModifiedTime"):
         if time in package:
             detail[time] = timestamp(package[time])

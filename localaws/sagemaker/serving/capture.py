@@ -59,11 +59,10 @@ class Capture:
             return
         moment = datetime.datetime.now(datetime.UTC)
         modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
-        both = "InputAndOutput" in modes
         data = {}
-        if both or "Input" in modes:
+        if modes & {"Input", "InputAndOutput"}:
             data["endpointInput"] = _side("INPUT", request_headers.get("content-type", ""), request, config)
-        if both or "Output" in modes:
+        if modes & {"Output", "InputAndOutput"}:
             data["endpointOutput"] = _side("OUTPUT", answer_type, answer, config)
         metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
         if "x-amzn-sagemaker-inference-id" in request_headers:
