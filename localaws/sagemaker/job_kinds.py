@@ -16,7 +16,9 @@ def _training_created(request: Document) -> Document:
     folder = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
     artifact = f"{folder}/{request['TrainingJobName']}/output/model.tar.gz"
     switches = {name: value for name, value in TRAINING_SWITCHES.items() if name not in request}
-    return {**switches, "ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
+    # AWS returns the key even when there is none, and the SDK reads it.
+    output = {"OutputDataConfig": {"KmsKeyId": "", **request["OutputDataConfig"]}}
+    return {**switches, **output, "ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
 
 
 def _training_ended(document: Document) -> Document:

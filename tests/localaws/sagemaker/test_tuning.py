@@ -64,6 +64,8 @@ def test_a_grid_is_tried_whole_and_the_best_is_found(project: Project) -> None:
     assert [each["TunedHyperParameters"]["x"] for each in listed] == ["4", "1", "9"]
     training = api.describe_training_job(TrainingJobName=best["TrainingJobName"])
     assert training["TuningJobArn"] == job["HyperParameterTuningJobArn"]
+    # The SDK's HyperparameterTuner.deploy reads it.
+    assert training["OutputDataConfig"]["KmsKeyId"] == ""
     assert training["HyperParameters"]["_tuning_objective_metric"] == "score"
 
 
