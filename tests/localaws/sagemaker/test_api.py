@@ -1,5 +1,6 @@
 """SageMaker's API at the local endpoint: shapes, errors, pages, tags, and requests made twice or at once."""
 
+import json
 import threading
 import uuid
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def test_every_operation_of_pipelines_registry_and_jobs_is_called(
     api.update_pipeline_execution(**by_arn, PipelineExecutionDescription="first")
     api.describe_pipeline_execution(**by_arn)
     api.describe_pipeline_definition_for_execution(**by_arn)
+    api.list_pipeline_versions(**by_name)
+    api.update_pipeline_version(PipelineArn=arn, PipelineVersionId=1, PipelineVersionDescription="first")
     api.list_pipelines(PipelineNamePrefix=project.name, SortBy="Name")
     api.list_pipeline_executions(**by_name)
     api.list_pipeline_parameters_for_execution(**by_arn)
@@ -92,8 +95,12 @@ def test_every_operation_of_pipelines_registry_and_jobs_is_called(
     # The operations of models, endpoints and jobs have tests of their own.
     workspace.create()
     offered = SageMaker(workspace, time_scale=1.0).service.operations()
-    asked = {each for each in offered if any(noun in each for noun in ("Pipeline", "ModelPackage", "Job", "Tags"))}
-    assert asked <= {operation for operation, _ in answers}
+    asked = {
+        each
+        for each in offered
+        if any(noun in each for noun in ("Pipeline", "ModelPackage", "TrainingJob", "ProcessingJob", "Tags"))
+    }
+    assert asked - {"ListTrainingJobsForHyperParameterTuningJob"} <= {operation for operation, _ in answers}
 
 
 def test_errors_have_the_codes_and_words_of_aws(project: Project) -> None:
@@ -145,6 +152,46 @@ def test_errors_have_the_codes_and_words_of_aws(project: Project) -> None:
         "1 validation error detected: PipelineName: 'no name' does not match "
         + shapes.input_shape("sagemaker", "DescribePipeline").members["PipelineName"].metadata["pattern"],
     )
+
+
+def test_a_pipeline_is_started_as_one_of_its_versions_was(project: Project) -> None:
+    api = project.clients.sagemaker
+    name = {"PipelineName": project.name}
+    project.upsert([fail("First", "no")], PipelineDescription="first")
+    project.upsert([fail("Second", "no")], PipelineDescription="second")
+    versions = api.list_pipeline_versions(**name)["PipelineVersionSummaries"]
+    assert [each["PipelineVersionId"] for each in versions] == [2, 1]
+    api.update_pipeline_version(
+        PipelineArn=versions[0]["PipelineArn"], PipelineVersionId=1, PipelineVersionDisplayName="old"
+    )
+    described = api.describe_pipeline(**name, PipelineVersionId=1)
+    assert (described["PipelineVersionDisplayName"], described["PipelineDescription"]) == ("old", "first")
+    old, new = project.start(PipelineVersionId=1).wait(), project.start().wait()
+    assert [set(run.statuses()) for run in (old, new)] == [{"First"}, {"Second"}]
+    assert [run.describe()["PipelineVersionId"] for run in (old, new)] == [1, 2]
+    listed = api.list_pipeline_versions(**name, SortOrder="Ascending")["PipelineVersionSummaries"]
+    assert [each["LastExecutionPipelineExecutionArn"] for each in listed] == [old.arn, new.arn]
+    assert refusal(project.start, PipelineVersionId=3)[0] == "ResourceNotFound"
+
+
+def test_experiment_and_mlflow_settings_are_described(project: Project) -> None:
+    content = json.loads(definition([fail("S", "no")]))
+    content["PipelineExperimentConfig"] = {
+        "ExperimentName": {"Get": "Execution.PipelineName"},
+        "TrialName": {"Get": "Execution.PipelineExecutionId"},
+    }
+    content["MlflowConfig"] = {
+        "MlflowResourceArn": "arn:aws:sagemaker:us-east-1:000000000000:mlflow-app/app-ABCDEFGHIJKL"
+    }
+    api = project.clients.sagemaker
+    api.create_pipeline(PipelineName=project.name, PipelineDefinition=json.dumps(content), RoleArn=ROLE)
+    run = project.start(MlflowExperimentName="beers")
+    described = run.describe()
+    assert described["PipelineExperimentConfig"] == {
+        "ExperimentName": project.name,
+        "TrialName": run.arn.rpartition("/")[2],
+    }
+    assert described["MLflowConfig"] == {**content["MlflowConfig"], "MlflowExperimentName": "beers"}
 
 
 @pytest.mark.parametrize(
