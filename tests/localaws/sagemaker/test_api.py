@@ -95,11 +95,8 @@ def test_every_operation_of_pipelines_registry_and_jobs_is_called(
     # The operations of models, endpoints and jobs have tests of their own.
     workspace.create()
     offered = SageMaker(workspace, time_scale=1.0).service.operations()
-    asked = {
-        each
-        for each in offered
-        if any(noun in each for noun in ("Pipeline", "ModelPackage", "TrainingJob", "ProcessingJob", "Tags"))
-    }
+    nouns = ("Pipeline", "ModelPackage", "TrainingJob", "ProcessingJob", "Tags")
+    asked = {each for each in offered if any(noun in each for noun in nouns) and not each.startswith("Send")}
     assert asked - {"ListTrainingJobsForHyperParameterTuningJob"} <= {operation for operation, _ in answers}
 
 
@@ -144,8 +141,13 @@ def test_errors_have_the_codes_and_words_of_aws(project: Project) -> None:
     part = {"SourcePipelineExecutionArn": gone, "SelectedSteps": [{"StepName": "Step"}]}
     assert refusal(api.start_pipeline_execution, **start, SelectiveExecutionConfig=part) == (
         "ValidationException",
-        "The local SageMaker does not offer SelectiveExecutionConfig.",
+        f"The source execution {gone} is not one of this pipeline.",
     )
+    for call in (api.send_pipeline_execution_step_success, api.send_pipeline_execution_step_failure):
+        assert refusal(call, CallbackToken="abcdefghij") == (
+            "ResourceNotFound",
+            "No callback step waits with the token abcdefghij.",
+        )
     assert refusal(api.list_pipelines, NextToken="?")[0] == "ValidationException"
     assert refusal(api.describe_pipeline, PipelineName="no name") == (
         "ValidationException",

@@ -44,7 +44,8 @@ def test_a_packages_ascendants_are_its_model_job_and_data(built: tuple[Project, 
     ]
     near = api.query_lineage(StartArns=[artifact["ArtifactArn"]], Direction="Ascendants", MaxDepth=1)
     assert {each["Type"] for each in near["Vertices"]} == {"ModelPackage", "Model", "Image"}
-    only = api.query_lineage(StartArns=[artifact["ArtifactArn"]], Filters={"Types": ["Model"]}, IncludeEdges=False)
+    start = {"StartArns": [artifact["ArtifactArn"]], "Direction": "Ascendants"}
+    only = api.query_lineage(**start, Filters={"Types": ["Model"]}, IncludeEdges=False)
     assert (len(only["Vertices"]), only.get("Edges")) == (1, None)
     described = api.describe_artifact(ArtifactArn=only["Vertices"][0]["Arn"])
     assert described["Source"]["SourceUri"].endswith("/output/model.tar.gz")
