@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.support.definitions import PATHS, Project, output
+from benchmarks.support.definitions import PATHS, UNFINISHED, Project, output
 from localaws import endpoint as endpoints
 from localaws.sagemaker import isolation
 from localaws.sagemaker.launch import COLD
@@ -94,7 +94,10 @@ def _project(root: Path, *, cold: bool) -> Iterator[Project]:
 
 def _as_steps(project: Project) -> float:
     """Seconds from the beginning of the first step to the end of the last, as SageMaker's API gives them."""
-    steps = project.start().wait().steps()
+    execution = project.start()
+    while execution.status in UNFINISHED:
+        time.sleep(0.05)
+    steps = execution.steps()
     assert {each["StepStatus"] for each in steps.values()} == {"Succeeded"}, steps
     return float((steps["Evaluate"]["EndTime"] - steps["Prepare"]["StartTime"]).total_seconds())
 
