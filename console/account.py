@@ -49,6 +49,16 @@ class Account:
         """The client of SageMaker's API."""
         return self.client("sagemaker")
 
+    @property
+    def region(self) -> str:
+        """The region that is read."""
+        return str(self.sagemaker.meta.region_name)
+
+    def runtime_url(self, endpoint: str) -> str:
+        """The address that answers an endpoint's requests."""
+        base = str(self.client("sagemaker-runtime").meta.endpoint_url).rstrip("/")
+        return f"{base}/endpoints/{endpoint}/invocations"
+
     # --- Pipelines and their executions ---------------------------------------------------------
 
     def pipelines(self) -> list[Document]:

@@ -13,7 +13,16 @@ from collections.abc import Iterator
 
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
-from pipelines.cli.arguments import Arguments, add_account_flags, add_workspace_flag
+from pipelines.cli.arguments import (
+    ENVIRONMENT as DEFAULT_ENVIRONMENT,
+)
+from pipelines.cli.arguments import (
+    Arguments,
+    add_account_flags,
+    add_workspace_flag,
+    command_line,
+    target_flags,
+)
 from pipelines.cli.errors import ENVIRONMENT, ExpectedError, exit_code
 
 
@@ -36,7 +45,7 @@ def clients_of(given: argparse.Namespace) -> Iterator[tuple[Clients, str]]:
     """The clients to read with, and what to call the place they read from."""
     if not given.local:
         clients = Clients(region=given.region)
-        yield clients, f"environment {given.env} in {clients.region}"
+        yield clients, f"environment {given.env or DEFAULT_ENVIRONMENT} in {clients.region}"
         return
     from localaws.workspace import Workspace
     from pipelines.local.endpoint import running
@@ -59,8 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             code=ENVIRONMENT,
         ) from error
     with clients_of(given) as (clients, where):
-        flags = f"--local --workspace {given.workspace}" if given.local else f"--env {given.env}"
-        pages = BeerPages(Stacks(clients, environment(given.env)), flags.removesuffix(" --workspace .local"))
+        pages = BeerPages(Stacks(clients, environment(given.env or DEFAULT_ENVIRONMENT)), target_flags(given))
         try:
             serve(
                 lambda service: clients[service],
@@ -73,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ExpectedError(
                 f"port {given.port} on 127.0.0.1 cannot be used: {error.strerror}",
                 where="--port",
-                hint=f"python -m pipelines.console --port 0 {flags}",
+                hint=command_line("console", "--port", "0", flags=target_flags(given)),
                 code=ENVIRONMENT,
             ) from error
     return 0

@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shlex
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from ingestion import record
 from pipelines.account import retraining
 from pipelines.account.s3 import read_json
 from pipelines.account.stacks import Stacks
+from pipelines.cli.arguments import command_line
 from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 from pipelines.records import commands
@@ -34,27 +34,28 @@ NAMED = {
     "Beers by bitterness": 'SELECT ibu, count(*) AS beers FROM "{table}" GROUP BY ibu ORDER BY 2 DESC LIMIT 30',
     "Deliveries by day": 'SELECT dt, count(*) AS records FROM "{table}" GROUP BY dt ORDER BY dt DESC LIMIT 30',
 }
-COMMANDS = {
-    "overview": "pipelines.registry list",
-    "runs": "pipelines.runs list",
-    "run": "pipelines.runs show {run}",
-    "log": "pipelines.runs logs {run} {step}",
-    "start": "pipelines.run --start --wait",
-    "stop": "pipelines.runs stop {run}",
-    "retry": "pipelines.runs retry {run}",
-    "compare_runs": "pipelines.runs compare {arn} {other}",
-    "models": "pipelines.registry list",
-    "model": "pipelines.registry show {version}",
-    "compare_models": "pipelines.registry compare {version} {other}",
-    "report": "pipelines.registry report {version}",
-    "approve": "pipelines.registry approve {version}",
-    "reject": "pipelines.registry reject {version}",
-    "endpoints": "pipelines.registry status",
-    "endpoint": "pipelines.registry status",
-    "predict": "pipelines.registry predict --abv 6.7 --target-og 1060",
-    "ledger": "pipelines.records ledger",
-    "failed": "pipelines.records failed",
-    "replay": "pipelines.records replay",
+# A page's action -> the module of this project's command, and its words.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "overview": ("registry", "list"),
+    "runs": ("runs", "list"),
+    "run": ("runs", "show", "{run}"),
+    "log": ("runs", "logs", "{run}", "{step}"),
+    "start": ("run", "--start", "--wait"),
+    "stop": ("runs", "stop", "{run}"),
+    "retry": ("runs", "retry", "{run}"),
+    "compare_runs": ("runs", "compare", "{arn}", "{other}"),
+    "models": ("registry", "list"),
+    "model": ("registry", "show", "{version}"),
+    "compare_models": ("registry", "compare", "{version}", "{other}"),
+    "report": ("registry", "report", "{version}"),
+    "approve": ("registry", "approve", "{version}"),
+    "reject": ("registry", "reject", "{version}"),
+    "endpoints": ("registry", "status"),
+    "endpoint": ("registry", "status"),
+    "predict": ("registry", "predict", "--abv", "6.7", "--target-og", "1060"),
+    "ledger": ("records", "ledger"),
+    "failed": ("records", "failed"),
+    "replay": ("records", "replay"),
 }
 
 
@@ -75,17 +76,14 @@ class BeerPages(Plugin):
 
     def first_step(self) -> str:
         """The local run makes everything; in an account a deployment does."""
-        return "python -m pipelines.run --local" if "--local" in self.flags else "make deploy ENV=dev"
+        local = self.stacks.clients.local
+        return command_line("run", flags=self.flags) if local else f"make deploy ENV={self.stacks.environment.name}"
 
     def command(self, action: str, **values: str) -> str:
-        """This project's command for a page's action; AWS's where it has none."""
-        if "run" not in values and "arn" in values:
-            values["run"] = values["arn"].rpartition("/")[2]
-        known = {name: shlex.quote(value) for name, value in values.items()}
-        try:
-            return f"python -m {COMMANDS[action].format(**known)} {self.flags}"
-        except KeyError:
-            return super().command(action, **values)
+        """This project's command for a page's action."""
+        values.setdefault("run", values.get("arn", "").rpartition("/")[2])
+        module, *words = (word.format(**values) for word in COMMANDS[action])
+        return command_line(module, *words, flags=self.flags)
 
     def cards(self) -> list[Card]:
         """The ledger as a bar."""
