@@ -8,13 +8,16 @@ import asyncio
 import contextvars
 import re
 import shutil
+import tempfile
 import threading
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
+from localaws.athena import dialect, projection, results
 from localaws.athena.csv_cache import CsvCache
+from localaws.athena.dialect import QueryError
 from localaws.ministack import patches
 
 CACHE = CsvCache()
@@ -23,22 +26,21 @@ UNLOAD = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 OPTION = re.compile(r"(\w+)\s*=\s*'?([\w-]+)'?")
-# DuckDB type -> Athena type, for the columns of a result.
-TYPES = {
-    "BOOLEAN": "boolean",
-    "INTEGER": "integer",
-    "BIGINT": "bigint",
-    "HUGEINT": "bigint",
-    "DOUBLE": "double",
-    "FLOAT": "real",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+GLUE_TYPES = {
+    "bigint": "BIGINT",
+    "boolean": "BOOLEAN",
+    "char": "VARCHAR",
+    "date": "DATE",
+    "double": "DOUBLE",
+    "float": "FLOAT",
+    "int": "INTEGER",
+    "integer": "INTEGER",
+    "smallint": "SMALLINT",
+    "string": "VARCHAR",
+    "timestamp": "TIMESTAMP",
+    "tinyint": "TINYINT",
+    "varchar": "VARCHAR",
 }
-
-
-class QueryError(Exception):
-    """A query failed as Athena would say it (the text becomes StateChangeReason)."""
 
 
 class Athena:
@@ -148,7 +150,10 @@ class _Connection:
         self.duckdb.execute("SET threads = 2")
         # DuckDB 2.0's type_pushdown makes TRY_CAST over a CSV strict.
         self.duckdb.execute("SET disabled_optimizers = 'type_pushdown'")
-        self.folders: list[str] = []
+        self.duckdb.execute("SET TimeZone = 'UTC'")
+        for macro in dialect.MACROS:
+            self.duckdb.execute(f"CREATE MACRO {macro}")
+        self.folders: list[str] = [tempfile.mkdtemp(prefix="athena-")]
 
     def __enter__(self) -> "_Connection":
         return self
@@ -160,34 +165,35 @@ class _Connection:
 
     def translate(self, query: str) -> str:
         """The statement in DuckDB's dialect, its tables made into views on the way."""
-        import sqlglot
-        from sqlglot import expressions as ast
+        statement = dialect.translate(query, self.database, self._columns)
+        self._lock()
+        # A sum is a HUGEINT to DuckDB and a bigint to Athena.
+        described = self.execute(f"DESCRIBE {statement}").fetchall()
+        wide = [name for name, kind, *_ in described if kind == "HUGEINT"]
+        if not wide:
+            return statement
+        casts = ", ".join(f"CAST({_identifier(name)} AS BIGINT) AS {_identifier(name)}" for name in wide)
+        return f"SELECT * REPLACE ({casts}) FROM ({statement})"
 
-        try:
-            tree = sqlglot.parse_one(query, read="athena")
-        except sqlglot.ParseError as error:
-            raise QueryError(f"line 1:1: {str(error).splitlines()[0]}") from error
-        common = {each.alias for each in tree.find_all(ast.CTE)}
-        for table in tree.find_all(ast.Table):
-            if table.db or table.name not in common:
-                self._view(table.db or self.database, table.name)
-                table.set("db", ast.to_identifier(table.db or self.database, quoted=True))
-                table.set("catalog", None)
-        # Athena names an expression's column _col0, _col1, ... by its place.
-        for place, column in enumerate(tree.selects):
-            if not isinstance(column, (ast.Alias, ast.Column, ast.Star)):
-                column.replace(ast.alias_(column.copy(), f"_col{place}", quoted=True))
-        return str(tree.sql(dialect="duckdb"))
+    def _lock(self) -> None:
+        """From here on the statement reads nothing but the tables' own files."""
+        folders = ", ".join(_quoted(each) for each in self.folders)
+        for setting in (
+            f"allowed_directories = [{folders}]",
+            "python_enable_replacements = false",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
+            self.execute(f"SET {setting}")
 
     def select(self, query: str) -> dict[str, Any]:
         """Run a SELECT and return all its rows."""
         result = self.execute(self.translate(query))
         described = result.description or []
-        names = [str(each[1]).upper().partition("(")[0] for each in described]
         return {
             "columns": [each[0] for each in described],
-            "column_types": [TYPES.get(name, "varchar") for name in names],
-            "rows": [list(row) for row in result.fetchall()],
+            "column_types": [results.kind(str(each[1])) for each in described],
+            "rows": [[results.text(value) for value in row] for row in result.fetchall()],
         }
 
     def execute(self, statement: str) -> Any:
@@ -199,7 +205,8 @@ class _Connection:
         except duckdb.Error as error:
             raise QueryError(str(error).splitlines()[0]) from error
 
-    def _view(self, database: str, name: str) -> None:
+    def _columns(self, database: str, name: str) -> dict[str, str]:
+        """The columns of a Glue table, which is a view from here on; `$path` is among them."""
         table = patches.module("services.glue")._tables.get(f"{database}/{name}")
         if table is None:
             raise QueryError(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{name}' does not exist")
@@ -208,8 +215,10 @@ class _Connection:
             relation = _relation(table, self._athena_files(location), location)
         else:
             relation = self._csv_relation(table, location)
-        self.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
-        self.execute(f'CREATE OR REPLACE VIEW "{database}"."{name}" AS {relation}')
+        view = f"{_identifier(database)}.{_identifier(name)}"
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(database)}")
+        self.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM ({relation}){projection.condition(table)}")
+        return {column: kind for column, kind, *_ in self.execute(f"DESCRIBE {view}").fetchall()}
 
     def _csv_relation(self, table: dict[str, Any], location: str) -> str:
         """A SELECT over a CSV table's rows: its columns, its partition keys from the paths, and `$path`."""
@@ -220,7 +229,7 @@ class _Connection:
         self.duckdb.register(rows, CACHE.rows(location, options, len(columns)))
         chosen = _csv_columns(columns)
         keys = [each["Name"] for each in table.get("PartitionKeys") or []]
-        chosen += [f"regexp_extract('/' || key, '/{name}=([^/]*)/', 1) AS \"{name}\"" for name in keys]
+        chosen += [_partition("'/' || key", each) for each in keys]
         chosen.append(f'{_quoted(location.rstrip("/") + "/")} || key AS "$path"')
         return f"SELECT {', '.join(chosen)} FROM {rows}"
 
@@ -234,20 +243,29 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _partition(path: str, key: str) -> str:
+    """The value of a partition key in an object's path: `dt=2026-11-20` is `2026-11-20`."""
+    return f"regexp_extract({path}, {_quoted(f'/{re.escape(key)}=([^/]*)/')}, 1) AS {_identifier(key)}"
+
+
 def _relation(table: dict[str, Any], files: list[str], location: str) -> str:
     """A SELECT over the files of a Parquet table, as `_csv_relation`."""
     storage = table["StorageDescriptor"]
     columns = [(each["Name"], each.get("Type", "string")) for each in storage["Columns"]]
     keys = [each["Name"] for each in table.get("PartitionKeys") or []]
     if not files:
-        empty = [f'CAST(NULL AS {_duckdb_type(kind)}) AS "{name}"' for name, kind in columns]
-        empty += [f'CAST(NULL AS VARCHAR) AS "{name}"' for name in [*keys, "$path"]]
+        empty = [f"CAST(NULL AS {_duckdb_type(kind)}) AS {_identifier(name)}" for name, kind in columns]
+        empty += [f"CAST(NULL AS VARCHAR) AS {_identifier(name)}" for name in [*keys, "$path"]]
         return f"SELECT {', '.join(empty)} WHERE false"
     listed = "[" + ", ".join(_quoted(path) for path in files) + "]"
     reader = f"read_parquet({listed}, filename = true, union_by_name = true, hive_partitioning = false)"
-    chosen = [f'"{name}"' for name, _ in columns]
+    chosen = [_identifier(name) for name, _ in columns]
     # `dt=2026-11-20` in the object's key is the partition's value.
-    chosen += [f"regexp_extract(filename, '/{key}=([^/]*)/', 1) AS \"{key}\"" for key in keys]
+    chosen += [_partition("filename", each) for each in keys]
     root = str(Path(files[0]).parents[_depth(files[0])])
     prefix = location.rstrip("/")
     chosen.append(f'{_quoted(prefix)} || substr(filename, {len(root) + 1}) AS "$path"')
@@ -283,13 +301,19 @@ def _csv_columns(columns: list[tuple[str, str]]) -> list[str]:
     for index, (name, kind) in enumerate(columns):
         text = f"coalesce(c{index}, '')"
         value = text if _duckdb_type(kind) == "VARCHAR" else f"CAST(c{index} AS {_duckdb_type(kind)})"
-        chosen.append(f'{value} AS "{name}"')
+        chosen.append(f"{value} AS {_identifier(name)}")
     return chosen
 
 
 def _duckdb_type(kind: str) -> str:
-    types = {"bigint": "BIGINT", "int": "INTEGER", "double": "DOUBLE", "float": "FLOAT", "boolean": "BOOLEAN"}
-    return types.get(kind.lower(), "VARCHAR")
+    """A Glue column's type in DuckDB; QueryError for one that is not read here."""
+    name = kind.lower().partition("(")[0].strip()
+    if name == "decimal":
+        return kind.upper()
+    try:
+        return GLUE_TYPES[name]
+    except KeyError as error:
+        raise QueryError(f"NOT_SUPPORTED: The local Athena does not read columns of type {kind}.") from error
 
 
 def _unload(connection: _Connection, match: re.Match[str]) -> None:
@@ -302,13 +326,10 @@ def _unload(connection: _Connection, match: re.Match[str]) -> None:
         raise QueryError("The local Athena unloads as PARQUET only: WITH (format = 'PARQUET').")
     if keys_under(target):
         raise QueryError(f"HIVE_PATH_ALREADY_EXISTS: Target directory for table '{target}' already exists")
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "part"
-        statement = connection.translate(match["query"])
-        compression = options.get("compression", "GZIP").lower()
-        connection.execute(f"COPY ({statement}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION {compression})")
-        stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
-        bucket, key = split(f"{target}{stamp}_{uuid.uuid4()}")
-        client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+    path = Path(connection.folders[0]) / "part"
+    statement = connection.translate(match["query"])
+    compression = options.get("compression", "GZIP").lower()
+    connection.execute(f"COPY ({statement}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION {compression})")
+    stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+    bucket, key = split(f"{target}{stamp}_{uuid.uuid4()}")
+    client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())

@@ -1,0 +1,160 @@
+"""Functions and edge cases with Athena's documented result, against the local Athena's translation to DuckDB."""
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from localaws.athena import dialect, results
+from localaws.athena.dialect import QueryError
+
+COLUMNS = {"id": "VARCHAR", "n": "BIGINT", "x": "DOUBLE", "d": "DATE", "p": "DECIMAL(5,2)", "$path": "VARCHAR"}
+TABLE = """
+    CREATE TABLE db.t AS SELECT * FROM (VALUES
+      ('7', 7, 7.0::DOUBLE, DATE '2026-01-31', 1.25::DECIMAL(5,2), 's3://b/dt=1/a-2026-01-02'),
+      ('', NULL, NULL, NULL, NULL, 's3://b/dt=1/backfill')
+    ) v(id, n, x, d, p, "$path")
+"""
+
+
+@pytest.fixture(scope="module")
+def connection() -> Any:
+    """DuckDB with the macros and a table; the second row is all NULL, its text empty."""
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET TimeZone = 'UTC'")
+    for macro in dialect.MACROS:
+        connection.execute(f"CREATE MACRO {macro}")
+    connection.execute("CREATE SCHEMA db")
+    connection.execute(TABLE)
+    return connection
+
+
+def run(connection: Any, query: str) -> list[Any]:
+    statement = dialect.translate(query, "db", lambda database, table: COLUMNS)
+    return [[results.text(each) for each in row] for row in connection.execute(statement).fetchall()]
+
+
+# Expression -> its value on the first row of the table, from Athena's documentation (Trino's functions).
+VALUES = {
+    # regexp_extract: NULL without a match, '' for an empty match.
+    "regexp_extract('abc', 'x(.)', 1)": None,
+    "regexp_extract('abc', 'b(.)', 1)": "c",
+    "regexp_extract('abc', 'b')": "b",
+    "regexp_extract('abc', 'x*')": "",
+    "regexp_extract(CAST(NULL AS varchar), 'b')": None,
+    "coalesce(regexp_extract(\"$path\", '20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]'), 'none')": "2026-01-02",
+    "regexp_replace('abc', '(b)', '<$1>')": "a<b>c",
+    "regexp_replace('abcb', 'b')": "ac",
+    "regexp_like('abc', 'b')": True,
+    # Integer division truncates, and the type of one operand decides.
+    "7 / 2": 3,
+    "-7 / 2": -3,
+    "n / 2": 3,
+    "n / 2e0": 3.5,
+    "x / 2": 3.5,
+    "7 % 4": 3,
+    "1e0 / 4": 0.25,
+    "p / 2": "0.63",
+    "1.5 * 2": "3.0",
+    # Casts: a text is a number only if it is written as one; fractions round half away from zero.
+    "try_cast('1.5' AS bigint)": None,
+    "try_cast('1e3' AS bigint)": None,
+    "try_cast('12' AS bigint)": 12,
+    "try_cast('' AS bigint)": None,
+    "try_cast('' AS double)": None,
+    "try_cast('1e3' AS double)": 1000.0,
+    "try_cast('1_000' AS double)": None,
+    "try_cast(NULLIF(CAST(x AS varchar), '') AS double)": 7.0,
+    "try_cast(NULLIF(CAST(id AS varchar), '') AS bigint)": 7,
+    "CAST(2.5e0 AS bigint)": 3,
+    "CAST(-2.5e0 AS bigint)": -3,
+    "CAST(true AS bigint)": 1,
+    "CAST('abcdef' AS varchar(3))": "abc",
+    "CAST(7 AS varchar)": "7",
+    # Dates and times.
+    "date_diff('minute', timestamp '2026-01-01 00:00:59', timestamp '2026-01-01 00:01:00')": 0,
+    "date_diff('day', date '2026-01-01', date '2026-01-31')": 30,
+    "date_add('day', 1, d)": "2026-02-01",
+    "date_add('month', 1, d)": "2026-02-28",
+    "date_trunc('month', d)": "2026-01-01",
+    "CAST(from_iso8601_timestamp('2026-01-01T10:00:00+02:00') AS varchar)": "2026-01-01 08:00:00+00",
+    "from_iso8601_timestamp('2026-01-01T10:00:00+02:00')": "2026-01-01 08:00:00.000 UTC",
+    # Text, NULL and arrays.
+    "'a' || NULL": None,
+    "concat('a', 'b')": "ab",
+    "NULLIF('', '')": None,
+    "substr('hops', 0, 2)": "",
+    "substr('hops', 2, 2)": "op",
+    "length('')": 0,
+    "array[1, 2][2]": 2,
+    "element_at(array[1, 2], 5)": None,
+    "coalesce(NULL, 5)": 5,
+    "if(n > 1, 'many')": "many",
+    "greatest(1, 2)": 2,
+    # Aggregates over a window keep their row.
+    "count(*) OVER ()": 2,
+}
+
+
+@pytest.mark.parametrize("expression", VALUES)
+def test_an_expression_has_athenas_value(connection: Any, expression: str) -> None:
+    found = run(connection, f"SELECT {expression} FROM t ORDER BY id DESC LIMIT 1")
+    assert found == [[VALUES[expression]]]
+
+
+# Query -> its rows.
+QUERIES = {
+    "SELECT count(*) / 2, count(n), sum(n), avg(p) FROM t": [[1, 1, 7, "1.25"]],
+    "SELECT * FROM t WHERE n IS NOT NULL": [["7", 7, 7.0, "2026-01-31", "1.25"]],
+    'SELECT t.*, "$path" FROM db.t WHERE n = 7': [["7", 7, 7.0, "2026-01-31", "1.25", "s3://b/dt=1/a-2026-01-02"]],
+    "WITH c AS (SELECT n FROM t) SELECT max(n) / 2 FROM c": [[3]],
+    "SELECT id FROM t ORDER BY n DESC": [["7"], [""]],
+    "SELECT id FROM t ORDER BY n": [["7"], [""]],
+    "SELECT u FROM (SELECT 1 AS one) CROSS JOIN UNNEST(ARRAY[1, 2]) AS z(u)": [[1], [2]],
+    "SELECT a.n FROM t a JOIN t b ON a.id = b.id WHERE a.n BETWEEN 1 AND 9 AND a.id IN ('7')": [[7]],
+    "SELECT 1.5, DATE '2026-01-02'": [["1.5", "2026-01-02"]],
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_has_athenas_rows(connection: Any, query: str) -> None:
+    assert run(connection, query) == QUERIES[query]
+
+
+def test_columns_without_a_name_are_numbered_by_their_place(connection: Any) -> None:
+    statement = dialect.translate("SELECT 1, n AS one, count(*) FROM t GROUP BY n", "db", lambda *_: COLUMNS)
+    assert [each[0] for each in connection.execute(statement).description] == ["_col0", "one", "_col2"]
+
+
+# Query -> the beginning of Athena's error, or of the refusal of what DuckDB would do otherwise.
+ERRORS = {
+    "SELECT 1 / 0": "Division by zero",
+    "SELECT n / (n - 7) FROM t": "Division by zero",
+    "SELECT CAST('1.5' AS bigint)": "INVALID_CAST_ARGUMENT",
+    "SELECT CAST('sour' AS double)": "INVALID_CAST_ARGUMENT",
+    "SELECT array[1, 2][5]": "INVALID_FUNCTION_ARGUMENT",
+    "SELECT * FROM t WHERE id = 1": "TYPE_MISMATCH",
+    "SELECT * FROM t WHERE n > '1'": "TYPE_MISMATCH",
+    "SELECT * FROM t WHERE id BETWEEN 1 AND 2": "TYPE_MISMATCH",
+    "SELECT * FROM t WHERE d = '2026-01-31'": "TYPE_MISMATCH",
+    "SELECT * FROM t WHERE id IN (1, 2)": "TYPE_MISMATCH",
+    "SELECT reduce(array[1], 0, (s, y) -> s + y, s -> s * 2)": "NOT_SUPPORTED",
+    "SELECT * FROM read_text('/etc/passwd')": "FUNCTION_NOT_FOUND",
+    "SELECT * FROM read_csv('/etc/passwd')": "FUNCTION_NOT_FOUND",
+    "SELECT * FROM t, LATERAL read_text('/etc/passwd')": "",
+    "SELECT * FROM t CROSS JOIN LATERAL (SELECT * FROM read_text('/etc/passwd'))": "",
+    "SELECT getenv('HOME')": "FUNCTION_NOT_FOUND",
+    "SELECT getvariable('x')": "FUNCTION_NOT_FOUND",
+    "COPY t TO '/tmp/x'": "NOT_SUPPORTED",
+    "ATTACH '/etc/passwd' AS p": "",
+    "INSTALL httpfs": "NOT_SUPPORTED",
+    "DROP TABLE t": "NOT_SUPPORTED",
+    "SELEC 1": "",
+}
+
+
+@pytest.mark.parametrize("query", ERRORS)
+def test_a_statement_fails_where_athena_fails_or_duckdb_would_differ(connection: Any, query: str) -> None:
+    with pytest.raises((QueryError, duckdb.Error)) as failure:
+        run(connection, query)
+    assert ERRORS[query] in str(failure.value)

@@ -1,0 +1,110 @@
+"""Queries through the API: what the tables' files, names and partitions make of them."""
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+
+from localaws.endpoint import Endpoint
+from pipelines.account.clients import Clients
+
+_numbers = itertools.count(1)
+
+
+class Lake:
+    """A database and a bucket of a test's own."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+        self.name = f"lake{next(_numbers)}"
+        clients.s3.create_bucket(Bucket=f"{self.name}-bucket")
+        clients.glue.create_database(DatabaseInput={"Name": self.name})
+
+    def put(self, key: str, content: str) -> None:
+        self.clients.s3.put_object(Bucket=f"{self.name}-bucket", Key=key, Body=content.encode())
+
+    def table(self, columns: dict[str, str], **parameters: str) -> None:
+        """The CSV table `t` over `rows/`, partitioned by `dt`."""
+        serde = {"SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde"}
+        storage = {
+            "Columns": [{"Name": name, "Type": kind} for name, kind in columns.items()],
+            "Location": f"s3://{self.name}-bucket/rows/",
+            "SerdeInfo": serde,
+        }
+        keys = [{"Name": "dt", "Type": "string"}]
+        table = {"Name": "t", "StorageDescriptor": storage, "PartitionKeys": keys, "Parameters": parameters}
+        self.clients.glue.create_table(DatabaseName=self.name, TableInput=table)
+
+    def query(self, text: str) -> tuple[str, Any]:
+        """(state, rows or reason, the columns' types first) of a query."""
+        athena = self.clients.athena
+        output = {"OutputLocation": f"s3://{self.name}-bucket/results/"}
+        query = athena.start_query_execution(
+            QueryString=text, QueryExecutionContext={"Database": self.name}, ResultConfiguration=output
+        )["QueryExecutionId"]
+        while True:
+            status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
+            if status["State"] == "FAILED":
+                return "FAILED", status["StateChangeReason"]
+            if status["State"] == "SUCCEEDED":
+                break
+            time.sleep(0.02)
+        found = athena.get_query_results(QueryExecutionId=query)["ResultSet"]
+        types = [each["Type"] for each in found["ResultSetMetadata"]["ColumnInfo"]]
+        rows = [[each.get("VarCharValue") for each in row["Data"]] for row in found["Rows"]]
+        return "SUCCEEDED", [types, *rows[1:]]
+
+
+@pytest.fixture
+def lake(clients: Clients) -> Lake:
+    return Lake(clients)
+
+
+def test_results_have_athenas_types_and_leave_the_endpoint_as_it_was(lake: Lake, endpoint: Endpoint) -> None:
+    text = "SELECT 1.5, DATE '2026-01-02', TIMESTAMP '2026-01-02 03:04:05', true, 7, sum(7), CAST(NULL AS varchar)"
+    assert lake.query(text) == (
+        "SUCCEEDED",
+        [
+            ["decimal", "date", "timestamp", "boolean", "integer", "bigint", "varchar"],
+            ["1.5", "2026-01-02", "2026-01-02 03:04:05.000", "true", "7", "7", None],
+        ],
+    )
+    assert lake.query("SELECT current_date, current_timestamp")[0] == "SUCCEEDED"
+    assert endpoint.control("status")["pid"] == endpoint.pid
+
+
+def test_star_hides_the_path_and_projection_hides_what_is_outside_its_range(lake: Lake) -> None:
+    lake.table(
+        {"id": "string"},
+        **{
+            "projection.enabled": "true",
+            "projection.dt.type": "date",
+            "projection.dt.format": "yyyy-MM-dd",
+            "projection.dt.range": "2026-01-01,NOW",
+        },
+    )
+    for key in ("dt=2026-01-01/a", "dt=2025-12-31/b", "dt=2999-01-01/c", "d", "dt=sour/e"):
+        lake.put(f"rows/{key}", f"{key[-1]}\n")
+    assert lake.query("SELECT * FROM t") == ("SUCCEEDED", [["varchar", "varchar"], ["a", "2026-01-01"]])
+    paths = lake.query('SELECT "$path" FROM t')
+    assert paths == ("SUCCEEDED", [["varchar"], [f"s3://{lake.name}-bucket/rows/dt=2026-01-01/a"]])
+
+
+def test_a_query_reads_tables_and_nothing_else_of_this_machine(lake: Lake, tmp_path: Any) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("secret\n", encoding="utf-8")
+    lake.table({f"id\" FROM read_text('{secret}') --": "string", "it's": "string"})
+    lake.put("rows/dt=1/a", "hops,malt\n")
+    assert "secret\\n" not in str(lake.query("SELECT * FROM t"))
+    for source in (f"read_text('{secret}')", f"'{secret}'", f'"{secret}"', "duckdb_settings()"):
+        state, reason = lake.query(f"SELECT * FROM {source}")
+        assert (state, "secret\\n" in str(reason)) == ("FAILED", False)
+
+
+def test_a_column_type_that_is_not_read_here_is_refused(lake: Lake) -> None:
+    lake.table({"id": "array<int>"})
+    assert lake.query("SELECT * FROM t") == (
+        "FAILED",
+        "NOT_SUPPORTED: The local Athena does not read columns of type array<int>.",
+    )
