@@ -33,10 +33,11 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Workspace], Document], s
     "up": (commands.up, "start the endpoint and leave it up; prints the lines that point the AWS CLI and boto3 at it"),
     "down": (commands.down, "stop the endpoint; everything that it stores stays in the workspace"),
     "status": (commands.status, "what runs, what waits for delivery, the latest execution, the registered models"),
-    "collect": (commands.collect, "invoke the collector Lambda: the whole catalogue, or --random N beers"),
+    "collect": (commands.collect, "invoke the collector Lambda: all beers or --random N; or load --file DUMP"),
     "ledger": (commands.ledger, records.HELP["ledger"]),
     "failed": (commands.failed, records.HELP["failed"]),
     "replay": (commands.replay, records.HELP["replay"]),
+    "load": (commands.load, records.HELP["load"]),
     "logs": (commands.logs, "the log of a Lambda (collector, transform), of a log group, or of the endpoint"),
     "reset": (commands.reset, "stop the endpoint and delete everything in the workspace"),
 }
@@ -66,7 +67,9 @@ def _add_flags(name: str, command: argparse.ArgumentParser) -> None:
     if name == "down":
         command.add_argument("--delete", action="store_true", help="delete the workspace too")
     if name == "collect":
-        command.add_argument("--random", type=random_beers, metavar="N", help="N random beers, 1 to 1000")
+        source = command.add_mutually_exclusive_group()
+        source.add_argument("--random", type=random_beers, metavar="N", help="N random beers, 1 to 1000")
+        source.add_argument("--file", type=Path, metavar="DUMP", help="beers of a file: JSON lines, CSV, a JSON list")
     if name == "logs":
         command.add_argument("name", nargs="?", metavar="NAME", help="collector, transform, or text of a log group")
         command.add_argument("--lines", type=int, default=200, metavar="N", help="the last N lines (200)")
@@ -87,8 +90,8 @@ def show(command: str, result: Document) -> str:
         return exports(result["environment"])
     if command == "logs":
         return "\n".join(result["lines"]) or f"{result['log']} is empty"
-    if command in records.HELP:
-        return records.text(command, result)
+    if command in records.HELP or "files" in result:
+        return records.text(command if command in records.HELP else "load", result)
     return "\n".join(_lines(result))
 
 

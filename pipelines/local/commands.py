@@ -115,7 +115,10 @@ def _models(clients: Clients) -> list[Document]:
 
 
 def collect(given: argparse.Namespace, workspace: Workspace) -> Document:
-    """Invoke the collector Lambda: the whole catalogue, or --random N beers."""
+    """Invoke the collector Lambda for the whole catalogue or --random N beers, or load --file DUMP."""
+    if given.file is not None:
+        with opened(workspace) as (_, stacks):
+            return records.load(stacks, given.file)
     event: Document = {"mode": "catalogue"} if given.random is None else {"mode": "random", "count": given.random}
     with opened(workspace) as (endpoint, stacks):
         report = collector.collect(stacks, event)
@@ -176,6 +179,11 @@ def failed(given: argparse.Namespace, workspace: Workspace) -> Document:
 def replay(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Deliver failed records again."""
     return _records("replay", given, workspace)
+
+
+def load(given: argparse.Namespace, workspace: Workspace) -> Document:
+    """Load the files under landing/."""
+    return _records("load", given, workspace)
 
 
 def _records(name: str, given: argparse.Namespace, workspace: Workspace) -> Document:

@@ -3,6 +3,7 @@
     python -m pipelines.records ledger --env prod      accepted = clean + dropped + failed, by reason
     python -m pipelines.records failed --env prod      which records failed, why, and their content
     python -m pipelines.records replay --env prod      deliver failed records again, each once
+    python -m pipelines.records load --file DUMP       load a file of beers, and all others that have landed
 
 `python -m pipelines.local ledger`, `failed` and `replay` do the same at the local endpoint.
 """

@@ -3,11 +3,13 @@
 import argparse
 import datetime
 from collections import Counter
+from pathlib import Path
 
 from pipelines.account.clients import aws_errors
 from pipelines.account.stacks import Stacks
 from pipelines.cli.output import Document
-from pipelines.records import arrivals, ledger, replay
+from pipelines.cli.progress import Progress
+from pipelines.records import arrivals, ledger, loading, replay
 from pipelines.records.failures import failed_objects
 from pipelines.records.objects import Objects
 
@@ -18,11 +20,15 @@ HELP = {
     "ledger": "the outcome of every record: accepted = clean + dropped + failed; exit code 1 for a difference",
     "replay": "deliver failed records again, each once, after the cause is fixed",
     "failed": "the failed records: why each failed, and its content",
+    "load": "load the files under landing/ that are not loaded yet: JSON lines, CSV, JSON lists, gzip",
 }
 
 
 def add_flags(name: str, command: argparse.ArgumentParser) -> None:
     """The flags of a sub-command of HELP."""
+    if name == "load":
+        command.add_argument("--file", type=Path, metavar="DUMP", help="put this file under landing/ first")
+        return
     command.add_argument(
         "--since", type=day, metavar="YYYY-MM-DD", help="only records delivered from that day on (UTC)"
     )
@@ -42,6 +48,8 @@ def run(name: str, stacks: Stacks, given: argparse.Namespace) -> Document:
     """Run a sub-command of HELP."""
     if name == "ledger":
         return account(stacks, given.since)
+    if name == "load":
+        return load(stacks, given.file)
     return again(stacks, given.since) if name == "replay" else failed(stacks, given.since, given.limit)
 
 
@@ -57,6 +65,22 @@ def again(stacks: Stacks, since: str | None) -> Document:
     bucket, transform = stacks.output("ingestion", "DataBucket"), stacks.output("ingestion", "TransformName")
     with aws_errors("delivering failed records again"):
         return replay.replay(stacks.clients.s3, stacks.clients["lambda"], bucket, transform, since)
+
+
+def load(stacks: Stacks, path: Path | None) -> Document:
+    """Put `path`, when given, under landing/ and load what has landed; {"files": [counts and status of each]}."""
+    s3, bucket = stacks.clients.s3, stacks.output("ingestion", "DataBucket")
+    with aws_errors("loading the files under landing/"):
+        if path is not None:
+            loading.upload(s3, bucket, path)
+        described = stacks.clients["lambda"].get_function_configuration(
+            FunctionName=stacks.output("ingestion", "TransformName")
+        )
+        parquet = described.get("Environment", {}).get("Variables", {}).get("CLEANED_FORMAT") == "parquet"
+        with Progress().step("load") as step:
+            files = loading.load_all(s3, bucket, parquet, step.update)
+            step.update(f"{len(files)} files, {sum(each['records'] for each in files):,} records")
+    return {"files": files}
 
 
 def failed(stacks: Stacks, since: str | None, limit: int) -> Document:
@@ -83,20 +107,32 @@ def failed(stacks: Stacks, since: str | None, limit: int) -> Document:
 
 
 def exit_code(name: str, result: Document) -> int:
-    """0, or 1 for a ledger with a difference."""
-    return 1 if name == "ledger" and not ledger.balanced(result) else 0
+    """0; 1 for a ledger with a difference and for a file that was refused."""
+    refused = name in ("load", "collect") and any(each["refused"] for each in result.get("files", []))
+    return 1 if refused or (name == "ledger" and not ledger.balanced(result)) else 0
 
 
 def text(name: str, result: Document) -> str:
     """A result for people."""
     if name == "ledger":
         return ledger.render(result)
+    if name == "load":
+        return _loaded_text(result["files"])
     foreign = ledger.foreign_lines(result["foreign"])
     if name == "failed":
         return "\n".join([*_failed_lines(result), *foreign])
     again = [f"  {count:>9,} {reason}" for reason, count in result["failed"].items()]
     lines = [f"clean   {result['clean']:>11,}", f"dropped {result['dropped']:>11,}"]
     return "\n".join([*lines, "failed again" + ("" if again else "         none"), *again, *foreign])
+
+
+def _loaded_text(files: list[Document]) -> str:
+    lines = []
+    for each in files:
+        counts = ", ".join(f"{each[name]:,} {name}" for name in ("clean", "dropped", "failed", "repeated"))
+        lines.append(f"{each['file']}: {each['records']:,} records = {counts}")
+        lines += [f"  refused: {each['refused']}"] if each["refused"] else []
+    return "\n".join(lines) or "nothing new has landed"
 
 
 def _failed_lines(result: Document) -> list[str]:

@@ -1,6 +1,7 @@
 """The ledger: the outcome of every accepted record, from the objects in S3 alone.
 
-accepted = clean + dropped + failed, record by record. `raw/` holds the accepted records, `cleaned/` the rows,
+accepted = clean + dropped + failed, record by record. `raw/` has the stream's accepted records, `landing/` those of the
+batch lane, `cleaned/` the rows,
 `errors/cleaned/` the failed records as Firehose wrote them. A dropped record leaves no object: that it is to be
 dropped is recomputed with `record.to_row`. Works with boto3's clients on AWS and on the local endpoint alike.
 
@@ -15,9 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from ingestion import record
+from ingestion import landing, record
 from pipelines.records.accepted import KnownRecords, Outcome, digest, records_in
 from pipelines.records.failures import REFUSED, FailedRecord, failed_objects, failures_in
+from pipelines.records.loading import landed, open_file
 from pipelines.records.objects import CLEANED, RAW, REPLAYED, ForeignObject, Objects
 
 # A beer's id and name, by which a row of an earlier schema is matched.
@@ -27,11 +29,12 @@ Identity = tuple[Any, ...]
 def ledger(s3: Any, bucket: str, since: str | None = None) -> dict[str, Any]:
     """Account for every record of the bucket, or of the days (UTC, YYYY-MM-DD) from `since` on.
 
-    accepted: records in raw/. clean, dropped, failed: those found, the latter two by reason. duplicates: rows and
-    error lines delivered more often than their record was accepted, as AWS's at-least-once allows. unexplained: rows
-    and error lines whose record is not in raw/ at all. difference: accepted records of which nothing is found.
-    foreign: objects that were passed over, with the reason. A day is that of an object's oldest record, so a record
-    of midnight may be on either side of `since`. Records that Firehose still buffers are not counted.
+    accepted: records in raw/ and landing/. clean, dropped, failed: those found, the latter two by reason.
+    duplicates: rows and error lines delivered more often than their record was accepted, as AWS's at-least-once
+    allows. unexplained: rows and error lines whose record was not accepted at all. difference: accepted records of
+    which nothing is found. foreign: objects that were passed over, with the reason. A day is that of an object's oldest
+    record, so a record of midnight may be on either side of `since`. Records that Firehose still buffers are not
+    counted.
     """
     objects = Objects(s3, bucket, since)
     known = KnownRecords()
@@ -40,6 +43,7 @@ def ledger(s3: Any, bucket: str, since: str | None = None) -> dict[str, Any]:
     for _, body in objects.bodies(RAW):
         for content, outcome in records_in(body, known):
             accepted.add(content, outcome)
+    _add_landed(objects, accepted)
     rows: Counter[bytes] = Counter()
     for key, body in objects.bodies(CLEANED):
         try:
@@ -71,6 +75,21 @@ class _Accepted:
     def identity(self, key: bytes) -> Identity | None:
         """The id and name of a record, None when it has none."""
         return self.identities.get(key) if key in self.outcomes else row_identity(key)
+
+
+def _add_landed(objects: Objects, accepted: _Accepted) -> None:
+    """Count the records of the files under landing/; equal chunks, which are loaded once, count once."""
+    seen: set[str] = set()
+    for file in landed(objects.s3, objects.bucket, objects.since):
+        try:
+            for chunk in landing.chunks(open_file(objects.s3, objects.bucket, file), file.size):
+                if chunk.content in seen:
+                    continue
+                seen.add(chunk.content)
+                for content in chunk.records:
+                    accepted.add(content, record.to_row(content))
+        except landing.RefusedFile as error:
+            objects.foreign[file.key] = str(error)
 
 
 def _failures(objects: Objects, known: KnownRecords) -> dict[bytes, list[FailedRecord]]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 RAW, CLEANED, FAILED, REPLAYED = "raw/", "cleaned/", "errors/cleaned/", "errors/replayed/"
+# Files of the batch lane, and how far each is loaded.
+LANDING, LOADED = "landing/", "loaded/"
 
 _DAY = re.compile(r"dt=(\d{4}-\d\d-\d\d)")
 _STAMP = re.compile(r"20\d\d(-\d\d){5}")
@@ -69,18 +71,28 @@ class Objects:
 
 def day_of(key: str, prefix: str) -> str:
     """The day (YYYY-MM-DD) of an object under a prefix; raises ForeignObject when it does not count."""
-    *folders, name = key.removeprefix(prefix).split("/")
-    if not name:
-        raise ForeignObject("a folder")
-    if any(each.startswith(("_", ".")) for each in [*folders, name]):
-        raise ForeignObject("hidden: begins with _ or .")
-    for folder in folders:
+    for folder in _visible(key, prefix)[:-1]:
         if found := _DAY.fullmatch(folder):
             try:
                 return datetime.date.fromisoformat(found[1]).isoformat()
             except ValueError:
                 break
     raise ForeignObject("not in a folder dt=YYYY-MM-DD/")
+
+
+def refuse_hidden(key: str) -> None:
+    """Raise ForeignObject for a key under landing/ that does not count."""
+    _visible(key, LANDING)
+
+
+def _visible(key: str, prefix: str) -> list[str]:
+    """The folders and the name of a key under a prefix; raises ForeignObject for a folder or a hidden object."""
+    words = key.removeprefix(prefix).split("/")
+    if not words[-1]:
+        raise ForeignObject("a folder")
+    if any(each.startswith(("_", ".")) for each in words):
+        raise ForeignObject("hidden: begins with _ or .")
+    return words
 
 
 def stamp_of(key: str, day: str) -> str:

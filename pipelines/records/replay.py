@@ -8,21 +8,18 @@ replays must not run at the same time. Works with boto3's clients on AWS and on 
 
 import base64
 import hashlib
-import io
 import json
 from collections import Counter
 from typing import Any
 
-from ingestion import record
 from ingestion.batches import batches
 from localaws.firehose.answers import FUNCTION_ERROR, Failure, Outcome, outcomes
 from pipelines.records.failures import FailedRecord, failed_objects
 from pipelines.records.objects import CLEANED, REPLAYED, Objects, stamp_of
+from pipelines.records.rows import write_rows
 
 # What one invocation takes: as much as Firehose hands over by default, well below Lambda's 6 MB.
 BATCH_RECORDS, BATCH_BYTES = 500, 1024 * 1024
-
-ARROW_TYPES = {"integer": "int64", "text": "string", "number": "float64"}
 
 
 def replay(s3: Any, lambdas: Any, bucket: str, function: str, since: str | None = None) -> dict[str, Any]:
@@ -84,7 +81,7 @@ def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[FailedRe
     ]
     # The snapshot takes a beer's newest row by the time in its object's name: that of the failure, not of the replay.
     stamp = stamp_of(key, day)
-    _write_rows(s3, bucket, f"{CLEANED}dt={day}/replayed-{stamp}-{name}", rows)
+    write_rows(s3, bucket, f"{CLEANED}dt={day}/replayed-{stamp}-{name}", rows)
     if len(left) < len(failures):
         s3.put_object(Bucket=bucket, Key=f"{REPLAYED}{key.removeprefix('errors/')}-{name}", Body=body)
     remaining = b"".join(line + b"\n" for line in left)
@@ -99,27 +96,3 @@ def _failed_again(failure: FailedRecord, result: Failure) -> bytes:
     if failure.code == result.code:
         return failure.line
     return json.dumps({**json.loads(failure.line), "errorCode": result.code, "errorMessage": result.message}).encode()
-
-
-def _write_rows(s3: Any, bucket: str, target: str, rows: list[bytes]) -> None:
-    """Put the rows' object, and remove what a killed replay with another transform left in its place."""
-    key = None
-    if rows:
-        # The transform writes JSON lines exactly when the table is Parquet.
-        parquet = rows[0].startswith(b"{")
-        key = target + (".parquet" if parquet else ".csv")
-        s3.put_object(Bucket=bucket, Key=key, Body=_parquet(rows) if parquet else b"".join(rows))
-    for found in s3.list_objects_v2(Bucket=bucket, Prefix=target).get("Contents", []):
-        if found["Key"] != key:
-            s3.delete_object(Bucket=bucket, Key=found["Key"])
-
-
-def _parquet(rows: list[bytes]) -> bytes:
-    import pyarrow
-    import pyarrow.parquet
-
-    schema = pyarrow.schema([(column.name, ARROW_TYPES[column.kind]) for column in record.COLUMNS])
-    file = io.BytesIO()
-    table = pyarrow.Table.from_pylist([json.loads(row) for row in rows], schema)
-    pyarrow.parquet.write_table(table, file)
-    return file.getvalue()

@@ -208,6 +208,23 @@ def test_commands_start_an_endpoint_that_is_down_and_deliver_what_they_collect(
 
 
 @pytest.mark.endpoint
+def test_a_dump_is_loaded_into_the_table_and_the_ledger(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = workplace.json(capsys, "ledger")
+    dump = workplace.folder / "dump.csv"
+    dump.write_text("id,name,ibu\n501,Ale,30\n502,Stout,many\n")
+    [loaded] = workplace.json(capsys, "collect", "--file", str(dump))["files"]
+    assert (loaded["records"], loaded["clean"], loaded["failed"], loaded["status"]) == (2, 1, 1, "Loaded")
+    after = workplace.json(capsys, "ledger")
+    assert (after["accepted"], after["clean"]) == (before["accepted"] + 2, before["clean"] + 1)
+    assert workplace.json(capsys, "load") == {"files": []}
+    dump.write_bytes(b"no beers")
+    assert main(["load", "--file", str(dump), *workplace.flags]) == 1
+    assert "  refused: neither JSON nor CSV" in capsys.readouterr().out
+
+
+@pytest.mark.endpoint
 def test_reset_deletes_the_workspace_and_commands_say_how_to_make_one(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

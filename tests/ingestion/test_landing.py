@@ -1,0 +1,102 @@
+"""Files of the batch lane: whatever their format, the same records come out, or the file is refused."""
+
+import gzip
+import io
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion import landing, record
+
+BEERS: list[dict[str, Any]] = [
+    {"id": 1, "name": "Punk IPA", "abv": 5.6, "ibu": 60},
+    {"id": 2, "name": 'The "best", they say\nin two lines', "abv": None, "ibu": 40.5},
+    {"id": 3, "name": "Kölsch", "abv": 4.8, "ibu": None, "hops": [{"a": "}"}]},
+]
+LINES = "".join(json.dumps(beer) + "\n" for beer in BEERS).encode()
+CSV = (
+    b'id,name,abv,ibu\r\n1,Punk IPA,5.6,60\r\n2,"The ""best"", they say\nin two lines",,40.5\r\n'
+    b"3,K\xc3\xb6lsch,4.8,\r\n"
+)
+FORMATS = {
+    "JSON lines": LINES,
+    "JSON lines, the last one open, with blank lines": b"\n\n" + LINES.replace(b"\n", b"\r\n\n").rstrip(),
+    "a JSON list": json.dumps(BEERS).encode(),
+    "a pretty-printed list": b"\xef\xbb\xbf\n" + json.dumps(BEERS, indent=4, ensure_ascii=False).encode(),
+    "CSV": CSV,
+    "CSV with a byte order mark": b"\xef\xbb\xbf" + CSV,
+    "gzip of JSON lines": gzip.compress(LINES),
+    "gzip of CSV in two members": gzip.compress(CSV[:40]) + gzip.compress(CSV[40:]),
+    "gzip of a list": gzip.compress(json.dumps(BEERS).encode()),
+}
+
+
+def read(content: bytes, size: int | None = None) -> list[bytes]:
+    return list(landing.records(io.BytesIO(content), len(content) if size is None else size))
+
+
+def rows(content: bytes) -> list[Any]:
+    return [outcome.row for outcome in map(record.to_row, read(content)) if isinstance(outcome, record.Clean)]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_every_format_gives_the_same_rows(format_: str) -> None:
+    assert rows(FORMATS[format_]) == rows(LINES)
+    assert len(rows(LINES)) == 3
+
+
+REFUSED = {
+    "a table of another kind": (b"date,price\n2026-11-20,4\n", "does not name the columns id and name"),
+    "bytes": (b"\x89PNG\r\n\x1a\n", "does not name the columns id and name"),
+    "a list that is cut off": (b'[{"id": 1}, {"id": 2}', "it is not a JSON list"),
+    "a list without commas": (b'[{"id": 1} {"id": 2}]', "a comma or the end is missing"),
+    "a list that ends within an element": (b'[{"id": 1}, {"id":', "it is not a JSON list"),
+    "gzip that is cut off": (gzip.compress(LINES)[:-9], "it does not decompress"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_is_no_list_of_records_is_refused_by_name(case: str) -> None:
+    content, reason = REFUSED[case]
+    with pytest.raises(landing.RefusedFile, match=reason):
+        read(content)
+
+
+@pytest.mark.parametrize("format_", ["a JSON list", "gzip of CSV in two members"])
+def test_what_cannot_be_resumed_is_refused_beyond_a_gigabyte(format_: str) -> None:
+    assert len(read(FORMATS[format_], landing.MAX_WHOLE_BYTES)) == 3
+    with pytest.raises(landing.RefusedFile, match="give JSON lines or CSV"):
+        read(FORMATS[format_], landing.MAX_WHOLE_BYTES + 1)
+
+
+def test_an_empty_file_has_no_records() -> None:
+    assert [read(content) for content in (b"", b" \n\n", b"[]", b" [ ] ", b"id,name\n")] == [[]] * 5
+
+
+def test_a_large_list_needs_the_memory_of_a_few_records() -> None:
+    content = b"[" + b",".join(json.dumps({"id": n, "name": "x" * 500}).encode() for n in range(60_000)) + b"]"
+    tracemalloc.start()
+    count = sum(1 for _ in landing.records(io.BytesIO(content), len(content)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 60_000 and peak < 25_000_000 < len(content)
+
+
+def test_chunks_are_cut_by_records_and_bytes_and_named_by_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "CHUNK_RECORDS", 2)
+    found = list(landing.chunks(io.BytesIO(LINES + LINES), 2 * len(LINES)))
+    assert [len(chunk.records) for chunk in found] == [2, 2, 2]
+    again = list(landing.chunks(io.BytesIO(FORMATS["gzip of JSON lines"]), 10))
+    assert again[0].content == found[0].content != found[1].content
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text()))))
+def test_any_list_has_the_elements_of_its_lines(values: list[dict[str, Any]]) -> None:
+    lines = "".join(json.dumps(value) + "\n" for value in values).encode()
+    listed = json.dumps(values, indent=1, ensure_ascii=False).encode(errors="surrogatepass")
+    assert [json.loads(each) for each in read(listed)] == [json.loads(each) for each in read(lines)] == values
