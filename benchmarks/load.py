@@ -67,7 +67,6 @@ def _ibu(token: str) -> bytes:
 
 
 BAD: dict[str, bytes] = {
-    "nothing": b"",
     "white space": b" \t ",
     "an API's message": b'{"message": "Too many requests"}',
     "an API's error": b'{"statusCode": 500, "error": "Internal Server Error"}',
@@ -169,7 +168,7 @@ def made(count: int, seed: int) -> Load:
         if isinstance(beer["ibu"], int | float) and beer["ibu"] > 1000:
             beer = catalogue[0]
         good.append(json.dumps({**beer, "id": number}).encode())
-    records = [each + b"\n" for each in good + bad]
+    records = good + bad
     chance.shuffle(records)
     return Load(records, len(good))
 
@@ -180,7 +179,8 @@ def run(load: Load, seed: int, *, faults: bool) -> Outcome:
     with _streams() as streams:
         healthy = streams.packaged(CLEAN, "ingestion.clean.handler")
         function = _mortal(streams, load, chance) if faults else healthy
-        streams.deliver("raw/", seconds=300, CompressionFormat="GZIP")
+        delimited = {"Enabled": True, "Processors": [{"Type": "AppendDelimiterToRecord"}]}
+        streams.deliver("raw/", seconds=300, CompressionFormat="GZIP", ProcessingConfiguration=delimited)
         streams.deliver("cleaned/", seconds=300, ProcessingConfiguration=transformed_by(function, seconds="60"))
         trouble = StreamFaults(throttled=THROTTLED if faults else 0.0, seed=seed)
         trouble.install(streams.kinesis.meta.events)
@@ -223,7 +223,7 @@ def _deliver_again(streams: Streams, chance: random.Random) -> None:
 
 def _check_raw(streams: Streams, load: Load) -> None:
     lines = Counter(line for body in streams.bodies("raw/") for line in body.split(b"\n")[:-1])
-    _check(lines == Counter(each[:-1] for each in load.records), "raw/ holds every record, each once")
+    _check(lines == Counter(load.records), "raw/ holds every record, each once")
 
 
 def _check_ledger(streams: Streams, load: Load, *, replayed: bool) -> None:
