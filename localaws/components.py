@@ -29,6 +29,7 @@ class Components:
         patches.add_jsonpath_filters()
         patches.limit_expressions()
         patches.type_xml_answers()
+        patches.read_objects()
         patches.publish_attributes()
         patches.end_overdue_executions()
         execution_logs.install()

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pipelines.account import endpoints
 from pipelines.account.change_sets import pauses
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED
@@ -146,6 +147,8 @@ def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[s
         show(name, outcome)
 
     retained = dict(_retained(stacks))
+    if stacks.exists("deployment"):
+        done("endpoint", endpoints.delete(stacks.clients, stacks.output("deployment", "EndpointName")))
     done("pipeline", delete_pipeline(stacks))
     for short in reversed(STACKS):
         done(short, stacks.delete(short))

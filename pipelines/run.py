@@ -247,6 +247,7 @@ def upsert(given: argparse.Namespace) -> int:
     outcomes = {
         "pipeline": upserting.upsert(clients, settings, text, stacks.environment.tags),
         "retrain": stacks.deploy_one("pipelines"),
+        "deploy": stacks.deploy_one("deployment"),
     }
     for name, outcome in outcomes.items():
         progress.line(f"{name:<10} {outcome}")

@@ -201,7 +201,7 @@ def test_a_product_in_the_costs_is_the_product_of_its_factors() -> None:
     looks = 4 * 730
     month = {
         "Kinesis": 730 * 0.015,
-        "CloudWatch alarms": 19 * 0.10,
+        "CloudWatch alarms": 24 * 0.10,
         "CloudWatch metrics": 8 * 0.30,
         "Step Functions": looks * 13 * 0.025 / 1000,
         "Athena": looks * 10e6 / 1e12 * 5,

@@ -75,6 +75,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_dispatch_aws_sdk_json",
         "_dispatch_aws_sdk_rest_xml",
         "_prefix_sdk_error",
+        "_S3_OP_SPECS",
         "_resolve_path",
         "_run_execution",
         "_executions",
@@ -273,6 +274,28 @@ def type_xml_answers() -> None:
         return {
             name: shapes.typed(members[name], value) if name in members else value for name, value in answer.items()
         }
+
+    stepfunctions._dispatch_aws_sdk_rest_xml = dispatch
+
+
+def read_objects() -> None:
+    """aws-sdk:s3:getObject in state machines: Body is the object's text. MiniStack has no operation with a body.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+    """
+    stepfunctions = module("services.stepfunctions")
+    stepfunctions._S3_OP_SPECS["GetObject"] = {**stepfunctions._S3_OP_SPECS["HeadObject"], "method": "GET"}
+    original = stepfunctions._dispatch_aws_sdk_rest_xml
+
+    def dispatch(service_info: Any, service_name: str, action: str, input_data: Any) -> Any:
+        answer = original(service_info, service_name, action, input_data)
+        if (service_name, action) != ("s3", "getObject"):
+            return answer
+        from localaws.sagemaker.s3 import read_object
+
+        headers = {name: answer[name] for name in ("ETag", "ContentLength", "ContentType") if name in answer}
+        content = read_object(input_data["Bucket"], input_data["Key"])
+        return {**headers, "Body": content.decode("utf-8", errors="replace")}
 
     stepfunctions._dispatch_aws_sdk_rest_xml = dispatch
 

@@ -19,7 +19,7 @@ from pipelines.cli.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.cli.output import Document
 
 TEMPLATES = archives.ROOT / "cloudformation"
-STACKS = ("artifacts", "ingestion", "pipelines")
+STACKS = ("artifacts", "ingestion", "pipelines", "deployment")
 # A longer template has to be read from S3 (CloudFormation's quota for TemplateBody, in bytes).
 MAX_BODY = 51_200
 # Resources with data: a stack policy denies their replacement and deletion in a protected environment.
@@ -197,6 +197,8 @@ class Stacks:
             return {"CodeKey": self.upload(archives.lambda_archive())}
         if short == "pipelines":
             return {"RetrainDefinitionKey": self.upload(archives.document("retrain", committed.machine("retrain")))}
+        if short == "deployment":
+            return {"DeployDefinitionKey": self.upload(archives.document("deploy", committed.machine("deploy")))}
         return {}
 
     def _earlier_outputs(self, short: str) -> Values:

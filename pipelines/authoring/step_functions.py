@@ -93,7 +93,8 @@ class States:
         task = self._task(name, integration, 60)
         for error, state in (expected or {}).items():
             task.add_catch(_catch([error], state, Output="{% $states.input %}"))
-        task.add_catch(_catch(["States.ALL"], otherwise or self.failed, Output=added(error="$states.errorOutput")))
+        if "States.ALL" not in (expected or {}):
+            task.add_catch(_catch(["States.ALL"], otherwise or self.failed, Output=added(error="$states.errorOutput")))
         return _with(task, QueryLanguage="JSONata", Arguments=arguments, Output=output)
 
     def compute(self, name: str, **members: str) -> Any:

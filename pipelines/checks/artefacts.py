@@ -62,6 +62,10 @@ def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
         found.setdefault(role, []).extend(permissions_of_state_machines.needs(artefacts.machines[name]))
         if "LoggingConfiguration" in properties:
             found[role] += permissions_of_state_machines.log_delivery()
+    if "ApproverRole" in template["Resources"]:
+        found["ApproverRole"] = list(permissions_of_state_machines.approval())
+    if "ModelRole" in template["Resources"]:
+        found["ModelRole"] = list(permissions_of_pipeline.model_role(artefacts.of_stack))
     if "PipelineRole" in template["Resources"]:
         found["PipelineRole"] = list(permissions_of_pipeline.pipeline_role(artefacts.of_stack))
         started_by = list(artefacts.machines.values())

@@ -83,9 +83,18 @@ def tasks(machine: Machine) -> Findings:
             yield [f"{address}.Resource: {error}"]
             continue
         field = "Arguments" if "Arguments" in state else "Parameters"
-        request = filled(called.request, state.get(field, {}))
+        request = filled(called.request, named(called.request, state.get(field, {})))
         yield list(shapes.problems(called.request, request, f"{address}.{field}"))
         yield [*selected_problems(state, called, address), *result_problems(state, called, address)]
+
+
+def named(shape: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """A request with the names of its shape: SDK integrations capitalize all names, also those of camel-case APIs.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+    """
+    known = {name[0].upper() + name[1:]: name for name in getattr(shape, "members", {})}
+    return {known.get(name, name): value for name, value in request.items()}
 
 
 def filled(shape: Any, value: Any) -> Any:
@@ -104,7 +113,7 @@ def filled(shape: Any, value: Any) -> Any:
         return [filled(inner, item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"\$\{\w+\}|\{%.*%\}", value) and shape is not None:
         return sample(shape)
-    return value
+    return re.sub(r"\$\{\w+\}", "sample", value) if isinstance(value, str) else value
 
 
 def _member(shape: Any, item: Any, dynamic: bool) -> Any:
@@ -130,6 +139,10 @@ def result_problems(state: dict[str, Any], called: Operation, address: str) -> l
     found = []
     for names in jsonata.results(str(state.get("Output", ""))):
         shape = called.answer
+        capitalized = shape is not None and {name[0].upper() + name[1:]: name for name in shape.members}
+        if capitalized and names[0] not in shape.members and names[0] in capitalized:
+            # Of a camel-case API: the members below are capitalized as well, and are not checked.
+            continue
         for name in names:
             while shape is not None and shape.type_name == "list":
                 shape = shape.member

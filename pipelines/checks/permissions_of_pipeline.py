@@ -78,6 +78,18 @@ def job_role(definition: dict[str, Any], machines: list[Machine]) -> Iterator[Ne
         yield from _encryption(step["Arguments"], why)
 
 
+def model_role(definition: dict[str, Any]) -> Iterator[Need]:
+    """Needs of the endpoint's role: load the artifact, run the container, log, write captured requests.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
+    """
+    yield from reading("${ArtifactBucket}/${PipelineName}/executions/", "ModelDataUrl")
+    yield from writing("${ArtifactBucket}/captures/", "DataCaptureConfig")
+    (register,) = (step for step in graph.steps(definition) if step["Type"] == "RegisterModel")
+    (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]
+    yield from _run_container(container["Image"], "Endpoints/${EndpointPrefix}-*", "Image")
+
+
 def _sources(arguments: Mapping[str, Any]) -> Iterator[Any]:
     yield from (each["S3Input"]["S3Uri"] for each in arguments.get("ProcessingInputs", []))
     yield from (each["DataSource"]["S3DataSource"]["S3Uri"] for each in arguments.get("InputDataConfig", []))
@@ -92,14 +104,18 @@ def _targets(arguments: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _container(step: graph.Step, why: str) -> Iterator[Need]:
-    image = _image(step["Arguments"])
+    yield from _run_container(_image(step["Arguments"]), f"{step['Type']}Jobs", why)
+
+
+def _run_container(image: str, log_group: str, why: str) -> Iterator[Need]:
+    """Needs of a container: pull the image, write metrics and a log. log_group: below /aws/sagemaker/."""
     account, repository = image.split(".")[0], image.partition("/")[2].split(":")[0]
     for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"):
         resource = f"arn:${{AWS::Partition}}:ecr:${{AWS::Region}}:{account}:repository/{repository}"
         yield Need(f"ecr:{action}", resource, why)
     yield Need("ecr:GetAuthorizationToken", "*", why)
     yield Need("cloudwatch:PutMetricData", "*", why)
-    group = arn("logs", f"log-group:/aws/sagemaker/{step['Type']}Jobs")
+    group = arn("logs", f"log-group:/aws/sagemaker/{log_group}")
     for action in ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
         yield Need(f"logs:{action}", f"{group}:log-stream:*", why)
 

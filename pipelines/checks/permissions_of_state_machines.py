@@ -38,8 +38,39 @@ RESOURCES: dict[str, tuple[str, ...]] = {
     "s3:ListBucket": (ARTIFACTS,),
     "sns:Publish": ("${TopicArn}",),
 }
+MODEL = arn("sagemaker", "model/${EndpointPrefix}-*")
+CONFIG = arn("sagemaker", "endpoint-config/${EndpointPrefix}-*")
+ENDPOINT = arn("sagemaker", "endpoint/${EndpointPrefix}-*")
+RESOURCES |= {
+    "s3:GetObject": (f"{bucket_arn('${ArtifactBucket}')}/${{PipelineName}}/executions/*",),
+    "sagemaker:CreateEndpoint": (ENDPOINT, CONFIG),
+    "sagemaker:CreateEndpointConfig": (CONFIG,),
+    "sagemaker:CreateModel": (MODEL,),
+    "sagemaker:DeleteEndpoint": (ENDPOINT,),
+    "sagemaker:DeleteEndpointConfig": (CONFIG,),
+    "sagemaker:DeleteModel": (MODEL,),
+    "sagemaker:DescribeEndpoint": (ENDPOINT,),
+    "sagemaker:InvokeEndpoint": (ENDPOINT,),
+    # Lists have no resource.
+    "sagemaker:ListEndpointConfigs": ("*",),
+    "sagemaker:ListEndpoints": ("*",),
+    "sagemaker:ListModels": ("*",),
+    "sagemaker:UpdateEndpoint": (ENDPOINT, CONFIG),
+    "sagemaker:UpdateModelPackage": (PACKAGES,),
+    "states:ListExecutions": ("${Deploy}",),
+}
+# What a call needs besides its own action.
+IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
+    "sagemaker:CreateModel": (("iam:PassRole", "${ModelRole.Arn}"),),
+    # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+    "sagemaker:UpdateEndpoint": (("cloudwatch:DescribeAlarms", arn("cloudwatch", "alarm:*")),),
+}
 # Operation -> IAM action, where the names differ.
-ACTIONS = {"s3:ListObjectsV2": "s3:ListBucket"}
+ACTIONS = {
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "sagemakerruntime:InvokeEndpoint": "sagemaker:InvokeEndpoint",
+    "sfn:ListExecutions": "states:ListExecutions",
+}
 # .sync polls the query, and stops it when the execution is stopped.
 WAITING = {"athena:StartQueryExecution": ("athena:GetQueryExecution", "athena:StopQueryExecution")}
 
@@ -73,6 +104,8 @@ def needs(machine: Machine) -> Iterator[Need]:
             topic = state.get("Parameters", {}).get("TopicArn")
             for resource in (topic,) if topic else RESOURCES.get(each, (NOT_KNOWN,)):
                 yield Need(each, resource, f"States.{name}")
+        for implied, resource in IMPLIED.get(action, ()):
+            yield Need(implied, resource, f"States.{name}")
         if service == "athena":
             yield from _query(action, state, f"States.{name}")
 
@@ -101,6 +134,14 @@ def _results(address: str, why: str) -> Iterator[Need]:
     bucket, _, prefix = address.partition("/")
     yield Need("s3:ListMultipartUploadParts", f"arn:${{AWS::Partition}}:s3:::{bucket}/{prefix}*", why)
     yield Need("s3:ListBucketMultipartUploads", f"arn:${{AWS::Partition}}:s3:::{bucket}", why)
+
+
+def approval() -> Iterator[Need]:
+    """Needs of the person who reads the evaluation and approves a model package."""
+    for action in ("DescribeModelPackage", "ListModelPackages", "UpdateModelPackage"):
+        for resource in RESOURCES[f"sagemaker:{action}"]:
+            yield Need(f"sagemaker:{action}", resource, "registry approve")
+    yield Need("s3:GetObject", RESOURCES["s3:GetObject"][0], "registry report")
 
 
 def log_delivery() -> Iterator[Need]:

@@ -17,7 +17,9 @@ from botocore import xform_name
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from pipelines import deploy
-from pipelines.account import stacks, upsert
+from pipelines.account import change_sets, stacks, upsert
+from pipelines.authoring import archives
+from pipelines.authoring.settings import Settings, assets
 from tests.support import cfn
 
 GITHUB = cfn.load("github")
@@ -58,14 +60,13 @@ UNUSED = {
         "glue:PassConnection",
         "glue:UpdateConnection",
     },
-    "roles with policies of their own, without boundary; no users, no groups": {
+    "roles with policies of their own and a boundary that stays; no users, no groups": {
         "iam:AttachGroupPolicy",
         "iam:AttachUserPolicy",
         "iam:CreateServiceLinkedRole",
         "iam:DeleteRolePermissionsBoundary",
         "iam:DetachGroupPolicy",
         "iam:DetachUserPolicy",
-        "iam:PutRolePermissionsBoundary",
     },
     "a stream with shards, retention and encryption, and nothing else set": {
         "kinesis:DisableEnhancedMonitoring",
@@ -156,10 +157,10 @@ RIGHTS = {"s3:HeadObject": {"s3:GetObject", "s3:ListBucket"}}
 MADE = {
     "Athena::WorkGroup": ("athena:CreateWorkGroup", "athena:eu-west-1:123456789012:workgroup/{stack}"),
     "CloudWatch::Alarm": ("cloudwatch:PutMetricAlarm", "cloudwatch:eu-west-1:123456789012:alarm:{name}"),
-    "CloudWatch::Dashboard": ("cloudwatch:PutDashboard", "cloudwatch::123456789012:dashboard/{id}-1A2B"),
+    "CloudWatch::Dashboard": ("cloudwatch:PutDashboard", "cloudwatch::123456789012:dashboard/{stack}"),
     "Events::Rule": ("events:PutRule", "events:eu-west-1:123456789012:rule/{name}"),
-    "Glue::Database": ("glue:CreateDatabase", "glue:eu-west-1:123456789012:database/database-1a2b"),
-    "Glue::Table": ("glue:CreateTable", "glue:eu-west-1:123456789012:table/database-1a2b/beers"),
+    "Glue::Database": ("glue:CreateDatabase", "glue:eu-west-1:123456789012:database/{database}"),
+    "Glue::Table": ("glue:CreateTable", "glue:eu-west-1:123456789012:table/{database}/beers"),
     "IAM::ManagedPolicy": ("iam:CreatePolicy", "iam::123456789012:policy/{name}"),
     "IAM::Role": ("iam:CreateRole", "iam::123456789012:role/{name}"),
     "KMS::Key": ("kms:EnableKeyRotation", "kms:eu-west-1:123456789012:key/1234abcd"),
@@ -192,11 +193,11 @@ MADE = {
     "SQS::QueuePolicy": ("sqs:SetQueueAttributes", "sqs:eu-west-1:123456789012:{stack}-StartDeadLetters-1A2B"),
     "StepFunctions::StateMachine": (
         "states:CreateStateMachine",
-        "states:eu-west-1:123456789012:stateMachine:{id}-1A2B",
+        "states:eu-west-1:123456789012:stateMachine:{stack}-{machine}",
     ),
 }
-# Their names, or their keys' ids, do not say which environment they belong to; only CloudFormation may touch them.
-SHARED = {"CloudWatch::Dashboard", "Glue::Database", "Glue::Table", "KMS::Key", "StepFunctions::StateMachine"}
+# A key's id does not name its environment; its tags do, which the statements' conditions compare.
+SHARED = {"KMS::Key"}
 
 
 def statements(*, itself: bool) -> Iterator[dict[str, Any]]:
@@ -224,14 +225,19 @@ def handlers() -> set[str]:
 def called() -> set[str]:
     """The rights of every AWS operation in the code that deploys."""
     methods = [method for name, method in inspect.getmembers(stacks.Stacks, inspect.isfunction) if name != "delete"]
-    functions = [deploy.deploy, deploy.refuse_orphaned_group, stacks.upload, upsert.deployed, upsert.upsert, *methods]
-    found = set()
-    for function in functions:
-        for service, method in re.findall(r"clients\.(\w+)\.(\w+)\(", inspect.getsource(function)):
-            names = botocore.session.get_session().get_service_model(service).operation_names
-            operation = {xform_name(name): name for name in names}[method]
-            right = f"{service}:{operation}"
-            found |= RIGHTS.get(right, {right})
+    # A deletion, of a stack that was rolled back, is a person's.
+    changes = [each for name, each in inspect.getmembers(change_sets, inspect.isfunction) if name != "delete"]
+    upserting = [each for _, each in inspect.getmembers(upsert, inspect.isfunction)]
+    functions = [deploy.deploy, deploy.refuse_orphaned_group, deploy.orphaned_group, stacks.upload, *upserting]
+    source = "".join(map(inspect.getsource, (*functions, *methods)))
+    source += "".join(map(inspect.getsource, changes)).replace("api.", "clients.cloudformation.")
+    found = {"sagemaker:ListModelPackages"}
+    source = re.sub(r'get_paginator\("(\w+)"\)', r"\1()", source)
+    for service, method in re.findall(r"clients\.(\w+)\.(\w+)\(", source):
+        names = botocore.session.get_session().get_service_model(service).operation_names
+        operation = {xform_name(name): name for name in names}[method]
+        right = f"{service}:{operation}"
+        found |= RIGHTS.get(right, {right})
     return found
 
 
@@ -253,10 +259,12 @@ def covers(action: str, arn: str) -> bool:
 
 def arn(pattern: str, environment: str, stack: str, name: str, kind: str) -> str:
     full = f"tapline-{environment}-{stack}"
-    logs = f"/aws/vendedlogs/states/{full}-retrain" if name == "RetrainLogs" else f"{full}-{name}-1A2B"
+    machine = name.removesuffix("Logs").lower()
+    logs = f"/aws/vendedlogs/states/{full}-{machine}" if machine in ("retrain", "deploy") else f"{full}-{name}-1A2B"
     bucket = f"{full}-{name.removesuffix('Policy')}-1A2B".lower()
     group = f"tapline-ibu-{environment}"
-    return "arn:aws:" + pattern.format(name=logs, stack=full, id=name, bucket=bucket, group=group)
+    values = {"name": logs, "stack": full, "machine": machine, "bucket": bucket, "group": group}
+    return "arn:aws:" + pattern.format(**values, database=full.replace("-", "_"))
 
 
 def test_the_role_itself_may_do_what_the_code_calls_and_no_more() -> None:
@@ -281,6 +289,51 @@ def test_a_resource_gets_a_name_that_the_role_may_touch(stack: str, name: str, k
     action, pattern = MADE[kind.removeprefix("AWS::")]
     assert covers(action, arn(pattern, "dev", stack, name, kind))
     assert covers(action, arn(pattern, "prod", stack, name, kind)) is (kind.removeprefix("AWS::") in SHARED)
+
+
+def uploaded(environment: str) -> set[str]:
+    """The keys of everything that a deployment puts into the artifact bucket."""
+    documents = [archives.document(name, "{}") for name in ("retrain", "deploy", "templates")]
+    settings = Settings(pipeline_name=f"tapline-ibu-{environment}")
+    return {asset.key for asset in (*assets(settings), archives.lambda_archive(), *documents)}
+
+
+def test_the_role_may_upload_exactly_what_a_deployment_uploads() -> None:
+    bucket = "arn:aws:s3:::tapline-dev-artifacts-artifactbucket-1a2b"
+    keys = uploaded("dev")
+    assert {key.partition("/")[0] for key in keys} == {"champion", "code", "tapline-ibu-dev"}
+    assert [key for key in keys if not covers("s3:PutObject", f"{bucket}/{key}")] == []
+    made_by_runs = (
+        "snapshots/1/x",
+        "athena/1.csv",
+        "captures/x.jsonl",
+        "tapline-ibu-dev/executions/1/train/model.tar.gz",
+    )
+    assert [key for key in made_by_runs if covers("s3:PutObject", f"{bucket}/{key}")] == []
+    assert covers("s3:PutObject", f"{bucket.replace('dev', 'prod')}/code/x.zip") is False
+
+
+def test_every_role_that_it_makes_has_the_boundary_and_the_boundary_has_what_the_roles_have() -> None:
+    given = {action for stack in cfn.NAMES for _, each in cfn.grants(cfn.load(stack)) for action in cfn.actions(each)}
+    boundary = GITHUB["Resources"]["Boundary"]["Properties"]["PolicyDocument"]["Statement"]
+    assert set(boundary[0]["Action"]) == given
+    unlimited = {
+        action
+        for statement in statements(itself=False)
+        if cfn.conditions(statement).get("iam:PermissionsBoundary") != ["${Boundary}"]
+        for action in cfn.actions(statement)
+    }
+    assert unlimited & {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:DeleteRolePolicy"} == set()
+    roles = [role for stack in cfn.NAMES for _, role in cfn.resources(cfn.load(stack), "IAM::Role")]
+    assert [role for role in roles if cfn.branches(role["PermissionsBoundary"]) == []] == []
+
+
+def test_a_key_is_touched_only_by_the_tags_of_its_environment() -> None:
+    tagged = {"aws:ResourceTag/environment", "aws:RequestTag/environment"}
+    for statement in statements(itself=False):
+        keys = [each for each in cfn.texts(statement["Resource"]) if ":kms:" in each or each == "*"]
+        if keys and any(action.startswith("kms:") for action in cfn.actions(statement)):
+            assert tagged & set(cfn.conditions(statement)), cfn.actions(statement)
 
 
 @pytest.mark.parametrize("stack", ["tapline-dev-github", "tapline-prod-ingestion", "other"])

@@ -93,7 +93,7 @@ def test_what_is_allowed_on_every_resource_is_what_aws_asks_on_none() -> None:
     assert offered == set(template_access.OFFERED_OTHERWISE)
 
 
-def test_the_stacks_of_an_environment_allow_three_things_on_every_resource() -> None:
+def test_the_stacks_of_an_environment_allow_few_things_on_every_resource() -> None:
     anywhere = [
         (stack, role, cfn.actions(statement)[0])
         for stack in cfn.NAMES
@@ -104,6 +104,10 @@ def test_the_stacks_of_an_environment_allow_three_things_on_every_resource() -> 
         ("pipelines", "RetrainRole", "logs:CreateLogDelivery"),
         ("pipelines", "JobRole", "ecr:GetAuthorizationToken"),
         ("pipelines", "JobRole", "cloudwatch:PutMetricData"),
+        ("deployment", "DeployRole", "sagemaker:ListEndpointConfigs"),
+        ("deployment", "DeployRole", "logs:CreateLogDelivery"),
+        ("deployment", "ModelRole", "ecr:GetAuthorizationToken"),
+        ("deployment", "ModelRole", "cloudwatch:PutMetricData"),
     ]
 
 
@@ -146,7 +150,7 @@ def test_cfn_lint_finds_a_misspelt_property() -> None:
 
 def test_what_a_stack_is_not_given_is_an_output_of_a_stack_before_it_or_has_a_default() -> None:
     outputs: set[str] = set()
-    uploaded = {"CodeKey", "RetrainDefinitionKey"}
+    uploaded = {"CodeKey", "DeployDefinitionKey", "RetrainDefinitionKey"}
     for name in cfn.NAMES:
         bare = {key for key, value in TEMPLATES[name]["Parameters"].items() if "Default" not in value}
         assert bare - outputs - uploaded == set()

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 FOLDER = Path(__file__).parents[2] / "cloudformation"
-NAMES = ("artifacts", "ingestion", "pipelines")
+NAMES = ("artifacts", "ingestion", "pipelines", "deployment")
 # Also what is not one of an environment's stacks.
 ALL = (*NAMES, "github")
 
@@ -58,6 +58,9 @@ def grants(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
         for policy in role.get("Policies", []):
             yield from ((name, each) for each in policy["PolicyDocument"]["Statement"])
     for name, policy in resources(template, "IAM::ManagedPolicy", "IAM::Policy"):
+        # A permissions boundary is attached to no role, and grants nothing.
+        if "Roles" not in policy:
+            continue
         yield from ((name, each) for each in policy["PolicyDocument"]["Statement"])
 
 

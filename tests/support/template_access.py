@@ -34,6 +34,7 @@ ANY_RESOURCE = {
     },
     "logging in to a registry, before an image is pulled": {"ecr:GetAuthorizationToken"},
     "metrics of a job; unbounded_metrics wants a namespace": {"cloudwatch:PutMetricData"},
+    "lists of SageMaker's": {"sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints", "sagemaker:ListModels"},
     "a key has no name before it is made": {"kms:CreateKey"},
 }
 # Those of them for which AWS offers a resource in other uses than ours.
@@ -42,7 +43,7 @@ OFFERED_OTHERWISE = {
 }
 
 # The roles of one stack of one environment.
-_STACKS_ROLES = re.compile(r".*:role/tapline-\$\{Environment\}-(ingestion|pipelines)-\*")
+_STACKS_ROLES = re.compile(r".*:role/tapline-\$\{Environment\}-(ingestion|pipelines|deployment)-\*")
 
 # Services that document which aws:SourceArn they present when they assume a role. Lambda and Firehose do not;
 # the account is what limits those two.

@@ -24,13 +24,21 @@ NO_DEFAULT = {
     "TopicArn": "output of the ingestion stack",
     "CodeKey": "named by the content of the Lambda zip",
     "RetrainDefinitionKey": "named by the content of the definition",
+    "DeployDefinitionKey": "named by the content of the definition",
     "Repository": "only its owner knows it",
 }
 
 # Physical names; everything else is named by CloudFormation, so that environments share an account.
+NO_STACK = "the name that CloudFormation makes has no stack, and no role could be limited to the environment's"
 NAMED = {
     "Workgroup.Name": "AWS requires one; it is the stack's",
     "Table.TableInput.Name": "what people write in queries; the database around it is the stack's own",
+    "DeployLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
+    "Retrain.StateMachineName": NO_STACK,
+    "Deploy.StateMachineName": NO_STACK,
+    "Dashboard.DashboardName": NO_STACK,
+    "Database.DatabaseInput.Name": NO_STACK,
+    "Boundary.ManagedPolicyName": "the environment's file names it",
     "RetrainLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
     "ModelPackageGroup.ModelPackageGroupName": "AWS requires one; it is a parameter",
 }
@@ -214,7 +222,8 @@ def prefixes(template: Template) -> list[str]:
         if not projection.get("projection.dt.range", "").endswith(",NOW"):
             found.append(f"{name}: does not see new days")
     for name, rule in resources(template, "Events::Rule"):
-        if rule["EventPattern"]["detail"]["object"]["key"] != [{"prefix": CLEANED}]:
+        pattern = rule["EventPattern"]
+        if pattern["source"] == ["aws.s3"] and pattern["detail"]["object"]["key"] != [{"prefix": CLEANED}]:
             found.append(f"{name}: does not wait for {CLEANED} alone")
     return found
 
