@@ -90,7 +90,7 @@ def listen(port: int) -> socket.socket:
 
 
 def preferred_port(workspace: Workspace) -> int:
-    """The port of the last run when it is free, so that addresses kept in the state stay true."""
+    """The port of the last run when it is free, so that addresses stored in the state stay valid."""
     last = workspace.last_port("endpoint")
     with contextlib.suppress(ExpectedError), listen(last) as probe:
         return int(probe.getsockname()[1])

@@ -215,13 +215,13 @@ def _scale(node: Any) -> int:
 
 
 def _keep_type(kind: str) -> Callable[[Any], Any]:
-    def keep(node: Any) -> Any:
+    def same_type(node: Any) -> Any:
         from sqlglot import expressions as ast
 
         same = _kind(node.this) == kind
         return ast.cast(node.copy(), node.this.type.sql("duckdb")) if same else node
 
-    return keep
+    return same_type
 
 
 def _sum(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The door of the endpoint: an ASGI application in front of everything that lets in whoever holds a key.
+"""Access control: an ASGI application in front of the others that admits requests with valid credentials.
 
 from a web page, or for another host             403
 /_localaws/..., /_ministack/...                  the workspace's token in a header

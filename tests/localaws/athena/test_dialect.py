@@ -91,7 +91,7 @@ VALUES = {
     "coalesce(NULL, 5)": 5,
     "if(n > 1, 'many')": "many",
     "greatest(1, 2)": 2,
-    # Aggregates over a window keep their row.
+    # An aggregate over a window has one value per row.
     "count(*) OVER ()": 2,
 }
 

@@ -218,7 +218,7 @@ def test_a_service_refuses_wrong_keys_in_its_own_words(endpoint: Endpoint, servi
     }
 
 
-def test_a_refused_key_is_told_the_line_to_paste(endpoint: Endpoint) -> None:
+def test_the_error_for_a_wrong_key_has_the_line_to_paste(endpoint: Endpoint) -> None:
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         clients.client(endpoint.url, "s3", Credentials("test", "test")).list_buckets()
     root = endpoint.workspace.root
