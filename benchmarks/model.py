@@ -41,11 +41,12 @@ import features  # noqa: E402
 import inference  # noqa: E402
 import rules  # noqa: E402
 import split  # noqa: E402
+from forest import predict_trees  # noqa: E402
 from train import CLASSES  # noqa: E402
 
 FOLDS = 10
 INTERVAL_REPEATS = 2  # Each takes eleven times as long as a cross-validation of its own.
-SETTINGS = crossval.Settings(n_estimators=200, max_features=0.6, min_samples_leaf=1, seed=0)
+SETTINGS = crossval.Settings(n_estimators=1000, max_features=0.6, min_samples_leaf=1, seed=0)
 RAW = ("abv", "target_fg", "target_og", "ebc", "srm", "ph")
 BOUNDS = np.array([each["below"] for each in CLASSES[:-1]], dtype=float)
 
@@ -115,7 +116,7 @@ def forest(data: Data, seen: np.ndarray, unseen: np.ndarray, repeat: int) -> np.
     medians = features.column_medians(data.matrix[seen])
     settings = SETTINGS._replace(seed=repeat)
     fitted = crossval.fit_forest(features.fill(data.matrix[seen], medians), data.label[seen], settings)
-    return inference.quartiles(fitted, features.fill(data.matrix[unseen], medians))[:, 1]
+    return inference.quartiles_of(predict_trees(fitted, features.fill(data.matrix[unseen], medians)))[:, 1]
 
 
 def median(data: Data, seen: np.ndarray, unseen: np.ndarray, repeat: int) -> np.ndarray:
@@ -192,7 +193,7 @@ def intervals(data: Data, repeats: int) -> dict[str, np.ndarray]:
             offset = crossval.conformal_offset(crossval.out_of_fold(known, label, families, FOLDS, settings).scores)
             medians = features.column_medians(known)
             fitted = crossval.fit_forest(features.fill(known, medians), label, settings)
-            quarters = inference.quartiles(fitted, features.fill(data.matrix[unseen], medians))
+            quarters = inference.quartiles_of(predict_trees(fitted, features.fill(data.matrix[unseen], medians)))
             _, low, high = inference.interval(quarters, offset)
             inside[unseen] = (low <= data.label[unseen]) & (data.label[unseen] <= high)
             width[unseen] = high - low

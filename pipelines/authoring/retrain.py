@@ -77,6 +77,8 @@ def parameters(s: States) -> Any:
             'DistinctBeers': $string($states.input.table.beers),
             'MinBeers': $string($states.input.settings.MinBeers),
             'ChampionModel': $states.input.champion.uri,
+            'ChampionSha256': $states.input.champion.sha256,
+            'ChampionVersion': $states.input.champion.version,
             'Attempt': $string($states.input.attempt)
         }, $states.input.given])""",
     )

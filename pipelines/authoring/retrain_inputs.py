@@ -42,18 +42,25 @@ def data(s: States, then: Any) -> Any:
 
 
 def champion(s: States, then: Any) -> Any:
-    """The latest approved model in $.champion.uri, or a placeholder with the reason why there is none."""
-    describe = s.call(
+    """The latest approved model in $.champion {uri, sha256, version}, or a placeholder with the reason why not.
+
+    sha256 is the digest that was recorded when the model was registered; empty for a package registered otherwise.
+    """
+    describe = s.jsonata(
         "ChampionModel",
         "aws-sdk:sagemaker:describeModelPackage",
-        {"ModelPackageName.$": "$.approved.arns[0]"},
-        "$.champion",
-        {"uri.$": "$.InferenceSpecification.Containers[0].ModelDataUrl"},
+        {"ModelPackageName": "{% $states.input.approved.arns[0] %}"},
+        added(
+            champion="{'uri': $states.result.InferenceSpecification.Containers[0].ModelDataUrl, "
+            "'sha256': $append($states.result.CustomerMetadataProperties.ArtifactSha256, [''])[0], "
+            "'version': $string($states.result.ModelPackageVersion)}"
+        ),
     )
-    none = chain(s.pass_("NoChampion", {"uri": "${NoChampionUri}"}, "$.champion"), then)
+    nobody = {"sha256": "", "version": ""}
+    none = chain(s.pass_("NoChampion", {"uri": "${NoChampionUri}", **nobody}, "$.champion"), then)
     # A job whose input does not exist fails before it begins, and a champion that is gone must not block its successor.
     # A champion that cannot be read for another reason fails the execution: without it the gate would be open.
-    lost = chain(s.pass_("LostChampion", {"uri": "${LostChampionUri}"}, "$.champion"), then)
+    lost = chain(s.pass_("LostChampion", {"uri": "${LostChampionUri}", **nobody}, "$.champion"), then)
     there = objects(s, "ChampionArtifact", "champion.uri", lost)
     found = (s.rule.NumericGreaterThan("$.found.objects", 0), then)
     chain(describe, there, s.choice("HasArtifact", found, otherwise=lost))
