@@ -1,26 +1,24 @@
-"""How good the model is on the bundled beers, beside other models on the same folds.
+"""The model's errors on the bundled beers, beside other models on the same folds; its size and its latency.
 
     python -m benchmarks.model [--repeats 5]
 
-The 318 usable beers of the catalogue, 10 folds, repeated with other folds and other forest seeds. `beers` deals out
-single beers, so that a recipe may be on both sides; `families` keeps every recipe in one fold and is the honest one.
-The intervals are calibrated as the training step does it, by a cross-validation within the nine seen folds.
-XGBoost rows need `pip install xgboost`; without it they are left out. Exit code 1 when a must is missed.
+The 318 usable beers of the catalogue, 10 folds, repeated with other folds and other seeds. `families` keeps beers of
+equal gravities in one fold and is the error to expect of new recipes; `beers` assigns single beers to folds, so that a
+recipe may be on both sides, and flatters. The intervals are calibrated as the training step does it, by a
+cross-validation within the nine seen folds. XGBoost rows need `pip install xgboost`; without it they are left out. Exit
+code 1 when a must is missed.
 
-What was chosen while looking at figures of these same beers, which flatters them a little:
-- extremely randomised trees, log(1 + IBU) and the median of the trees, over boosting and over the mean (families: mean
-  19.1, median 17.2); 200 trees, 0.6 of the features and single-beer leaves are first guesses that were kept: 100 to
-  400 trees, 0.4 to 1.0 of the features differ by less than the folds do;
-- how a style is read from the name: not at all (18.2), single words as columns (17.7 to 18.9), words with their
-  bitterness learnt within the fold (17.9), and the style guidelines' bitterness (17.3), which was taken. The list of
-  styles was written from the guidelines; no entry was added or changed for its effect. `hammer`, the word that would
-  help most (16.4), is a brewery's and not a style's;
-- apparent attenuation with 1000 subtracted from the original gravity, over without (accuracy .52 to .54);
-- intervals from the quartiles of the trees, over absolute errors (74 wide), errors on the logarithm (95), other
-  quantiles (70 to 94) and errors scaled by the spread (74 to 88).
+Choices that were made with figures of these same beers, which flatters them a little:
+- extremely randomised trees on log(1 + IBU) and the median of the trees, over boosting and over the mean;
+- 1,000 trees: the MAE of the test side varies by 0.8 IBU over seeds with 200 trees and by 0.2 with 1,000;
+- the style read from the name by the style guidelines' bitterness, over no style and over words as columns;
+- intervals from the quartiles of the trees, over absolute errors, errors on the logarithm and other quantiles. One
+  offset for each predicted class lifts the coverage of the class `high` from .87 to .90 and makes the intervals 12 to
+  16 IBU wider, so there is one offset for all.
 """
 
 import argparse
+import gzip
 import hashlib
 import importlib.util
 import json
@@ -41,11 +39,11 @@ import features  # noqa: E402
 import inference  # noqa: E402
 import rules  # noqa: E402
 import split  # noqa: E402
-from forest import predict_trees  # noqa: E402
+from forest import predict_trees, to_bytes  # noqa: E402
 from train import CLASSES  # noqa: E402
 
 FOLDS = 10
-INTERVAL_REPEATS = 2  # Each takes eleven times as long as a cross-validation of its own.
+INTERVAL_REPEATS = 1  # Each takes eleven times as long as a cross-validation.
 SETTINGS = crossval.Settings(n_estimators=1000, max_features=0.6, min_samples_leaf=1, seed=0)
 RAW = ("abv", "target_fg", "target_og", "ebc", "srm", "ph")
 BOUNDS = np.array([each["below"] for each in CLASSES[:-1]], dtype=float)
@@ -80,13 +78,16 @@ def at_least(name: str, must: float, goal: float) -> Goal:
 
 
 GOALS = (
+    at_most("MAE, families", 22.5, 21.5),
     at_most("MAE, beers", 17.5, 16.5),
-    at_most("MAE, families", 19.5, 18.2),
-    at_least("accuracy, families", 0.46, 0.53),
-    at_least("macro F1, families", 0.46, 0.51),
-    Goal("coverage at 90 %, families", (0.88, 0.93), (0.90, 0.92)),
+    at_least("accuracy, families", 0.46, 0.50),
+    at_least("macro F1, families", 0.42, 0.48),
+    Goal("coverage at 90 %, families", (0.87, 0.94), (0.89, 0.92)),
     at_most("interval width, families", np.inf, 80),
-    at_most("fit, seconds", 2, 0.5),
+    at_most("fit, seconds", 4, 1),
+    at_most("artifact, MB", 5, 3),
+    at_most("one row, ms", 30, 10),
+    at_most("1,000 rows, ms", 4000, 1500),
 )
 
 
@@ -132,6 +133,15 @@ def linear(data: Data, seen: np.ndarray, unseen: np.ndarray, repeat: int) -> np.
     return known[unseen] @ weights
 
 
+def gradient_boosting(data: Data, seen: np.ndarray, unseen: np.ndarray, repeat: int) -> np.ndarray:
+    """scikit-learn's histogram gradient boosting with the absolute error on log(1 + IBU), on the same features."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    model = HistGradientBoostingRegressor(loss="absolute_error", random_state=repeat)
+    model.fit(data.matrix[seen], np.log1p(data.label[seen]))
+    return np.asarray(np.expm1(model.predict(data.matrix[unseen])))
+
+
 def boosted(trees: int, depth: int, missing: float) -> Fit:
     """XGBoost on the six raw columns, with `missing` in the place of missing values."""
 
@@ -149,6 +159,7 @@ def models() -> dict[str, Fit]:
     """What is compared, by name."""
     compared: dict[str, Fit] = {
         "this project": forest,
+        "gradient boosting, same features": gradient_boosting,
         "linear regression, raw columns": linear,
         "median of the labels": median,
     }
@@ -202,8 +213,34 @@ def intervals(data: Data, repeats: int) -> dict[str, np.ndarray]:
     return {"coverage at 90 %, families": coverage, "interval width, families": mean_width}
 
 
+def served(data: Data) -> dict[str, np.ndarray]:
+    """Size of the compressed arrays, and latencies of requests through the serving functions: the least of five."""
+    medians = features.column_medians(data.matrix)
+    fitted = crossval.fit_forest(features.fill(data.matrix, medians), data.label, SETTINGS)
+    size = len(gzip.compress(to_bytes(fitted))) / 1e6
+    profile = {name: {"low": 0.0, "high": 2000.0} for name in features.RANGES}
+    card = {"classes": CLASSES, "interval": {"level": 0.9, "offset": 10.0}, "profile": profile}
+    model = inference.Model(fitted, medians, card, None)
+    row = dict(zip(RAW, (5.6, 1010, 1053, 17, 8.5, 4.4), strict=True))
+    found = {"artifact, MB": np.array([size])}
+    for name, count in (("one row, ms", 1), ("1,000 rows, ms", 1000)):
+        body = json.dumps({"instances": [row | {"name": "Punk IPA"}] * count})
+        found[name] = np.array([1000 * min(_seconds(lambda body=body: _request(body, model)) for _ in range(5))])
+    return found
+
+
+def _request(body: str, model: object) -> None:
+    inference.output_fn(inference.predict_fn(inference.input_fn(body, "application/json"), model), "application/json")
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 def fit_seconds(data: Data) -> np.ndarray:
-    """Wall seconds of fitting the forest on all beers: the least of five, for what else runs only adds to it."""
+    """Wall seconds of fitting the forest on all beers: the least of five."""
     matrix = features.fill(data.matrix, features.column_medians(data.matrix))
     seconds = []
     for _ in range(5):
@@ -225,8 +262,8 @@ def print_models(table: dict[str, dict[str, dict[str, np.ndarray]]]) -> None:
         print(f"{name:50}{cells}")
 
 
-def judge(found: dict[str, np.ndarray]) -> bool:
-    """Prints every figure beside its limits; whether all musts are met."""
+def check_goals(found: dict[str, np.ndarray]) -> bool:
+    """Prints every figure with its limits; returns whether all musts are met."""
     print(f"\n{'':30}{'mean':>8}{'sd':>8}{'must':>16}{'goal':>16}")
     for each in GOALS:
         value = found[each.name].mean()
@@ -259,8 +296,8 @@ def main() -> int:
     print_models(table)
     mine = table["this project"]
     found = {f"{name}, {kind}": values for kind in kinds for name, values in mine[kind].items()}
-    found |= intervals(data, min(repeats, INTERVAL_REPEATS)) | {"fit, seconds": fit_seconds(data)}
-    return 0 if judge(found) else 1
+    found |= intervals(data, min(repeats, INTERVAL_REPEATS)) | {"fit, seconds": fit_seconds(data)} | served(data)
+    return 0 if check_goals(found) else 1
 
 
 if __name__ == "__main__":

@@ -47,9 +47,19 @@ class Shared(NamedTuple):
 
 
 def compare(
-    folder: Path, approved: str, scratch: Path, candidate: Served, train: Beers, test: Beers, held: HeldOut
+    folder: Path,
+    approved: str,
+    allowed: float,
+    scratch: Path,
+    candidate: Served,
+    train: Beers,
+    test: Beers,
+    held: HeldOut,
 ) -> Comparison:
-    """Compares with the champion in the folder; `approved` is the SHA-256 recorded at its registration, or empty."""
+    """Compares with the champion in the folder.
+
+    approved: the SHA-256 recorded at its registration, or empty. allowed: the loss that is allowed in each class.
+    """
     archive = find_archive(folder)
     if archive is None:
         return Comparison(None, [], None, _absence(folder))
@@ -62,7 +72,7 @@ def compare(
         if len(shared.rows) < LEAST_SHARED:
             why = f"only {len(shared.rows)} beers are unknown to both models, fewer than {LEAST_SHARED}"
             return Comparison(None, [], champion, f"The champion is left out: {why}.")
-        figures, worse = _figures(champion, shared, held, candidate.card["classes"])
+        figures, worse = _figures(champion, shared, held, candidate.card["classes"], allowed)
         return Comparison(figures, worse, champion, shared.how)
     except (UnsafeArtifact, BrokenArtifact) as error:
         return Comparison(None, [], None, f"The champion is left out, as it cannot be asked: {error}.")
@@ -105,7 +115,7 @@ def _is_new(champion: Served, beers: Beers, row: int) -> bool:
 
 
 def _figures(
-    champion: Served, shared: Shared, held: HeldOut, classes: list[Any]
+    champion: Served, shared: Shared, held: HeldOut, classes: list[Any], allowed: float
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The champion's metrics on the shared beers, with the loss, and the candidate's significantly worse slices."""
     common, mine = held.beers.select(shared.rows.tolist()), held.answers["ibu"][shared.rows]
@@ -121,4 +131,4 @@ def _figures(
         "n": len(shared.rows),
         "out_of_fold": sum(beer in known for beer in common.ids),
         "model_sha256": str(champion.card["sha256"]),
-    }, worse_slices(common, errors, classes)
+    }, worse_slices(common, errors, classes, allowed)

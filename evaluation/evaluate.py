@@ -11,8 +11,8 @@ predicts the median of the labels it has seen. Two figures of the gate are compa
 - champion_loss: the share by which the error is above the champion's on the beers that both have predicted without
   seeing their families; 0 without a champion.
 
-Besides, no bitterness class may be significantly worse than the champion's (slices.py), the candidate must not have
-seen a test family, and the champion's artifact must be the approved one.
+Besides, in no bitterness class may the error be significantly above the champion's by more than that loss
+(slices.py), the candidate must not have seen a test family, and the champion's artifact must be the approved one.
 
 evaluation.json holds `gate` (figures, thresholds, `failed` criteria, `passed` and `register` 0 or 1, and a `reason` of
 at most 700 printable characters), `summary` (texts for the registry's metadata), SageMaker's `regression_metrics` and
@@ -88,9 +88,8 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> Evaluated:
     except (UnsafeArtifact, BrokenArtifact) as error:
         what = f"the candidate is unusable: {error}"
         raise Unusable(what, str(arguments.model), "run the training step again") from None
-    compared = compare(
-        arguments.champion, arguments.champion_sha256, scratch / "champion", candidate, train, test, held
-    )
+    approved, allowed = arguments.champion_sha256, arguments.max_champion_loss
+    compared = compare(arguments.champion, approved, allowed, scratch / "champion", candidate, train, test, held)
     evaluation = {
         **_figures(candidate, compared, held, arguments),
         **about,

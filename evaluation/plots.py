@@ -85,7 +85,7 @@ def histogram(values: Sequence[float], description: str, axis: str, step: float 
             f'<rect class="bar" x="{LEFT + position * slot + 1:.1f}" y="{y(count):.1f}" width="{slot - 2:.1f}" '
             f'height="{HEIGHT - BOTTOM - y(count):.1f}"><title>{title}</title></rect>'
         )
-    for position in (0, *range(2, 2 * reach, 4), 2 * reach):
+    for position in (0, reach - 4, reach, reach + 4, 2 * reach):
         edge = {0: "less", 2 * reach: "more"}.get(position, f"{(position - reach) * step:g}")
         anchor = {0: "start", 2 * reach: "end"}.get(position, "middle")
         parts.append(_text(LEFT + position * slot, HEIGHT - BOTTOM + 18, edge, anchor))

@@ -31,7 +31,7 @@ from instances import Request, RequestError, Row, parse
 from model import BrokenModel, Model, load
 from response import Response
 
-__all__ = ["BrokenModel", "RequestError", "input_fn", "model_fn", "output_fn", "predict_fn"]
+__all__ = ["BrokenModel", "Model", "RequestError", "input_fn", "model_fn", "output_fn", "predict_fn"]
 
 Columns = Mapping[str, list[Any]]
 

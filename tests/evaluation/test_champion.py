@@ -109,7 +109,7 @@ def test_one_thousand_flipped_bits_of_a_champion_are_refused_before_it_is_unpack
     for position in random.Random(0).sample(range(8 * len(content)), 1000):
         content[position // 8] ^= 1 << position % 8
         path.write_bytes(content)
-        found = champion_module.compare(tmp_path, digest, tmp_path / "scratch", None, None, None, None)
+        found = champion_module.compare(tmp_path, digest, 0.02, tmp_path / "scratch", None, None, None, None)
         assert (found.changed, found.served) == (True, None)
         content[position // 8] ^= 1 << position % 8
     assert not (tmp_path / "scratch").exists()

@@ -103,10 +103,11 @@ def test_a_class_that_gets_worse_is_found_and_a_small_one_is_not_tested() -> Non
     label = [10.0] * 60 + [50.0] * 60
     theirs = np.abs(generator.normal(5, 2, 120))
     worse = np.where(np.array(label) < 20, theirs * 1.5, theirs * 0.9)
-    found = slices.worse_slices(invented(label), np.column_stack([worse, theirs]), CLASSES)
+    found = slices.worse_slices(invented(label), np.column_stack([worse, theirs]), CLASSES, 0.0)
     assert [(each["name"], each["n"], round(each["loss"], 2)) for each in found] == [("low", 60, 0.5)]
     assert found[0]["p"] < 0.01
-    few = slices.worse_slices(invented(label[50:]), np.column_stack([worse, theirs])[50:], CLASSES)
+    assert slices.worse_slices(invented(label), np.column_stack([worse, theirs]), CLASSES, 0.6) == []
+    few = slices.worse_slices(invented(label[50:]), np.column_stack([worse, theirs])[50:], CLASSES, 0.0)
     assert few == []
 
 
@@ -116,7 +117,7 @@ def test_equal_models_are_called_worse_in_one_of_twenty_comparisons_at_most() ->
     called = 0
     for _ in range(100):
         errors = generator.gamma(2, 5, (80, 2))
-        called += bool(slices.worse_slices(invented(label), errors, CLASSES))
+        called += bool(slices.worse_slices(invented(label), errors, CLASSES, 0.0))
     assert called <= 10
 
 
