@@ -1,9 +1,9 @@
 """Lambda: sends beers from the Punk API to a Kinesis stream.
 
 Its event has a mode: {"mode": "random", "count": 1} for some random beers (the default, and what a schedule's
-event means), {"mode": "catalogue"} for all pages, {"mode": "page", "page": 1} for one page, by which the state
-machine `backfill` reads a catalogue in parallel. Environment: STREAM_NAME; API_URL, the API's base URL with its
-version, for example https://host/v3.
+event means), {"mode": "catalogue"} for all pages, {"mode": "page", "page": 1} for one page of a catalogue that takes
+longer than one invocation. Environment: STREAM_NAME; API_URL, the API's base URL with its version, for example
+https://host/v3.
 
 Beers are sent while the pages are read, so that a catalogue of any size needs the memory of a few pages. Everything
 is counted: fetched = sent + refused, and each refusal has a reason: one of REFUSED, or `http_<status>`.
