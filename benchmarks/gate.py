@@ -125,7 +125,7 @@ def simulate(data: Data, predicted: np.ndarray, worlds: int) -> dict[tuple[str, 
     return table
 
 
-def approvals(data: Data, predicted: np.ndarray, worlds: int, steps: int = 10, share: float = 0.02) -> float:
+def approvals(data: Data, predicted: np.ndarray, worlds: int, steps: int = 10, share: float = 0.01) -> float:
     """The mean loss after `steps` candidates, each worse than the approved model by `share`, offered one by one."""
     generator = np.random.default_rng(1)
     losses = []
@@ -154,7 +154,7 @@ def main() -> None:
         title = f"{name}, {kind}" if kind else name
         print(f"{title:36}" + "".join(f"{share:>20.1%}" for share in row.values()))
     lost = approvals(data, predicted, max(worlds // 10, 10))
-    print(f"\nTen candidates, each 2 % worse than the approved model: {lost:.1%} lost in all.")
+    print(f"\nTen candidates, each 1 % worse than the approved model: {lost:.1%} lost in all.")
 
 
 if __name__ == "__main__":
