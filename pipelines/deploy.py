@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipelines.account import endpoints
+from pipelines.account import endpoints, upsert
 from pipelines.account.change_sets import pauses
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED
@@ -56,7 +56,6 @@ def arguments() -> Arguments:
 
 def deploy(stacks: Stacks, show: Show) -> dict[str, str]:
     """Create or update everything; returns name -> "created", "updated" or "unchanged"."""
-    from pipelines.account import upsert
     from pipelines.authoring import committed
 
     refuse_orphaned_group(stacks)
@@ -164,13 +163,11 @@ def delete_pipeline(stacks: Stacks) -> str:
     if not stacks.exists("pipelines"):
         return "not there"
     name = stacks.output("pipelines", "PipelineName")
-    api = stacks.clients.sagemaker
+    if upsert.deployed(stacks.clients, name) is None:
+        return "not there"
     with aws_errors(f"deleting the pipeline {name}"):
-        found = api.list_pipelines(PipelineNamePrefix=name)["PipelineSummaries"]
-        if not any(each["PipelineName"] == name for each in found):
-            return "not there"
         stop_runs(stacks.clients, name)
-        api.delete_pipeline(PipelineName=name)
+        stacks.clients.sagemaker.delete_pipeline(PipelineName=name)
     return "deleted"
 
 

@@ -9,6 +9,7 @@ from benchmarks.support.definitions import parameter
 from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.account.upsert import deployed
 from pipelines.authoring.parameters import PARAMETERS
 from pipelines.cli.output import Document
 
@@ -49,7 +50,7 @@ class Account:
             "Steps": list(steps),
         }
         request = {"PipelineName": self.pipeline, "PipelineDefinition": json.dumps(definition)}
-        if self.clients.sagemaker.list_pipelines(PipelineNamePrefix=self.pipeline)["PipelineSummaries"]:
+        if deployed(self.clients, self.pipeline):
             self.clients.sagemaker.update_pipeline(**request)
             return
         role = self.stacks.output("pipelines", "PipelineRoleArn")

@@ -11,48 +11,64 @@ METRICS = ("mae", "rmse", "median_absolute_error", "r2", "accuracy", "macro_f1")
 
 def summary(package: Document, evaluation: Document) -> Document:
     """{group: {name: value}} of a described package and its evaluation.json."""
-    container = package["InferenceSpecification"]["Containers"][0]
-    lineage, data = evaluation["lineage"], evaluation["quality"]
+    return {
+        "model_package": _identity(package),
+        "metrics": _metrics(evaluation),
+        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
+        "data": _data(evaluation),
+        "code": _code(package, evaluation["lineage"]),
+        "card": dict(evaluation.get("card", {})),
+    }
+
+
+def _identity(package: Document) -> Document:
+    return {
+        "arn": package["ModelPackageArn"],
+        "version": package["ModelPackageVersion"],
+        "created": package["CreationTime"].isoformat(timespec="seconds"),
+        "approval_status": package["ModelApprovalStatus"],
+        "note": package.get("ApprovalDescription", ""),
+        "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
+    }
+
+
+def _metrics(evaluation: Document) -> Document:
+    """With 90 % intervals; errors are in IBU."""
     folds, candidate = evaluation["cross_validation"]["grouped"], evaluation["candidate"]
     return {
-        "model_package": {
-            "arn": package["ModelPackageArn"],
-            "version": package["ModelPackageVersion"],
-            "created": package["CreationTime"].isoformat(timespec="seconds"),
-            "approval_status": package["ModelApprovalStatus"],
-            "note": package.get("ApprovalDescription", ""),
-            "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
-        },
-        # With their 90 % intervals; the errors are in IBU.
-        "metrics": {
-            **{name: measured(candidate.get(name)) for name in METRICS},
-            "baseline_mae": measured(evaluation["baseline"]["mae"]),
-            "champion_mae": measured((evaluation["champion"] or {}).get("mae")),
-            "folds_mae": f"{folds['mae']:.1f} in cross-validation over {folds['n']} beers, {folds['groups']} recipes",
-            "coverage": f"{measured(candidate.get('coverage'))}, promised {evaluation['intervals']['level']:.2f}",
-            "interval_width": measured(candidate.get("mean_width")),
-        },
-        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
-        "data": {
-            "input": lineage["input_uri"],
-            "cut_off": lineage["cut_off"],
-            "input_sha256": lineage["input_sha256"],
-            "split_sha256": lineage["split_sha256"],
-            "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
-            "sides": counts(lineage["sides"]),
-            "dropped": counts(data["dropped"]),
-            "repaired": counts(data["repaired"]),
-        },
-        "code": {
-            "git_commit": lineage["git_commit"],
-            "image": container["Image"],
-            "parameters": counts(lineage.get("parameters", {})),
-            "hyperparameters": counts(lineage["hyperparameters"]),
-            "model": container["ModelDataUrl"],
-            "model_sha256": lineage["model_sha256"],
-            "report": model_packages.evaluation_uri(package).rpartition("/")[0] + "/report.html",
-        },
-        "card": dict(evaluation.get("card", {})),
+        **{name: measured(candidate.get(name)) for name in METRICS},
+        "baseline_mae": measured(evaluation["baseline"]["mae"]),
+        "champion_mae": measured((evaluation["champion"] or {}).get("mae")),
+        "folds_mae": f"{folds['mae']:.1f} in cross-validation over {folds['n']} beers, {folds['groups']} recipes",
+        "coverage": f"{measured(candidate.get('coverage'))}, promised {evaluation['intervals']['level']:.2f}",
+        "interval_width": measured(candidate.get("mean_width")),
+    }
+
+
+def _data(evaluation: Document) -> Document:
+    lineage, data = evaluation["lineage"], evaluation["quality"]
+    return {
+        "input": lineage["input_uri"],
+        "cut_off": lineage["cut_off"],
+        "input_sha256": lineage["input_sha256"],
+        "split_sha256": lineage["split_sha256"],
+        "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
+        "sides": counts(lineage["sides"]),
+        "dropped": counts(data["dropped"]),
+        "repaired": counts(data["repaired"]),
+    }
+
+
+def _code(package: Document, lineage: Document) -> Document:
+    container = package["InferenceSpecification"]["Containers"][0]
+    return {
+        "git_commit": lineage["git_commit"],
+        "image": container["Image"],
+        "parameters": counts(lineage.get("parameters", {})),
+        "hyperparameters": counts(lineage["hyperparameters"]),
+        "model": container["ModelDataUrl"],
+        "model_sha256": lineage["model_sha256"],
+        "report": model_packages.evaluation_uri(package).rpartition("/")[0] + "/report.html",
     }
 
 

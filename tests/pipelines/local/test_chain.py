@@ -1,5 +1,6 @@
 """The whole chain on this machine, as a person runs it: one process per run, one workspace."""
 
+import importlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from pipelines.account import s3
 from pipelines.account.clients import Clients
 from pipelines.authoring import step_outputs
 from pipelines.authoring.archives import ROOT
+from pipelines.cli.errors import ExpectedError
 from pipelines.local.punk_api import BUNDLED
 
 AUDIT = Path(__file__).parents[2] / "support" / "audit"
@@ -273,6 +275,37 @@ def test_a_workspace_in_use_by_another_run_is_a_conflict(workspace: Workspace) -
         done = run("--local", "--workspace", str(workspace.root))
     assert done.returncode == 4
     assert three_lines(done)[0] == "Error: the workspace is in use by another endpoint"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "registry show 99",
+        "registry compare 1 99",
+        "registry report 1 --output /nowhere/report.html",
+        "registry list --region eu-west-1",
+        "runs show nothing",
+        "runs logs latest CheckQuality",
+        "runs logs latest Nothing",
+        "runs stop latest",
+        "runs retry latest",
+    ],
+)
+def test_the_hint_of_an_error_works_when_it_is_pasted(troubled: Troubled, words: str) -> None:
+    assert troubled.mixed.returncode == 0
+    module, *rest = [*shlex.split(words), "--local", "--workspace", str(troubled.workspace.root)]
+    with pytest.raises(ExpectedError) as refused:
+        command_of(module).main(rest)
+    _, _, name, *pasted = shlex.split(refused.value.hint)
+    try:
+        assert command_of(name.removeprefix("pipelines.")).main(pasted) == 0
+    except SystemExit as end:
+        # --help.
+        assert end.code == 0
+
+
+def command_of(module: str) -> Any:
+    return importlib.import_module(f"pipelines.{module}")
 
 
 def test_the_hint_of_a_failed_run_shows_the_steps_log_while_the_endpoint_is_down(troubled: Troubled) -> None:
