@@ -219,7 +219,7 @@ class Troubled:
         mixed.write_text(json.dumps(beers + broken))
         flags = ["--local", "--workspace", str(self.workspace.root), "--json"]
         self.killed = self._kill_while_it_runs(flags)
-        self.few = run(*flags, "--catalog", str(few), "--keep")
+        self.few = run(*flags, "--catalog", str(few), "--min-beers", "8", "--keep")
         registered = Clients(endpoints.require(self.workspace)).sagemaker.list_model_packages(
             ModelPackageGroupName="tapline-ibu-dev"
         )
@@ -255,7 +255,7 @@ def test_too_few_beers_fail_in_words_and_register_nothing(troubled: Troubled) ->
     workspace = re.escape(str(troubled.workspace.root))
     assert troubled.few.returncode == 1
     what, where, hint = three_lines(troubled.few)
-    assert what.startswith("Error: step Preprocess failed: too few beers (7 < 50)")
+    assert what.startswith("Error: step Preprocess failed: too few beers (7 < 8)")
     assert where.startswith("Where: run ")
     assert re.fullmatch(rf"Try: \S*python -m pipelines.runs logs \w+ Preprocess --local --workspace {workspace}", hint)
     assert troubled.registered_by_few == []
@@ -313,5 +313,5 @@ def test_the_hint_of_a_failed_run_shows_the_steps_log_while_the_endpoint_is_down
     hint = three_lines(troubled.few)[2].removeprefix("Try: ")
     shown = subprocess.run([sys.executable, *shlex.split(hint)[1:]], capture_output=True, text=True, cwd=ROOT)
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("Error: too few beers (7 < 50)")
+    assert shown.stdout.startswith("Error: too few beers (7 < 8)")
     assert endpoints.find(troubled.workspace) is None
