@@ -1,0 +1,80 @@
+"""The commands about serving: approval, rejection, rollback, status and predictions at the local endpoint."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipelines import registry
+from pipelines.account.clients import Clients
+from pipelines.cli.errors import ExpectedError
+from pipelines.cli.output import Document
+from tests.pipelines.authoring.test_deploy import SMOKE, Served
+
+
+@pytest.fixture(scope="module")
+def served(clients: Clients) -> Iterator[Served]:
+    """An environment that serves, with two registered models that answer 40 and 50 IBU above the alcohol."""
+    made = Served(clients)
+    made.register(ibu=40)
+    made.register(ibu=50, smoke={**SMOKE, "predictions": [{"ibu": 55.0}, {"ibu": 57.0}]})
+    yield made
+    made.account.remove()
+
+
+def command(served: Served, *words: str) -> Document:
+    """The result of a sub-command."""
+    return registry.run(served.account.stacks, registry.arguments().parse_args(words))
+
+
+def serving(served: Served) -> tuple[int | None, float]:
+    """(version by `status`, IBU that the endpoint predicts for a beer of 5 %)."""
+    predicted = command(served, "predict", "--abv", "5")
+    assert predicted["model_version"] == command(served, "status")["version"]
+    return predicted["model_version"], predicted["predictions"][0]["ibu"]
+
+
+def test_approved_models_serve_and_a_rollback_and_a_rejection_bring_back_what_served_before(served: Served) -> None:
+    assert command(served, "status")["status"] is None
+    with pytest.raises(ExpectedError, match="no model serves") as early:
+        command(served, "predict", "--abv", "5")
+    assert early.value.code == 3
+    first = command(served, "approve", "1", "--note", "good")
+    assert (first["before"], first["approval_status"]) == ("PendingManualApproval", "Approved")
+    assert (first["deployment"]["decision"], first["deployment"]["version"]) == ("deployed", 1)
+    assert serving(served) == (1, 45.0)
+    assert command(served, "approve", "2")["deployment"]["version"] == 2
+    assert serving(served) == (2, 55.0)
+    state = command(served, "status")
+    assert (state["healthy"], state["serving"], state["deployment"]["status"]) == (True, "serverless", "Serving")
+    back = command(served, "rollback", "--note", "too bitter")
+    assert (back["version"], back["approval_status"], back["deployment"]["version"]) == (2, "Rejected", 1)
+    assert serving(served) == (1, 45.0)
+    with pytest.raises(ExpectedError, match="no other approved version") as last:
+        command(served, "rollback")
+    assert last.value.code == 4
+    none = command(served, "reject", "1")
+    assert (none["deployment"]["decision"], none["deployment"]["version"]) == ("none", None)
+    assert command(served, "status")["status"] is None
+    assert "no model serves" in registry.text("status", command(served, "status"))
+
+
+def test_a_deployment_that_fails_is_an_error_with_its_reason_and_the_decision_stands(served: Served) -> None:
+    arn = served.register(ibu=40, smoke={**SMOKE, "predictions": [{"ibu": 1.0}, {"ibu": 2.0}]})
+    with pytest.raises(ExpectedError, match="answers differ from the evaluation") as failed:
+        command(served, "approve", arn.rpartition("/")[2])
+    assert (failed.value.code, "registry status" in failed.value.hint) == (1, True)
+    package = served.clients.sagemaker.describe_model_package(ModelPackageName=arn)
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"]["DeploymentStatus"] == "Failed"
+    command(served, "reject", arn.rpartition("/")[2])
+
+
+def test_a_model_that_was_registered_against_the_gate_is_approved_with_a_note_only(served: Served) -> None:
+    arn = served.register()
+    served.clients.sagemaker.update_model_package(
+        ModelPackageArn=arn, CustomerMetadataProperties={"OverrideReason": "the market wants it"}
+    )
+    with pytest.raises(ExpectedError, match="its approval needs a note") as refused:
+        command(served, "approve", arn.rpartition("/")[2])
+    assert refused.value.code == 2
+    assert "--note 'the market wants it'" in refused.value.hint
