@@ -11,7 +11,7 @@ CHECKOV := .cache/checkov/.venv
 # One local endpoint per worker; more workers than cores only wait for each other.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: local generate test test-fast test-release check bench fuzz deploy delete clean help
+.PHONY: local generate test test-fast test-release check bench soak fuzz deploy delete clean help
 
 help:  ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14

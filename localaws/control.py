@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 PREFIX = "/_localaws/"
+COMMANDS_AT_ONCE = 8
 # Raises ValueError for arguments it cannot use.
 Command = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -17,6 +19,8 @@ class Control:
     def __init__(self, app: Any, commands: dict[str, Command]) -> None:
         self.app = app
         self.commands = commands
+        # Commands answer while queries and Lambdas occupy all of the loop's own threads.
+        self._threads = ThreadPoolExecutor(COMMANDS_AT_ONCE, thread_name_prefix="control")
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
@@ -38,7 +42,7 @@ class Control:
             return 400, {"error": "the body is not JSON"}
         try:
             # Commands wait for deliveries, which need this loop.
-            answer = await asyncio.to_thread(command, arguments)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, command, arguments)
         except ValueError as error:
             return 400, {"error": str(error)}
         return 200, {"pid": os.getpid(), **answer}

@@ -3,7 +3,7 @@
 A record is in the journal before Kinesis or Firehose acknowledges it. From there it goes through the stages of its
 delivery stream (`delivery_stages`), each a queue with a thread of its own. Batches are cut by size and time as the
 buffering hints say, with AWS's seconds multiplied by the time scale. Unlike AWS, which gives up on S3 after 24 hours,
-a batch that cannot be written is kept and tried again for ever.
+a batch that cannot be written stays in the journal and is retried indefinitely.
 
 Not done: dynamic partitioning, source backup, log lines in CloudWatch Logs. Destinations other than S3 stay
 MiniStack's.
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Any
 
-from localaws.firehose import batches as stages
+from localaws.firehose import batches
 from localaws.firehose.journal import Entry, Journal, Queue
 from localaws.ministack import patches
 from localaws.workspace import Workspace
@@ -77,7 +77,7 @@ class Delivery:
 
         timeout: seconds. Not for the server's own loop, which must stay free to write to S3.
         """
-        return self._journal.drain(timeout, lambda queue: stages.find_stream(queue.stream) is not None)
+        return self._journal.drain(timeout, lambda queue: batches.find_stream(queue.stream) is not None)
 
     def waiting(self) -> dict[str, dict[str, int]]:
         """The records that wait, by delivery stream (its name) and stage."""
@@ -103,7 +103,7 @@ class Delivery:
         return put
 
     def _accept_from_kinesis(self, source: str, records: list[Document], accepted: list[Document]) -> None:
-        queues = [stages.first_queue(stream) for stream in stages.streams_reading(source)]
+        queues = [batches.first_queue(stream) for stream in batches.streams_reading(source)]
         now = time.time()
         entries = []
         for record, answer in zip(records, accepted, strict=True):
@@ -113,9 +113,9 @@ class Delivery:
 
     def _accept_put(self, stream: Document, destination: Document, records: list[tuple[str, bytes]]) -> None:
         """Firehose's own PutRecord and PutRecordBatch, one record at a time."""
-        # MiniStack also keeps every record put here in its state, for nobody.
+        # MiniStack also adds every record to its state, where nothing reads it.
         destination["records"].clear()
-        queue, now = stages.first_queue(stream), time.time()
+        queue, now = batches.first_queue(stream), time.time()
         self._accept([Entry(queue, now, data) for _, data in records])
 
     def _accept(self, entries: list[Entry]) -> None:
@@ -137,8 +137,8 @@ class Delivery:
         pause = RETRY_PAUSE
         while not self._stop.is_set():
             try:
-                if rows := self._journal.take(queue, lambda: stages.hints(queue, self._time_scale)):
-                    self._attend(stages.process(self._journal, queue, rows, self._time_scale))
+                if rows := self._journal.take(queue, lambda: batches.hints(queue, self._time_scale)):
+                    self._attend(batches.process(self._journal, queue, rows, self._time_scale))
                 pause = RETRY_PAUSE
             except Exception:
                 # Whatever it was (S3, a configuration, a full disk): the batch is still in the journal.

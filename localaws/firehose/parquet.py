@@ -52,10 +52,10 @@ def convert(
     rows, origins, errors = _parse(records)
     for field in fields:
         errors |= _misfits(rows, origins, field)
-    kept = [row for row, origin in zip(rows, origins, strict=True) if origin not in errors]
-    if not kept:
+    fitting = [row for row, origin in zip(rows, origins, strict=True) if origin not in errors]
+    if not fitting:
         return b"", errors
-    arrays = [_array([row.get(field.name) for row in kept], field.type) for field in fields]
+    arrays = [_array([row.get(field.name) for row in fitting], field.type) for field in fields]
     file = io.BytesIO()
     table = pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields))
     pyarrow.parquet.write_table(table, file, compression=compression)
@@ -123,7 +123,7 @@ def _array(values: list[Any], arrow_type: Any) -> Any:
     import pyarrow
 
     if pyarrow.types.is_string(arrow_type):
-        # A number in a string column is kept as its JSON text, as the OpenX JSON SerDe does.
+        # A number in a string column is stored as its JSON text, as the OpenX JSON SerDe does.
         values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     elif pyarrow.types.is_integer(arrow_type):
         values = [_integer(value) for value in values]

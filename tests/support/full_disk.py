@@ -23,20 +23,20 @@ FILL = """
 
 
 def main() -> None:
-    """Fill the disk, look at what is left, and go on."""
+    """Fill the disk, read what is left, and run another step."""
     victim = Victim(Workspace(Path(sys.argv[1]) / "workspace"))
     try:
         project = Project(victim.up().clients)
         run = project.run(project.processing("Full", FILL, outputs=("out",)))
         listed = project.clients.s3.list_objects_v2(Bucket=project.name)["Contents"]
-        told = {
+        found = {
             "status": run.status,
             "reason": run.reason("Full"),
             "objects": sorted(key["Key"].partition("/")[0] for key in listed),
             "object": refused(project, Path(sys.argv[1]) / "filler"),
             "after": project.run(project.processing("Small")).status,
         }
-        print(json.dumps(told))
+        print(json.dumps(found))
     finally:
         victim.down()
 
