@@ -28,7 +28,8 @@ def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[st
         for name, of_machine in all_of_machine.CHECKS.items():
             yield f"{machine_name}: {name}", of_machine(machine)
         declared = [each["Name"] for each in found.definition["Parameters"]]
-        yield f"{machine_name}: pipeline_parameters", integrations.pipeline_parameters(machine, declared)
+        if any(map(integrations.passed_parameters, machine["States"].values())):
+            yield f"{machine_name}: pipeline_parameters", integrations.pipeline_parameters(machine, declared)
     for template_name, template in found.templates.items():
         for machine_name, properties in artefacts.machines_of(template):
             filled_in = set(properties.get("DefinitionSubstitutions", {}))

@@ -80,7 +80,7 @@ def test_another_call_of_the_state_machine_needs_another_right() -> None:
 
 def test_another_place_for_snapshots_needs_rights_there_for_the_query_and_for_the_jobs() -> None:
     text = json.dumps(REAL.machines["retrain"]).replace("/snapshots/", "/pictures/")
-    found = check(REAL._replace(machines={"retrain": json.loads(text)}))
+    found = check(REAL._replace(machines=REAL.machines | {"retrain": json.loads(text)}))
     bucket = "arn:${AWS::Partition}:s3:::${ArtifactBucket}"
     assert [each for each in found if "needs s3:GetObject" in each] == [
         f"RetrainRole: needs s3:GetObject on {bucket}/pictures/* (States.Snapshot)",
@@ -134,10 +134,18 @@ def test_what_calls_are_resources_is_what_the_service_authorization_reference_sa
         permissions_of_state_machines.PACKAGES: "model-package",
         permissions_of_state_machines.WORKGROUP: "workgroup",
         permissions_of_state_machines.ARTIFACTS: "bucket",
+        permissions_of_state_machines.MODEL: "model",
+        permissions_of_state_machines.CONFIG: "endpoint-config",
+        permissions_of_state_machines.ENDPOINT: "endpoint",
+        permissions_of_state_machines.RESOURCES["s3:GetObject"][0]: "object",
+        "${Deploy}": "statemachine",
         "${TopicArn}": "topic",
     }
     for action, resources in permissions_of_state_machines.RESOURCES.items():
         service, _, name = action.partition(":")
+        if resources == ("*",):
+            assert "Resources" not in reference[service]["Actions"][name.lower()], action
+            continue
         assert kinds[resources[0]] in reference[service]["Actions"][name.lower()]["Resources"], action
 
 
