@@ -54,6 +54,10 @@ bench: $(READY)  ## what is measured: stages, executor, transform, delivery, mod
 	$(BIN)/python -m benchmarks.model
 	$(BIN)/python -m benchmarks.console
 
+soak: $(READY)  ## how a workspace ages: 300 runs, 500 executions over 5,000 objects, kills
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.crash --kills 40 --stacks 20
+
 fuzz: $(READY)  ## 60 s of coverage-guided fuzzing each: the transform, the API's answers
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.transform --seconds 60
