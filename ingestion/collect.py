@@ -139,9 +139,7 @@ def _catalogue(source: Api, _: int) -> Iterator[Answer]:
     while True:
         page += 1
         if not source.deadline.left():
-            raise OutOfTime(
-                f"no time is left for page {page} and those after it; the state machine Backfill has no limit"
-            )
+            raise OutOfTime(f'no time is left for page {page} and those after it; read them with {{"mode": "page"}}')
         for answer in _page(source, page):
             if answer.content is None:
                 yield answer
