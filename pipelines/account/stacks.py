@@ -15,7 +15,7 @@ from pipelines.account import change_sets
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.authoring import archives, committed, templates
 from pipelines.cli.arguments import command_line, python_command
-from pipelines.cli.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
+from pipelines.cli.errors import CONFLICT, NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.cli.output import Document
 
 TEMPLATES = archives.ROOT / "cloudformation"
@@ -110,7 +110,10 @@ class Stacks:
         values = {**self.environment.parameters[short], **self._shipped(short), **(overrides or {})}
         with aws_errors(f"deploying {name}"):
             given = {**self._earlier_outputs(short), **values}
-            parameters = {key: given[key] for key in templates.parse(body)["Parameters"] if key in given}
+            declared = templates.parse(body)["Parameters"]
+            parameters = {key: given[key] for key in declared if key in given}
+            if short == "ingestion":
+                self._refuse_another_format(name, parameters.get("CleanedFormat", declared["CleanedFormat"]["Default"]))
             applied = change_sets.apply(
                 self.clients,
                 {
@@ -126,6 +129,19 @@ class Stacks:
             self._outputs[short] = outputs(applied.stack)
             self._protect(short)
             return "created" if applied.created else "updated"
+
+    def _refuse_another_format(self, name: str, wanted: str) -> None:
+        """Refuse to change the format of a deployed table: its objects would no longer be read, and every run fail."""
+        stack = change_sets.describe(self.clients.cloudformation, name) or {}
+        found = {each["ParameterKey"]: each.get("ParameterValue") for each in stack.get("Parameters", [])}
+        if found.get("CleanedFormat", wanted) != wanted:
+            flags = self.clients.flags or f"--env {self.environment.name}"
+            raise ExpectedError(
+                f"the table has the format {found['CleanedFormat']}, and its objects cannot be read as {wanted}",
+                where=f"CleanedFormat in cloudformation/parameters/{self.environment.name}.json",
+                hint=command_line("deploy", "--delete", flags=flags),
+                code=CONFLICT,
+            )
 
     def exists(self, short: str) -> bool:
         """Whether a stack exists."""
