@@ -11,7 +11,7 @@ import pytest
 from localaws.endpoint import Endpoint
 from pipelines import deploy
 from pipelines.account.clients import Clients
-from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.account.stacks import STACKS, Environment, Stacks, environment
 from pipelines.authoring.archives import ROOT
 from pipelines.cli.arguments import python_command
 from pipelines.cli.errors import ExpectedError
@@ -25,7 +25,11 @@ def another(clients: Clients, name: str, *, protected: bool = False) -> Stacks:
     """Stacks of an environment like dev, under another name."""
     dev = environment("dev")
     names = {"PipelineName": f"tapline-ibu-{name}", "ModelPackageGroupName": f"tapline-ibu-{name}"}
-    parameters = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **names}}
+    parameters = {
+        **dev.parameters,
+        "pipelines": {**dev.parameters["pipelines"], **names},
+        "deployment": {**dev.parameters["deployment"], **names, "EndpointPrefix": f"tapline-ibu-{name}"},
+    }
     return Stacks(clients, Environment(name, parameters, dev.tags, protected))
 
 
@@ -43,10 +47,8 @@ def statuses(clients: Clients, name: str) -> dict[str, str]:
 def test_of_two_environments_each_is_deployed_and_deleted_alone(clients: Clients) -> None:
     one, two = another(clients, "one"), another(clients, "two")
     for stacks in (one, two):
-        assert deploy.deploy(stacks, silent) == dict.fromkeys(
-            ("artifacts", "ingestion", "pipelines", "pipeline"), "created"
-        )
-    assert deploy.deploy(one, silent) == dict.fromkeys(("artifacts", "ingestion", "pipelines", "pipeline"), "unchanged")
+        assert deploy.deploy(stacks, silent) == dict.fromkeys((*STACKS, "pipeline"), "created")
+    assert deploy.deploy(one, silent) == dict.fromkeys((*STACKS, "pipeline"), "unchanged")
     bucket = one.output("ingestion", "DataBucket")
     assert bucket != two.output("ingestion", "DataBucket")
     outcomes = deploy.delete(one, data=False, unprotect=False, show=silent)
@@ -55,14 +57,14 @@ def test_of_two_environments_each_is_deployed_and_deleted_alone(clients: Clients
     assert set(statuses(clients, "two").values()) == {"CREATE_COMPLETE"}
     assert bucket in {each["Name"] for each in clients.s3.list_buckets()["Buckets"]}
     everything = deploy.delete(two, data=True, unprotect=False, show=silent)
-    assert set(everything.values()) == {"deleted"}
+    assert (everything.pop("endpoint"), set(everything.values())) == ("not there", {"deleted"})
 
 
 def test_a_changed_parameter_updates_only_its_stack(clients: Clients) -> None:
     stacks = another(clients, "changed")
     stacks.deploy()
     stacks.environment.parameters["ingestion"]["BeersPerPoll"] = "2"
-    assert stacks.deploy() == {"artifacts": "unchanged", "ingestion": "updated", "pipelines": "unchanged"}
+    assert stacks.deploy() == {**dict.fromkeys(STACKS, "unchanged"), "ingestion": "updated"}
     deploy.delete(stacks, data=True, unprotect=False, show=silent)
 
 
@@ -123,6 +125,7 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
         "pipeline_name": "tapline-ibu-staging",
         "pipeline": "unchanged",
         "retrain": "unchanged",
+        "deploy": "unchanged",
     }
     name = "tapline-ibu-staging"
     text = clients.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"]
@@ -137,4 +140,4 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
     ledger = command(endpoint, "pipelines.records", "ledger", "--env", "staging", "--json")
     assert json.loads(ledger.stdout)["accepted"] == 0
     gone = command(endpoint, "pipelines.deploy", "--env", "staging", "--delete", "--data", "--json")
-    assert set(json.loads(gone.stdout).values()) == {"deleted"}, gone.stderr
+    assert set(json.loads(gone.stdout).values()) == {"deleted", "not there"}, gone.stderr
