@@ -21,6 +21,8 @@ from localaws.athena.dialect import QueryError
 from localaws.ministack import patches
 
 CACHE = CsvCache()
+# Seconds between polls of a query: hundreds of executions that poll often leave the endpoint no time for others.
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 UNLOAD = re.compile(
     r"\s*UNLOAD\s*\(\s*(?P<query>.*)\)\s*TO\s*'(?P<target>s3://[^']+)'\s*WITH\s*\((?P<options>[^)]*)\)\s*;?\s*",
     re.IGNORECASE | re.DOTALL,
@@ -113,6 +115,7 @@ class Athena:
         answer = call(action.removesuffix(".sync"), request)
         if not action.endswith(".sync"):
             return answer
+        pause = FIRST_PAUSE
         while True:
             described = call("getQueryExecution", {"QueryExecutionId": answer["QueryExecutionId"]})
             status = described["QueryExecution"]["Status"]
@@ -120,7 +123,8 @@ class Athena:
                 return described
             if status["State"] in ("FAILED", "CANCELLED"):
                 raise stepfunctions._ExecutionError("States.TaskFailed", status.get("StateChangeReason", ""))
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def run_query(query: str, database: str) -> dict[str, Any]:
