@@ -24,8 +24,8 @@ import botocore.exceptions
 from benchmarks.support.accounts import GOOD, Account
 from benchmarks.support.crash import POINTS, Victim, build, made, resume, wait_for_no_orphans
 from benchmarks.support.definitions import Execution, Project
+from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
-from pipelines.cli.errors import ExpectedError
 
 # A run takes about this long; random kills strike within it.
 RUN_SECONDS = 1.5

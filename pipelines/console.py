@@ -11,19 +11,14 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from localaws.arguments import Arguments
+from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
 from pipelines.cli.arguments import (
     ENVIRONMENT as DEFAULT_ENVIRONMENT,
 )
-from pipelines.cli.arguments import (
-    Arguments,
-    add_account_flags,
-    add_workspace_flag,
-    command_line,
-    target_flags,
-)
-from pipelines.cli.errors import ENVIRONMENT, ExpectedError, exit_code
+from pipelines.cli.arguments import add_account_flags, add_workspace_flag, command_line, target_flags
 
 
 def arguments() -> Arguments:

@@ -19,21 +19,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from localaws.arguments import Arguments
+from localaws.errors import CONFLICT, RUN_FAILED, ExpectedError, exit_code
 from pipelines.account import endpoints, upsert
 from pipelines.account.change_sets import pauses
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED
 from pipelines.account.model_packages import Registry
 from pipelines.account.stacks import STACKS, Stacks, environment
-from pipelines.cli.arguments import (
-    ENVIRONMENT,
-    Arguments,
-    add_account_flags,
-    add_json_flag,
-    command_line,
-    target_flags,
-)
-from pipelines.cli.errors import CONFLICT, RUN_FAILED, ExpectedError, exit_code
+from pipelines.cli.arguments import ENVIRONMENT, add_account_flags, add_json_flag, command_line, target_flags
 
 # Called with the name of a stack or resource and what happened to it.
 Show = Callable[[str, str], None]

@@ -24,13 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingestion import record
+from localaws.arguments import Arguments
+from localaws.errors import WRONG_USAGE, ExpectedError, exit_code
 from pipelines.account import decisions, model_packages, releases, s3
 from pipelines.account.model_packages import Registry
 from pipelines.account.package_summary import summary
 from pipelines.account.serving import Serving
 from pipelines.account.stacks import Stacks, environment
-from pipelines.cli.arguments import Arguments, add_target_flags
-from pipelines.cli.errors import WRONG_USAGE, ExpectedError, exit_code
+from pipelines.cli.arguments import add_target_flags
 from pipelines.cli.output import Document, difference_text, differing, groups, table
 from pipelines.cli.progress import Progress
 from pipelines.local.connection import connected

@@ -17,12 +17,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localaws.arguments import Arguments
+from localaws.errors import CONFLICT, WRONG_USAGE, ExpectedError, exit_code
 from pipelines.authoring import committed
 from pipelines.authoring.parameters import PARAMETERS
 from pipelines.cli.arguments import (
     ENVIRONMENT,
     WORKSPACE,
-    Arguments,
     add_account_flags,
     add_workspace_flag,
     command_line,
@@ -30,7 +31,6 @@ from pipelines.cli.arguments import (
     target_flags,
     workspace_flags,
 )
-from pipelines.cli.errors import CONFLICT, WRONG_USAGE, ExpectedError, exit_code
 
 if TYPE_CHECKING:
     from pipelines.account.stacks import Stacks

@@ -16,9 +16,10 @@ import json
 import sys
 from collections.abc import Callable
 
+from localaws.arguments import Arguments
+from localaws.errors import exit_code
 from pipelines.account.runs import LATEST, Runs
-from pipelines.cli.arguments import Arguments, add_target_flags
-from pipelines.cli.errors import exit_code
+from pipelines.cli.arguments import add_target_flags
 from pipelines.cli.output import Document, difference_text, differing, groups, table
 from pipelines.cli.progress import Progress
 from pipelines.local.connection import connected

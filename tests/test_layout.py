@@ -1,4 +1,4 @@
-"""The rules of the house: imports point one way, and what two folders must agree on, they agree on."""
+"""The layout: imports point one way, and folders that must agree on something do."""
 
 import argparse
 import ast
@@ -49,7 +49,7 @@ def within(module: str, prefixes: set[str]) -> bool:
 
 # --- Imports --------------------------------------------------------------------------------------
 
-# What each room may import of the repository. The commands (pipelines/*.py), which bring all together, are not limited.
+# What each package may import of the repository; the commands (pipelines/*.py), which combine all of it, anything.
 MAY_IMPORT = {
     "processing": set(),
     "training": set(),
@@ -59,13 +59,14 @@ MAY_IMPORT = {
     "ingestion.clean": {"ingestion.metrics", "ingestion.record"},
     "localaws": {"localaws"},
     "console": {"console"},
-    "pipelines.cli": {"pipelines.cli", "localaws.arguments", "localaws.errors"},
-    "pipelines.authoring": {"pipelines.authoring", "pipelines.cli", "ingestion.record"},
+    "pipelines.cli": {"pipelines.cli", "localaws.errors"},
+    "pipelines.authoring": {"pipelines.authoring", "localaws.errors", "ingestion.record"},
     "pipelines.account": {
         "pipelines.account",
         "pipelines.authoring",
         "pipelines.cli",
         "localaws.clients",
+        "localaws.errors",
         "localaws.sagemaker.graph",
     },
     "pipelines.records": {
@@ -73,14 +74,16 @@ MAY_IMPORT = {
         "pipelines.account",
         "pipelines.cli",
         "ingestion",
+        "localaws.arguments",
+        "localaws.errors",
         "localaws.firehose.answers",
-        # The pages that this room adds to the console.
+        # The pages that this package adds to the console.
         "console",
     },
     "pipelines.checks": {
         "pipelines.checks",
         "pipelines.authoring",
-        "pipelines.cli",
+        "localaws.errors",
         "localaws.sagemaker.expressions",
         "localaws.sagemaker.graph",
         "localaws.shapes",

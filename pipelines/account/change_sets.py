@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from localaws.errors import RUN_FAILED, ExpectedError
 from pipelines.account.clients import Clients
 from pipelines.cli.arguments import this_command
-from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
 FAILED = ("FAILED", "ROLLBACK")

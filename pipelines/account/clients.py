@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from localaws.clients import Address, client
+from localaws.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
 from pipelines.cli.arguments import command_line, this_command
-from pipelines.cli.errors import ENVIRONMENT, NOT_FOUND, RUN_FAILED, ExpectedError
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}

@@ -3,10 +3,10 @@
 import json
 import shlex
 
+from localaws.errors import RUN_FAILED, ExpectedError
 from pipelines.account import failures
 from pipelines.account.clients import aws_errors
 from pipelines.account.stacks import Stacks
-from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
 CATALOGUE: Document = {"mode": "catalogue"}

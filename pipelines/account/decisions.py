@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from localaws.errors import WRONG_USAGE, ExpectedError
 from pipelines.account.model_packages import APPROVED, REJECTED
 from pipelines.account.serving import NONE, Serving
-from pipelines.cli.errors import WRONG_USAGE, ExpectedError
 from pipelines.cli.output import Document
 
 Show = Callable[[str], None]

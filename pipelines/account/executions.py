@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
+from localaws.errors import RUN_FAILED, ExpectedError
 from pipelines.account import failures, logs
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.failures import Failure
-from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
 # PipelineExecutionStatus of an execution that has not ended.

@@ -1,8 +1,8 @@
 """Model packages: the versions of a group, and the evaluation.json that each points to."""
 
+from localaws.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.account import s3
 from pipelines.account.clients import Clients, aws_errors
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.cli.output import Document
 
 # Values of ModelApprovalStatus.

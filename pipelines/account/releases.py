@@ -4,11 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from localaws.errors import CONFLICT, ENVIRONMENT, RUN_FAILED, ExpectedError
 from pipelines.account import s3
 from pipelines.account.clients import aws_errors
 from pipelines.account.model_packages import APPROVED, PENDING, Registry
 from pipelines.account.stacks import Stacks
-from pipelines.cli.errors import CONFLICT, ENVIRONMENT, RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
 # Members of a described package that CreateModelPackage takes; InferenceSpecification and ModelMetrics are rewritten.

@@ -4,10 +4,10 @@ import json
 import shlex
 import time
 
+from localaws.errors import CONFLICT, RUN_FAILED, ExpectedError
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.collector import collect_command
 from pipelines.account.stacks import Stacks
-from pipelines.cli.errors import CONFLICT, RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
 # The state that retrain enters when it has started the pipeline execution (pipelines/authoring/notifications.py).

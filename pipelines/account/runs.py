@@ -5,10 +5,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
+from localaws.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.account import executions, failures, logs, model_packages, s3
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED, run_id
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.cli.output import Document
 
 LATEST = "latest"

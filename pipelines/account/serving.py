@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from localaws.errors import CONFLICT, NOT_FOUND, RUN_FAILED, ExpectedError
 from pipelines.account.clients import aws_errors
 from pipelines.account.model_packages import APPROVED, Registry
 from pipelines.account.stacks import Stacks
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 
 POLL_SECONDS = 0.5

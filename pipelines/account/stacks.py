@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from localaws.errors import CONFLICT, NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.account import change_sets
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.authoring import archives, committed, templates
 from pipelines.cli.arguments import command_line, python_command
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.cli.output import Document
 
 TEMPLATES = archives.ROOT / "cloudformation"

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from localaws.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.account import change_sets, collector, decisions, executions, retraining, upsert
 from pipelines.account.clients import aws_errors
 from pipelines.account.model_packages import APPROVED, REJECTED
 from pipelines.account.runs import Runs
 from pipelines.account.serving import NONE, Serving
 from pipelines.account.stacks import STACKS, Stacks
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
 

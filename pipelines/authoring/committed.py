@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ingestion import record
+from localaws.errors import ENVIRONMENT, ExpectedError
 from pipelines.authoring import archives
 from pipelines.authoring.settings import Settings
-from pipelines.cli.errors import ENVIRONMENT, ExpectedError
 
 FOLDER = archives.ROOT / "cloudformation"
 PIPELINE = FOLDER / "pipeline.json"

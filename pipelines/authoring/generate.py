@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingestion import record
+from localaws.errors import RUN_FAILED, WRONG_USAGE, ExpectedError, exit_code
 from pipelines.authoring import committed, tables
 from pipelines.authoring.archives import ROOT
-from pipelines.cli.errors import RUN_FAILED, WRONG_USAGE, ExpectedError, exit_code
 
 # The evaluation takes the columns from the header of its input.
 STEPS = ("processing", "training")

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from localaws.errors import NOT_FOUND, ExpectedError, exit_code
 from pipelines.checks import Findings, artefacts, asl, definition, guarded, integrations, least_privilege
 from pipelines.checks import state_machine as all_of_machine
 from pipelines.checks.artefacts import Artefacts
 from pipelines.checks.values import scope
-from pipelines.cli.errors import NOT_FOUND, ExpectedError, exit_code
 
 
 def checks(found: Artefacts, evaluation: Mapping[str, Any]) -> Iterator[tuple[str, Findings]]:

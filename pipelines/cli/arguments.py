@@ -6,23 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from localaws.arguments import Arguments
-from pipelines.cli.errors import WRONG_USAGE, ExpectedError
+from localaws.errors import WRONG_USAGE, ExpectedError
 
-__all__ = [
-    "Arguments",
-    "add_account_flags",
-    "add_json_flag",
-    "add_target_flags",
-    "add_workspace_flag",
-    "command_line",
-    "local_flags",
-    "python_command",
-    "refuse_contradictions",
-    "target_flags",
-    "this_command",
-    "workspace_flags",
-]
 WORKSPACE = Path(".local")
 ENVIRONMENT = "dev"
 

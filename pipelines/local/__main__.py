@@ -20,10 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localaws.arguments import Arguments
 from localaws.endpoint import exports
+from localaws.errors import exit_code
 from localaws.workspace import Workspace
-from pipelines.cli.arguments import Arguments, add_json_flag, add_workspace_flag
-from pipelines.cli.errors import exit_code
+from pipelines.cli.arguments import add_json_flag, add_workspace_flag
 from pipelines.cli.output import Document
 from pipelines.local import commands
 from pipelines.records import commands as records

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from localaws.endpoint import Endpoint
+from localaws.errors import RUN_FAILED, ExpectedError
 from localaws.workspace import Workspace
 from pipelines.account import collector, executions, model_packages, retraining, s3, upsert
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import committed
 from pipelines.cli.arguments import local_flags
-from pipelines.cli.errors import RUN_FAILED, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
 from pipelines.local import endpoint

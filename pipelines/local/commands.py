@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from localaws import endpoint as endpoints
 from localaws.endpoint import Endpoint
+from localaws.errors import CONFLICT, NOT_FOUND, WRONG_USAGE, ExpectedError
 from localaws.workspace import Workspace
 from pipelines.account import collector
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
 from pipelines.cli.arguments import command_line, local_flags, workspace_flags
-from pipelines.cli.errors import CONFLICT, NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.local import endpoint as local_endpoint
 from pipelines.records import commands as records

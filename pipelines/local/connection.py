@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from localaws import endpoint as endpoints
+from localaws.errors import NOT_FOUND, ExpectedError
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
@@ -17,7 +18,6 @@ from pipelines.cli.arguments import (
     refuse_contradictions,
     target_flags,
 )
-from pipelines.cli.errors import NOT_FOUND, ExpectedError
 from pipelines.local.endpoint import running
 
 

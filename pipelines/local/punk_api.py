@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from localaws.control import Command
-from pipelines.cli.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
+from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 
 BUNDLED = Path(__file__).parent / "catalogue" / "beers.json"
 PER_PAGE, MOST_PER_PAGE = 25, 80

@@ -12,10 +12,11 @@ import argparse
 import json
 import sys
 
+from localaws.arguments import Arguments
+from localaws.errors import exit_code
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
-from pipelines.cli.arguments import Arguments, add_account_flags, add_json_flag, target_flags
-from pipelines.cli.errors import exit_code
+from pipelines.cli.arguments import add_account_flags, add_json_flag, target_flags
 from pipelines.records import commands
 
 

@@ -16,11 +16,11 @@ from starlette.routing import Route
 from console import charts
 from console.plugin import Card, Field, Plugin
 from ingestion import record
+from localaws.errors import ExpectedError
 from pipelines.account import retraining
 from pipelines.account.s3 import read_json
 from pipelines.account.stacks import Stacks
 from pipelines.cli.arguments import command_line
-from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 from pipelines.records import commands
 from pipelines.records.failures import failed_objects

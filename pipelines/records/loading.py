@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from ingestion import landing, record
 from ingestion.clean import WRITERS
-from pipelines.cli.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
+from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.cli.output import Document
 from pipelines.records.failures import REFUSED
 from pipelines.records.objects import CLEANED, FAILED, LANDING, LOADED, ForeignObject, refuse_hidden

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from ingestion import record
+from localaws.errors import ExpectedError
 from pipelines import deploy, registry
 from pipelines.account import executions, s3, upsert
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring import archives, committed
-from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 from pipelines.local.punk_api import BUNDLED
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.support.definitions import Project
+from localaws.errors import ExpectedError
 from pipelines import registry
 from pipelines.account.model_packages import Registry
-from pipelines.cli.errors import ExpectedError
 
 VERSIONS = 30
 # The local SageMaker returns no more than this many packages in a page.

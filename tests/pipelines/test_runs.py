@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from benchmarks.support.definitions import Project, fail, parameter
+from localaws.errors import ExpectedError
 from pipelines import runs
 from pipelines.account.failures import traceback_message, unwrap
 from pipelines.account.runs import Runs
-from pipelines.cli.errors import ExpectedError
 
 BREAKS = """
 import json

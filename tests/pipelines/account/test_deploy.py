@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from localaws.endpoint import Endpoint
+from localaws.errors import ExpectedError
 from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import STACKS, Environment, Stacks, environment
 from pipelines.authoring.archives import ROOT
 from pipelines.cli.arguments import python_command
-from pipelines.cli.errors import ExpectedError
 
 
 def silent(name: str, outcome: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.support.accounts import GOOD
 from benchmarks.support.definitions import parameter
 from localaws.endpoint import Endpoint
+from localaws.errors import ExpectedError
 from pipelines import deploy, registry, runs
 from pipelines.account import executions, retraining
 from pipelines.account.clients import Clients
@@ -17,7 +18,6 @@ from pipelines.account.model_packages import Registry
 from pipelines.account.runs import Runs
 from pipelines.account.stacks import Environment, Stacks, environment
 from pipelines.authoring.parameters import PARAMETERS
-from pipelines.cli.errors import ExpectedError
 from tests.support.lagging import Lagging
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.support.accounts import GOOD, Account
 from benchmarks.support.definitions import Execution, Project
+from localaws.errors import ExpectedError
 from pipelines.account import retraining
 from pipelines.account.clients import Clients
-from pipelines.cli.errors import ExpectedError
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from localaws.errors import ExpectedError
 from pipelines import registry
 from pipelines.account.clients import Clients
-from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 from tests.pipelines.authoring.test_deploy import SMOKE, Served
 

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.support.accounts import Account
+from localaws.errors import CONFLICT, ExpectedError
 from pipelines.account.clients import Clients
-from pipelines.cli.errors import CONFLICT, ExpectedError
 
 
 def test_a_deployment_that_changes_the_format_of_a_deployed_table_is_refused(clients: Clients) -> None:

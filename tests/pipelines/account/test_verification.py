@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.model_packages import Registry
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import committed
-from pipelines.cli.errors import ExpectedError
 from pipelines.local import endpoint
 
 GIVEN = argparse.Namespace(json=True, unprotect=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingestion import record
+from localaws.errors import ExpectedError
 from pipelines.authoring import archives, committed, generate
 from pipelines.authoring.settings import Settings
-from pipelines.cli.errors import ExpectedError
 
 NEW = record.Column("attenuation_level", "number", "feature", "%", "Share of sugar fermented", 0, 100)
 

@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.support.accounts import GOOD, Account
 from localaws.endpoint import Endpoint
+from localaws.errors import ExpectedError
 from pipelines.account.clients import Clients
 from pipelines.authoring import archives
-from pipelines.cli.errors import ExpectedError
 
 START = "sagemaker:StartPipelineExecution"
 # The first try and the four that the state machine's Retry adds.

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from localaws.errors import NOT_FOUND, exit_code
 from pipelines.authoring import committed, step_outputs, workflows
 from pipelines.authoring.settings import Settings
 from pipelines.checks import __main__ as command
 from pipelines.checks import artefacts, values
 from pipelines.checks import definition as checks
-from pipelines.cli.errors import NOT_FOUND, exit_code
 from tests.support import beers, planted
 from tests.support.planted import FAULTS, plant
 

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from localaws import endpoint as endpoints
+from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines.account import s3
 from pipelines.account.clients import Clients
 from pipelines.authoring import step_outputs
 from pipelines.authoring.archives import ROOT
-from pipelines.cli.errors import ExpectedError
 from pipelines.local.punk_api import BUNDLED
 
 AUDIT = Path(__file__).parents[2] / "support" / "audit"

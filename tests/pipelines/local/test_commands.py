@@ -13,11 +13,11 @@ import pytest
 
 from benchmarks.support.streams import wait_until
 from localaws import endpoint as endpoints
+from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring.archives import ROOT
-from pipelines.cli.errors import ExpectedError
 from pipelines.cli.progress import Progress
 from pipelines.local import chain
 from pipelines.local.__main__ import main

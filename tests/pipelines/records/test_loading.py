@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ingestion import landing
+from localaws.errors import ExpectedError
 from pipelines.account.clients import Clients
-from pipelines.cli.errors import ExpectedError
 from pipelines.records import loading
 from pipelines.records.ledger import ledger
 from pipelines.records.loading import Landed, load, load_all
