@@ -8,10 +8,12 @@ import datetime
 import json
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from localaws.ministack import patches
 
+MACHINE = "AWS::StepFunctions::StateMachine"
 # What `includeExecutionData: false` leaves out.
 DATA = {"input", "output", "parameters", "inputDetails", "outputDetails"}
 FATAL = {"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"}
@@ -33,6 +35,34 @@ def install() -> None:
         return event
 
     stepfunctions._add_event = add_and_log
+    handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS[MACHINE]
+    handlers |= {operation: _with_api_names(handlers[operation]) for operation in ("create", "update")}
+
+
+def _with_api_names(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler of a stack's state machine that stores LoggingConfiguration as the API names its members.
+
+    MiniStack stores the template's names, which neither its descriptions nor the log have.
+    """
+
+    def handle(*arguments: Any, **options: Any) -> Any:
+        return handler(*[_machine(each) if isinstance(each, dict) else each for each in arguments], **options)
+
+    return handle
+
+
+def _machine(properties: dict[str, Any]) -> dict[str, Any]:
+    given = properties.get("LoggingConfiguration")
+    return {**properties, "LoggingConfiguration": _api_names(given)} if given else properties
+
+
+def _api_names(value: Any) -> Any:
+    """A template's value with the API's member names; a Boolean of a template may be a text."""
+    if isinstance(value, dict):
+        return {name[0].lower() + name[1:]: _api_names(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_api_names(each) for each in value]
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 def logged(kind: str, level: str) -> bool:

@@ -89,6 +89,49 @@ def test_a_state_machine_logs_what_its_configuration_names(clients: Clients) -> 
     ]
 
 
+TEMPLATE: dict[str, Any] = {
+    "Resources": {
+        "Group": {"Type": "AWS::Logs::LogGroup"},
+        "Machine": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "RoleArn": ROLE,
+                "DefinitionString": json.dumps({"StartAt": "End", "States": {"End": {"Type": "Pass", "End": True}}}),
+                "LoggingConfiguration": {
+                    "Level": "ALL",
+                    "IncludeExecutionData": "false",
+                    "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["Group", "Arn"]}}}],
+                },
+            },
+        },
+    },
+    "Outputs": {"Group": {"Value": {"Ref": "Group"}}, "Machine": {"Value": {"Ref": "Machine"}}},
+}
+
+
+def test_a_state_machine_of_a_stack_logs_what_its_template_names(clients: Clients) -> None:
+    stack = f"logging-{datetime.datetime.now().timestamp():.6f}".replace(".", "-")
+    clients.cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(TEMPLATE))
+    clients.cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+
+    def logged() -> tuple[dict[str, Any], list[str]]:
+        described = clients.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in described}
+        machine = outputs["Machine"]
+        ended(clients, clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"])
+        lines = clients.logs.filter_log_events(logGroupName=outputs["Group"])["events"]
+        configuration = clients.stepfunctions.describe_state_machine(stateMachineArn=machine)["loggingConfiguration"]
+        return configuration, [json.loads(line["message"])["type"] for line in lines]
+
+    configuration, types = logged()
+    assert (configuration["level"], configuration["includeExecutionData"]) == ("ALL", False)
+    assert types == ["PassStateEntered", "PassStateExited", "ExecutionSucceeded"]
+    changed = json.loads(json.dumps(TEMPLATE).replace('"ALL"', '"ERROR"'))
+    clients.cloudformation.update_stack(StackName=stack, TemplateBody=json.dumps(changed))
+    clients.cloudformation.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1})
+    assert (logged()[0]["level"], logged()[1]) == ("ERROR", types)
+
+
 @pytest.mark.parametrize(
     ("kind", "levels"),
     [
