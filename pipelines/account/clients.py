@@ -1,6 +1,7 @@
 """boto3 clients of an account or of the local endpoint, and botocore's errors as expected errors."""
 
 import os
+import sys
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,12 +94,15 @@ def aws_errors(doing: str) -> Iterator[None]:
         raise ExpectedError(
             f"no AWS credentials: {error}",
             where=doing,
-            hint=LOCAL_EXPORTS if is_loopback(os.environ.get("AWS_ENDPOINT_URL")) else "aws configure",
+            hint=LOCAL_EXPORTS if asks_this_machine() else "aws configure",
             code=ENVIRONMENT,
         ) from error
     except errors.NoRegionError as error:
         raise ExpectedError(
-            "no AWS region is set", where=doing, hint="export AWS_REGION=eu-west-1", code=ENVIRONMENT
+            "no AWS region is set",
+            where=doing,
+            hint=LOCAL_EXPORTS if asks_this_machine() else "export AWS_REGION=eu-west-1",
+            code=ENVIRONMENT,
         ) from error
     except (errors.EndpointConnectionError, errors.ConnectionError, errors.HTTPClientError) as error:
         local = is_loopback(error.kwargs.get("endpoint_url"))
@@ -108,6 +112,28 @@ def aws_errors(doing: str) -> Iterator[None]:
             hint=command_line("local", "up") if local else this_command(),
             code=ENVIRONMENT,
         ) from error
+
+
+def asks_this_machine() -> bool:
+    """Whether this command's clients ask the local endpoint: by --local, or by a URL of the AWS configuration."""
+    variables = [value for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL")]
+    return "--local" in sys.argv or any(map(is_loopback, [*variables, *_configured_urls()]))
+
+
+def _configured_urls() -> Iterator[str]:
+    """The endpoint URLs of the AWS configuration file: those of the profile and of its services."""
+    import botocore.exceptions
+    import botocore.session
+
+    session = botocore.session.Session()
+    try:
+        configuration, profile = session.full_config, session.get_scoped_config()
+    except botocore.exceptions.BotoCoreError:
+        return
+    services = configuration.get("services", {}).get(profile.get("services"), {})
+    for section in (profile, *services.values()):
+        if isinstance(section, dict) and "endpoint_url" in section:
+            yield section["endpoint_url"]
 
 
 def is_loopback(url: str | None) -> bool:
@@ -120,7 +146,7 @@ def _client_error(error: Any, doing: str) -> ExpectedError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", str(error))
     where = f"{error.operation_name} while {doing}"
-    local = is_loopback(os.environ.get("AWS_ENDPOINT_URL"))
+    local = asks_this_machine()
     if code in DENIED:
         what = f"access denied (the roles in cloudformation/ list what is needed): {message}"
         hint = LOCAL_EXPORTS if local else "aws sts get-caller-identity"
