@@ -22,6 +22,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ingestion import record
 from localaws.arguments import Arguments
@@ -43,7 +44,7 @@ REPORTS = Path(".cache/reports")
 STATUS = ("approve", "reject")
 # What a beer is described by: every column but its number and the label.
 FEATURES = [column for column in record.COLUMNS if column.role == "feature" or column.kind == "text"]
-PREDICTION = ("beer", "ibu", "low", "high", "class", "warnings", "error", "field")
+PREDICTION = ("beer", "ibu", "low", "high", "class", "repaired", "warnings", "error", "field")
 
 
 def arguments() -> Arguments:
@@ -203,7 +204,7 @@ def read_beers(path: Path, serving: Serving) -> list[Document]:
 
 
 def number(text: str) -> float | str:
-    """A number where the text is one; else the text, which the endpoint refuses by its field."""
+    """A number where the text is one; else the text, which the answer names: the endpoint leaves its value out."""
     try:
         return float(text)
     except ValueError:
@@ -276,9 +277,16 @@ def serving_text(command: str, result: Document) -> str:
 
 
 def rounded(rows: list[Document]) -> list[Document]:
-    """Rows with one decimal place; columns that are empty in every row are left out."""
+    """Rows with one decimal place and lists as words; columns that are empty in every row are left out."""
     used = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
-    return [{name: round(row[name], 1) if isinstance(row[name], float) else row[name] for name in used} for row in rows]
+    return [{name: shown(row[name]) for name in used} for row in rows]
+
+
+def shown(value: Any) -> Any:
+    """A value of an answer as a table shows it."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return round(value, 1) if isinstance(value, float) else value
 
 
 def run(stacks: Stacks, given: argparse.Namespace) -> Document:

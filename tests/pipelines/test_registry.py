@@ -67,3 +67,19 @@ def test_an_unknown_version_is_not_found_and_the_error_names_those_that_exist(gr
     with pytest.raises(ExpectedError, match=r"there is no version 99 \(have: 1, 2, 3,") as unknown:
         group.packages(3, 99)
     assert unknown.value.code == 3
+
+
+def test_a_prediction_names_what_was_not_used_of_its_beer() -> None:
+    answered = {"ibu": 40.04, "low": 20.0, "high": 60.0, "class": "high"}
+    predictions = [
+        {"beer": "Ale", **answered, "repaired": ["abv_not_a_number", "gravities_swapped"]},
+        {"beer": "Ipa", **answered, "warnings": ["abv_outside_training_range"]},
+        {"beer": "3", "error": "the name is not a text", "field": "name"},
+    ]
+    lines = registry.text("predict", {"model_version": 4, "predictions": predictions}).splitlines()
+    assert [line.split(maxsplit=5)[-1] for line in lines[1:3]] == [
+        "abv_not_a_number, gravities_swapped",
+        "abv_outside_training_range",
+    ]
+    assert lines[3].split(maxsplit=1) == ["3", "the name is not a text  name"]
+    assert lines[4] == "version 4"
