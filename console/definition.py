@@ -93,9 +93,9 @@ def _without_implied(listed: list[Step]) -> list[Step]:
             before(earlier, seen)
         return seen
 
-    kept = []
+    reduced = []
     for step in listed:
         implied = set().union(*(before(earlier, set()) for earlier in step.waits_for)) if step.waits_for else set()
         direct = {name: branch for name, branch in step.waits_for.items() if name not in implied or branch}
-        kept.append(Step(step.name, step.type, step.title, step.description, step.arguments, direct))
-    return kept
+        reduced.append(Step(step.name, step.type, step.title, step.description, step.arguments, direct))
+    return reduced

@@ -11,7 +11,7 @@ from html import escape
 from console.definition import Step
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 216, 68, 36, 50, 16
-# Status -> mark beside the word: a colour alone does not tell everybody.
+# Status -> mark beside the word: not everyone distinguishes the colours.
 MARKS = {"Succeeded": "✓", "Failed": "✗", "Executing": "●", "Starting": "●", "Stopping": "■", "Stopped": "■"}
 STYLE = """
 .step rect{fill:var(--node,#fff);stroke:var(--line,#8a94a6);stroke-width:1.5}

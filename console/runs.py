@@ -98,7 +98,7 @@ def listing(console: Console, request: Request) -> Response:
 
 
 def searched(execution: Document) -> str:
-    """The text in which a run list's search looks."""
+    """The text that a run list's search matches."""
     members = ("PipelineExecutionArn", "PipelineExecutionDisplayName", "PipelineExecutionDescription")
     return " ".join(str(execution.get(member, "")) for member in members).lower()
 

@@ -35,7 +35,7 @@ def drift(champion: Served | None, train: Beers) -> dict[str, Any]:
         return counts | {"sentence": why}
     if len(rows) < LEAST:
         why = f"{len(rows)} training beers arrived since the champion was trained: with fewer than {LEAST}, drift"
-        return counts | {"sentence": f"{why} cannot be told from chance."}
+        return counts | {"sentence": f"{why} cannot be distinguished from chance."}
     columns = _columns(champion.card["profile"], train.select(rows), len(known))
     drifted = [name for name, each in columns.items() if each["drifted"]]
     sentence = f"{len(rows)} training beers arrived since the champion was trained. "

@@ -1,6 +1,6 @@
 """Refits a champion's recipe on the candidate's folds.
 
-A champion whose cross-validation kept other families together has seen beers that the candidate's folds hold out, so
+A champion whose cross-validation grouped other families has seen beers that the candidate's folds hold out, so
 its own out-of-fold predictions flatter it. Its recipe does not: the champion's features and hyperparameters, fitted on
 the candidate's folds, are compared with the candidate on equal terms.
 """

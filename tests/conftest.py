@@ -21,7 +21,7 @@ from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 
-# Set before any test's imports look for credentials; sub-processes inherit it.
+# Set before any test's imports read credentials; sub-processes inherit it.
 for name in [name for name in os.environ if name.startswith(("AWS_", "SAGEMAKER_"))]:
     del os.environ[name]
 os.environ.update(

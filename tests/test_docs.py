@@ -1,4 +1,4 @@
-"""What README.md and DEPLOY.md tell people to type exists, and what they say of the project is so."""
+"""The commands in README.md and DEPLOY.md exist, and what they state about the project is true."""
 
 import json
 import re
@@ -191,23 +191,23 @@ def longest(states: dict[str, Any], name: str, end: str) -> int:
     return max((1 + way for way in ways if way), default=0)
 
 
-def test_the_states_counted_for_a_look_are_those_of_the_longest_way_to_a_skip() -> None:
+def test_the_states_counted_for_a_skip_are_those_of_the_longest_path_to_it() -> None:
     machine = json.loads((ROOT / "cloudformation/retrain.asl.json").read_text())
     counted = re.search(r"(\d+) states each until it skips", DEPLOY.read_text())
     assert counted and int(counted[1]) == longest(machine["States"], machine["StartAt"], "Skipped")
 
 
 def test_a_product_in_the_costs_is_the_product_of_its_factors() -> None:
-    looks = 4 * 730
+    queries = 4 * 730
     month = {
         "Kinesis": 730 * 0.015,
         "CloudWatch alarms": 24 * 0.10,
         "CloudWatch metrics": 8 * 0.30,
-        "Step Functions": looks * 13 * 0.025 / 1000,
-        "Athena": looks * 10e6 / 1e12 * 5,
+        "Step Functions": queries * 13 * 0.025 / 1000,
+        "Athena": queries * 10e6 / 1e12 * 5,
     }
     text = DEPLOY.read_text()
-    told = {name: re.search(rf"^\| {name} \|.*\| ([\d.]+) \|$", text, re.MULTILINE) for name in month}
-    assert {name: float(found[1]) for name, found in told.items() if found} == {
+    costs = {name: re.search(rf"^\| {name} \|.*\| ([\d.]+) \|$", text, re.MULTILINE) for name in month}
+    assert {name: float(found[1]) for name, found in costs.items() if found} == {
         name: round(amount, 2) for name, amount in month.items()
     }

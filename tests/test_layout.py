@@ -221,7 +221,7 @@ def test_an_option_is_spelt_as_its_parameter_and_has_its_default(script: str, mo
             assert str(defaults[flag]) == value
 
 
-def test_the_channels_are_where_the_training_script_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_script_reads_its_channels_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = {step["Name"]: step["Arguments"] for step in graph.steps(REAL)}
     channels = [channel["ChannelName"] for channel in steps["Train"]["InputDataConfig"]]
     defaults = options("train", monkeypatch)
@@ -290,6 +290,6 @@ def test_a_snapshot_is_read_where_it_was_put() -> None:
 def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> None:
     used = {path.removeprefix("Parameters.") for _, path in graph.references(REAL["Steps"])}
     asked = {parameter.name for parameter in PARAMETERS if f"last.{parameter.name}" in workflows.definition("retrain")}
-    # The data are both: read by Preprocess, and looked up to see whether they are still the same.
+    # The data are both: read by Preprocess, and compared by the state machine to skip equal data.
     assert used & asked == {"InputData", "CutOff"}
     assert {parameter.name for parameter in PARAMETERS} <= used | asked

@@ -1,6 +1,6 @@
 """The workflows on GitHub are valid, safe, and fit the project and the role they use.
 
-Two tools see most of it, both offline: check-jsonschema holds them against GitHub's schema, zizmor looks for what an
+Two tools check most of it, both offline: check-jsonschema validates them against GitHub's schema, zizmor finds what an
 attacker could use. What only this project knows is asserted here.
 """
 

@@ -16,7 +16,7 @@ from pipelines.cli.output import Document
 ROLE = "arn:aws:iam::000000000000:role/tests"
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3"
 INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
-PATIENCE_SECONDS = 30
+DEADLINE_SECONDS = 30
 # A script that writes its argument to the output `out`.
 WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
 # Where no namespace is to be had, /opt/ml is somewhere else: a script takes its paths from its environment.
@@ -177,7 +177,7 @@ class Execution:
         return self
 
     def steps(self) -> dict[str, Document]:
-        """Step name -> the step as ListPipelineExecutionSteps tells it."""
+        """Step name -> the step as ListPipelineExecutionSteps returns it."""
         pages = self.api.get_paginator("list_pipeline_execution_steps").paginate(
             PipelineExecutionArn=self.arn, SortOrder="Ascending"
         )
@@ -198,14 +198,14 @@ class Execution:
 
 
 def until(holds: Any, what: str) -> Any:
-    """Look until there is something true; an AssertionError after half a minute."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Poll until `holds` returns something true; raises AssertionError after DEADLINE_SECONDS."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         found = holds()
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"waited {PATIENCE_SECONDS} s in vain: {what}")
+    raise AssertionError(f"not within {DEADLINE_SECONDS} s: {what}")
 
 
 def definition(steps: list[Document], parameters: tuple[Document, ...] = ()) -> str:

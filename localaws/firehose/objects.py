@@ -70,7 +70,7 @@ def compressed(data: bytes, config: dict[str, Any]) -> bytes:
 
 
 def processing_error(row: Row, failure: Failure, function: str) -> bytes:
-    """The line Firehose writes for a record its transformation failed on; rawData is what came in."""
+    """The line Firehose writes for a record its transformation failed on; rawData is the record as it was put."""
     return _line(
         {
             "attemptsMade": failure.attempts,

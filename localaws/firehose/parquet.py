@@ -99,7 +99,7 @@ def _parse(records: list[bytes]) -> tuple[list[Document], list[int], dict[int, C
 
 
 def _misfits(rows: list[Document], origins: list[int], field: Any) -> dict[int, ConversionError]:
-    """The records whose value does not fit; looked for one by one only when the whole column fails."""
+    """The records whose value does not fit; checked one by one only when the whole column fails."""
     if _fits([row.get(field.name) for row in rows], field.type):
         return {}
     return {

@@ -87,7 +87,7 @@ class JobDirectory:
             raise JobFailed(f"AlgorithmError: {reason}, exit code: {ended.exit_code}")
 
     def _reason(self, message: str) -> str:
-        """Why the command failed, as far as it or the disk tell."""
+        """Why the command failed, from its message, its log or a full disk."""
         reason = self.text(message) or process.last_lines(self.log) or "the command printed nothing"
         # Its log may not have been written either.
         full = shutil.disk_usage(self.root).free < FULL_BYTES

@@ -79,7 +79,7 @@ class Transforms:
 
 
 def _environment(job: Document) -> dict[str, str]:
-    """The variables that tell a container that it is used for a batch transform."""
+    """The environment variables of a container in a batch transform."""
     strategy = {"MultiRecord": "MULTI_RECORD", "SingleRecord": "SINGLE_RECORD"}[job.get("BatchStrategy", "MultiRecord")]
     return {
         "SAGEMAKER_BATCH": "true",

@@ -169,7 +169,7 @@ def selected(shape: Any, found: Path) -> Any:
             if isinstance(part, Filter):
                 _check_filter(shape, part)
         else:
-            raise BadExpression(f"{part!r} cannot be looked up in a {kind}")
+            raise BadExpression(f"{part!r} is no member of a {kind}")
     return shape
 
 

@@ -1,7 +1,7 @@
 """The records in an object of raw/, whatever the producers put on the stream.
 
 Firehose writes a newline after each record. A record may itself hold newlines: it may be pretty-printed, compressed,
-or several objects. Three things tell where it ends: it is known as a whole from an error object, it is one JSON object
+or several objects. Three things show where it ends: it is known as a whole from an error object, it is one JSON object
 over several lines, or else it is the line. A newline at a record's own end is not another record, so that an empty
 record after one without such a newline is not counted: it is the one thing that the bytes do not show.
 """
@@ -85,7 +85,7 @@ def _objects(body: bytes, start: int, line: bytes) -> list[bytes]:
     if not line.lstrip().startswith(b"{"):
         return [line]
     for size in WINDOWS:
-        # Bytes that are not UTF-8 are kept as they are, and a character cut in two does no harm.
+        # Bytes that are not UTF-8 stay as they are, and a character cut in two does no harm.
         text = body[start : start + size].decode(errors="surrogateescape")
         found = _decode(text, whole=start + size >= len(body))
         if found:

@@ -14,7 +14,7 @@ REFUSED = "Lambda.ProcessingFailedStatus"
 
 
 class FailedRecord(NamedTuple):
-    """A failed record: what came in (its row as JSON when only the conversion to Parquet failed), and why.
+    """A failed record: its bytes (its row as JSON when only the conversion to Parquet failed), and why.
 
     code, message: Firehose's. line: the error object's own. arrival: UTC.
     """

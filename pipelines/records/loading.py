@@ -79,7 +79,7 @@ def open_file(s3: Any, bucket: str, file: Landed) -> Any:
 def load(s3: Any, bucket: str, file: Landed, parquet: bool, show: Show = lambda text: None) -> Document:
     """Load a file; returns its counts: records, clean, dropped, failed, and how many of its records were repeated.
 
-    A file that is no list of records is refused: the counts of what came before have a reason `refused`.
+    A file that is no list of records is refused: the counts of the records before have a reason `refused`.
     """
     counts: Counter[str] = Counter()
     refused = None

@@ -126,7 +126,7 @@ UNUSED = {
         "s3:UpdateBucketMetadataInventoryTableConfiguration",
         "s3:UpdateBucketMetadataJournalTableConfiguration",
     },
-    "a bucket is emptied by a person; queries write results as whoever runs them": {
+    "a bucket is emptied by a person; queries write results with the rights of their caller": {
         "s3:AbortMultipartUpload",
         "s3:DeleteObject",
         "s3:ListBucketMultipartUploads",
@@ -246,7 +246,7 @@ def unused(right: str) -> bool:
 
 
 def covers(action: str, arn: str) -> bool:
-    """Whether a statement of the role, whoever acts with it, allows an action on a resource."""
+    """Whether a statement of the role allows an action on a resource."""
     return any(
         action in cfn.actions(statement)
         and any(

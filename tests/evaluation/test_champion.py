@@ -129,7 +129,7 @@ def test_with_few_arrivals_nothing_is_called_drift(tmp_path: Path) -> None:
     few = train(preprocess(tmp_path / "few", catalogue()[:310]), "--n-estimators", "5")
     drift = evaluate(workbench(), few / "packed", tmp_path / "output")["drift"]
     assert 0 < drift["arrivals"] < 20 and drift["columns"] == {} and drift["drifted"] == []
-    assert drift["sentence"].endswith("with fewer than 20, drift cannot be told from chance.")
+    assert drift["sentence"].endswith("with fewer than 20, drift cannot be distinguished from chance.")
 
 
 @pytest.mark.parametrize("spoil, text", SPOILT.values(), ids=SPOILT)

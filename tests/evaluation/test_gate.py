@@ -21,7 +21,7 @@ from pipelines.authoring import archives, committed
 from pipelines.cli.output import Document
 from pipelines.local.punk_api import BUNDLED
 
-# A forest that can hardly tell one beer from another, and so is hardly better than the median.
+# A forest that predicts nearly the same for all beers, and so is hardly better than the median.
 BLUNT = {"NEstimators": "3", "MinSamplesLeaf": "80", "MaxFeatures": "0.1"}
 # Put behind inference.py, it makes a model that loads and answers every beer with NaN.
 ANSWERING_NAN = b"""

@@ -1,4 +1,4 @@
-"""The project's templates, and the ways in which the rules look at them."""
+"""The project's templates, and how the rules read them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -59,7 +59,7 @@ class Hints:
 
     @staticmethod
     def _inner(node: ast.expr) -> ast.expr:
-        """A call in braces is looked into; any other value is not known here."""
+        """The call in braces, if it is one; any other value is unknown here."""
         return node.value if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Call) else node
 
     def _call(self, node: ast.Call, function: ast.FunctionDef) -> list[str]:

@@ -1,7 +1,7 @@
 """What moto and the local SageMaker are both asked: calls of pipelines, executions and jobs, and their pages.
 
 A row says what moto answers otherwise, and why it is the one that errs: by botocore's model, by AWS's API reference,
-or by AWS's own clients, which tell errors apart by their code and words.
+or by AWS's own clients, which distinguish errors by code and message.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ ABSENT = "absent"
 class Call:
     """One call. A text `<Member>` in its request is that member of the last answer that had it.
 
-    differs: JSON address in the answer -> (moto's, ours); lists of unlike length are told by their lengths.
+    differs: JSON address in the answer -> (moto's, ours); lists of unlike length are compared by length.
     """
 
     about: str
@@ -45,12 +45,12 @@ TAGS = [{"Key": "a", "Value": "1"}]
 MANY = {"MaxResults": 100}
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 HERE = "arn:aws:sagemaker:us-east-1:000000000000"
-TOLD = HERE.replace("000000000000", "account")
+NAMED = HERE.replace("000000000000", "account")
 
 CODE, MESSAGE = "Error.Code", "Error.Message"
 NO_PIPELINE = {
     CODE: ("ValidationException", "ResourceNotFound"),
-    MESSAGE: ("Could not find pipeline with PipelineName gone.", f"Pipeline '{TOLD}:pipeline/gone' does not exist."),
+    MESSAGE: ("Could not find pipeline with PipelineName gone.", f"Pipeline '{NAMED}:pipeline/gone' does not exist."),
 }
 RESOURCE_NOT_FOUND = "botocore's model gives these operations ResourceNotFound, and moto that code to none of them"
 
@@ -116,7 +116,7 @@ PIPELINES = [
     ),
     Call("list tags", "ListTags", {"ResourceArn": "<PipelineArn>"}),
     Call(
-        "tag anew",
+        "tag again",
         "AddTags",
         {"ResourceArn": "<PipelineArn>", "Tags": [{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}]},
         {"Tags": ("3 items", "2 items")},
@@ -141,7 +141,7 @@ PIPELINES = [
                 **NO_PIPELINE,
                 MESSAGE: (
                     NO_PIPELINE[MESSAGE][0],
-                    f"Pipeline execution '{TOLD}:pipeline/gone/execution/id' does not exist.",
+                    f"Pipeline execution '{NAMED}:pipeline/gone/execution/id' does not exist.",
                 ),
             },
             RESOURCE_NOT_FOUND,
@@ -206,7 +206,7 @@ NO_JOBS = [
         "a training job",
         "DescribeTrainingJob",
         {"TrainingJobName": "gone"},
-        {MESSAGE: (f"Could not find training job '{TOLD}:training-job/gone'.", "Requested resource not found.")},
+        {MESSAGE: (f"Could not find training job '{NAMED}:training-job/gone'.", "Requested resource not found.")},
         "AWS's Kubernetes controller knows a missing training job by these words",
     ),
     Call(
@@ -215,7 +215,7 @@ NO_JOBS = [
         {"ProcessingJobName": "gone"},
         {
             MESSAGE: (
-                f"Could not find processing job '{TOLD}:processing-job/gone'.",
+                f"Could not find processing job '{NAMED}:processing-job/gone'.",
                 "Could not find requested job with name: gone",
             )
         },
@@ -225,7 +225,7 @@ NO_JOBS = [
     Call("processing jobs", "ListProcessingJobs", {"NameContains": "gone", "MaxResults": 100}),
 ]
 
-# moto runs nothing: it forgets what it was asked for, or makes up what it tells.
+# moto runs nothing: it forgets members of the request, or answers with invented ones.
 JOBS = {
     "DescribeTrainingJob": {
         "AlgorithmSpecification.MetricDefinitions[0].Name": ("test:dcg", "mae"),

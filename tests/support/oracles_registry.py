@@ -1,6 +1,6 @@
 """What moto and the local SageMaker are both asked of the registry: calls as in tests/support/oracles.py."""
 
-from tests.support.oracles import ABSENT, HERE, LONG_AGO, MANY, MESSAGE, MODEL, TAGS, TOLD, Call
+from tests.support.oracles import ABSENT, HERE, LONG_AGO, MANY, MESSAGE, MODEL, NAMED, TAGS, Call
 
 GROUP = {"ModelPackageGroupName": "Oracle"}
 
@@ -8,7 +8,7 @@ NO_VALIDATION = {
     f"ModelPackageStatusDetails.{name}": ("1 items", "0 items") for name in ("ValidationStatuses", "ImageScanStatuses")
 }
 NOT_VALIDATED = "nothing was validated: the event that EventBridge's documentation shows has two empty lists"
-NO_APPROVAL = "a version waits for approval unless it was told otherwise (the registry's documentation)"
+NO_APPROVAL = "a version waits for approval unless the request says otherwise (the registry's documentation)"
 DOES_NOT_EXIST = "AWS's Kubernetes controller knows a missing package by its 'does not exist.'"
 
 REGISTRY = [
@@ -75,7 +75,7 @@ REGISTRY = [
         "CreateModelPackage",
         {**GROUP, **MODEL, "Tags": TAGS},
         {
-            "ModelPackageArn": (f"{TOLD}:model-package/oracle/2", ABSENT),
+            "ModelPackageArn": (f"{NAMED}:model-package/oracle/2", ABSENT),
             "Error": (
                 ABSENT,
                 {
@@ -93,7 +93,7 @@ REGISTRY = [
         {
             MESSAGE: (
                 "Model Package Group does not exist.",
-                f"ModelPackageGroup {TOLD}:model-package-group/gone does not exist.",
+                f"ModelPackageGroup {NAMED}:model-package-group/gone does not exist.",
             )
         },
         "in the words of DescribeModelPackageGroup, where moto agrees",
@@ -103,16 +103,16 @@ REGISTRY = [
         "CreateModelPackageGroup",
         GROUP,
         {
-            "ModelPackageGroupArn": (f"{TOLD}:model-package-group/Oracle", ABSENT),
+            "ModelPackageGroupArn": (f"{NAMED}:model-package-group/Oracle", ABSENT),
             "Error": (
                 ABSENT,
                 {
                     "Code": "ValidationException",
-                    "Message": f"Model Package Group already exists: {TOLD}:model-package-group/Oracle",
+                    "Message": f"Model Package Group already exists: {NAMED}:model-package-group/Oracle",
                 },
             ),
         },
-        "moto overwrites the group; the SDK looks for 'already exists' where it makes sure that there is one",
+        "moto overwrites the group; the SDK searches the message for 'already exists' when it ensures the group",
     ),
     Call("describe no group", "DescribeModelPackageGroup", {"ModelPackageGroupName": "gone"}),
     Call(
@@ -125,7 +125,7 @@ REGISTRY = [
                 ABSENT,
                 {
                     "Code": "ValidationException",
-                    "Message": f"ModelPackageGroup {TOLD}:model-package-group/gone does not exist.",
+                    "Message": f"ModelPackageGroup {NAMED}:model-package-group/gone does not exist.",
                 },
             ),
         },
@@ -138,8 +138,8 @@ REGISTRY = [
             {member: f"{HERE}:model-package/gone/1"},
             {
                 MESSAGE: (
-                    f"Model package {TOLD}:model-package/gone/1 not found",
-                    f"ModelPackage {TOLD}:model-package/gone/1 does not exist.",
+                    f"Model package {NAMED}:model-package/gone/1 not found",
+                    f"ModelPackage {NAMED}:model-package/gone/1 does not exist.",
                 )
             },
             DOES_NOT_EXIST,

@@ -13,7 +13,7 @@ FAULTS: dict[str, list[Fault]] = cfn.parse(Path(__file__).with_name("check_fault
 
 
 def plant(document: Any, at: str, **put: Any) -> Any:
-    """A copy of `document` with `put` at a place such as `States/Look/Retry/0/MaxAttempts`, or nothing there.
+    """A copy of `document` with `put` at a place such as `States/Query/Retry/0/MaxAttempts`, or nothing there.
 
     In a list a place is a number, or the `Name` of an element; after `Steps` it is a step, in whatever branch it is.
     """

@@ -20,7 +20,7 @@ from pipelines.account import model_packages
 from pipelines.checks.integrations import RESOURCE
 from tests.support.strict import Call, Document, Strict
 
-PATIENCE_SECONDS = 60
+DEADLINE_SECONDS = 60
 LOG_GROUPS = {"ProcessingJob": "/aws/sagemaker/ProcessingJobs", "TrainingJob": "/aws/sagemaker/TrainingJobs"}
 Task = tuple[str, Call]
 
@@ -52,17 +52,17 @@ def go_on(strict: Strict) -> None:
     stop(*begin())
 
 
-def wait_for(look: Callable[[], Any]) -> Any:
-    """Look until there is something."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not come"
+def wait_for(poll: Callable[[], Any]) -> Any:
+    """Poll until there is a result; raises AssertionError after DEADLINE_SECONDS."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (found := poll()):
+        assert time.monotonic() < deadline, f"no result within {DEADLINE_SECONDS} s"
         time.sleep(0.05)
     return found
 
 
 def status(strict: Strict, execution: str) -> str:
-    """How an execution of the state machine does."""
+    """The status of an execution of the state machine."""
     return str(strict.clients.stepfunctions.describe_execution(executionArn=execution)["status"])
 
 

@@ -55,7 +55,7 @@ class Strict:
             yield from (each for each in described if each["ResourceType"] == "AWS::IAM::Role")
 
     def _answer_without_tls(self) -> None:
-        """The buckets and topics refuse what comes without TLS, which is everything on loopback; roles shall decide."""
+        """The buckets and topics refuse requests without TLS, so all on loopback; here the roles must decide."""
         for bucket in (self.names["DataBucket"], self.names["ArtifactBucket"]):
             self.clients.s3.delete_bucket_policy(Bucket=bucket)
         for topic in (self.names["TopicArn"], self.names["SkipsTopicArn"]):
@@ -122,7 +122,7 @@ class Strict:
         return self._made[role, service]
 
     def _name_workgroup(self, params: Document, **_: Any) -> None:
-        """AWS looks up a query's workgroup and asks for the right on that; MiniStack asks on what the request says."""
+        """AWS resolves a query's workgroup and checks the right on it; MiniStack checks the request's own resource."""
         request = json.loads(params["body"])
         if "QueryExecutionId" in request:
             query = self.clients.athena.get_query_execution(QueryExecutionId=request["QueryExecutionId"])

@@ -1,7 +1,7 @@
-"""The project's rules on access and protection: who may do what, and what is encrypted, private and kept.
+"""The project's rules on access and protection: who may do what, and what is encrypted, private and retained.
 
 No linter sees these. A rule is a function from a template to its findings, one line each, beginning with the
-logical id at fault; no finding means that the rule is kept. Exceptions are data, each with its reason.
+logical id at fault; no finding means that the template follows it. Exceptions are data, each with its reason.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The project's rules on operation: logs, alarms, lost events, names, parameters, delivery and the table.
 
 No linter sees these. A rule is a function from a template to its findings, one line each, beginning with the
-logical id at fault; no finding means that the rule is kept. Exceptions are data, each with its reason.
+logical id at fault; no finding means that the template follows it. Exceptions are data, each with its reason.
 """
 
 import json
@@ -45,7 +45,7 @@ NAMED = {
 # MetricName, DisplayName and the like name no resource.
 _NAME = re.compile("(?!Metric|Display)[A-Za-z]*Name")
 
-# What must log to a group of the stack, and where it says so; a service's own group is kept for ever.
+# What must log to a group of the stack, and where it says so; a service's own group never expires.
 LOGS = {
     "Lambda::Function": "LoggingConfig",
     "KinesisFirehose::DeliveryStream": "ExtendedS3DestinationConfiguration.CloudWatchLoggingOptions",
@@ -69,7 +69,7 @@ SQL_TYPES = {"integer": "bigint", "text": "string", "number": "double"}
 
 def endless_logs(template: Template) -> list[str]:
     groups = dict(resources(template, "Logs::LogGroup"))
-    found = [f"{name}: keeps its logs for ever" for name, group in groups.items() if "RetentionInDays" not in group]
+    found = [f"{name}: its logs never expire" for name, group in groups.items() if "RetentionInDays" not in group]
     for kind, path in LOGS.items():
         for name, value in resources(template, kind):
             for key in path.split("."):
@@ -116,7 +116,7 @@ def mute_alarms(template: Template) -> list[str]:
 
 
 def unknown_metrics(template: Template) -> list[str]:
-    """An alarm or a graph on a metric that the Lambdas do not count stays silent for ever."""
+    """An alarm or a graph on a metric that the Lambdas do not count never has data."""
     shown = [(space, metric) for space, metric, _ in alarms(template)]
     for _, dashboard in resources(template, "CloudWatch::Dashboard"):
         for widget in json.loads(text(dashboard["DashboardBody"]))["widgets"]:
@@ -188,7 +188,7 @@ def deliveries(template: Template) -> list[str]:
         if target["Prefix"] != f"{folder}/{DAY}":
             found.append(f"{name}: is not partitioned by day")
         if target.get("ErrorOutputPrefix") != f"errors/{folder}/!{{firehose:error-output-type}}/{DAY}":
-            found.append(f"{name}: what fails is not kept by kind and day")
+            found.append(f"{name}: its error prefix is not by kind and day")
         processors = {each["Type"]: each for each in target.get("ProcessingConfiguration", {}).get("Processors", [])}
         for processor in [each for kind, each in processors.items() if kind == "Lambda"]:
             given = {each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]}

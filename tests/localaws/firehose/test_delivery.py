@@ -168,7 +168,7 @@ def test_an_object_is_named_after_the_arrival_of_its_oldest_record(case: str) ->
 # Nothing is lost
 
 
-def test_what_s3_does_not_take_is_kept_and_delivered_later(streams: Streams) -> None:
+def test_what_s3_refuses_is_stored_and_delivered_later(streams: Streams) -> None:
     name = streams.deliver("raw/")
     streams.s3.delete_bucket(Bucket=streams.name)
     streams.put(b"a\n", b"b\n")

@@ -88,7 +88,7 @@ def answer(entry):
 
 def crash(): os._exit(1)
 def sleep(): time.sleep(60)
-def fail(): raise ValueError("told to")
+def fail(): raise ValueError("on purpose")
 
 BATCH = {
     b"crash": crash,
@@ -141,7 +141,7 @@ NO_DATA = "The record is Ok but its data is missing or not base64."
 INVOCATIONS_THAT_FAIL = {
     "crash": ("Lambda.FunctionError", f"{ERROR_RESULT} Worker process died"),
     "sleep": ("Lambda.FunctionTimedOut", f"{ERROR_RESULT} Task timed out after 1.00 seconds"),
-    "raise": ("Lambda.FunctionError", f"{ERROR_RESULT} told to"),
+    "raise": ("Lambda.FunctionError", f"{ERROR_RESULT} on purpose"),
     "null": ("Lambda.JsonProcessingException", NO_RECORDS),
     "text": ("Lambda.JsonProcessingException", NO_RECORDS),
     "no records": ("Lambda.JsonProcessingException", NO_RECORDS),

@@ -45,14 +45,14 @@ def test_a_chain_of_cached_steps_takes_over_what_the_earlier_run_made(project: P
         **CACHED,
     )
     uncached = project.processing("Uncached", inputs={"rows": output("Prepare", "out")})
-    told = condition("Told", compare("Equals", json_get("Prepare", "Report", "n"), 1))
+    compared = condition("Compared", compare("Equals", json_get("Prepare", "Report", "n"), 1))
     text = (parameter("Text", "String", '{"n": 1}'),)
-    steps = (prepare, train, evaluate, uncached, told)
+    steps = (prepare, train, evaluate, uncached, compared)
     first = project.run(*steps, parameters=text)
-    assert hits(first) == dict.fromkeys(("Prepare", "Train", "Evaluate", "Uncached", "Told"))
+    assert hits(first) == dict.fromkeys(("Prepare", "Train", "Evaluate", "Uncached", "Compared"))
     again = project.run(*steps, parameters=text)
     taken = dict.fromkeys(("Prepare", "Train", "Evaluate"), first.arn)
-    assert (again.status, hits(again)) == ("Succeeded", {**taken, "Uncached": None, "Told": None})
+    assert (again.status, hits(again)) == ("Succeeded", {**taken, "Uncached": None, "Compared": None})
     before, after = first.steps(), again.steps()
     assert {name: after[name]["Metadata"] for name in taken} == {name: before[name]["Metadata"] for name in taken}
     # Reading on from a result that was taken over twice still names the execution that did the work.
@@ -76,20 +76,20 @@ def test_a_cached_result_whose_objects_are_gone_is_still_taken_over_and_its_read
 
 
 def test_only_a_success_of_the_same_pipeline_is_taken_over(clients: Clients, project: Project) -> None:
-    script = "import sys; sys.exit(0 if (INPUT / 'given' / 'mended').exists() else 1)"
+    script = "import sys; sys.exit(0 if (INPUT / 'given' / 'fixed').exists() else 1)"
     given = project.put("given/readme", "").removesuffix("readme")
     step = project.processing("Step", script, inputs={"given": given}, **CACHED)
     assert project.run(step).status == "Failed"
-    project.put("given/mended", "")
-    mended = project.run(step)
-    assert hits(mended) == {"Step": None}
-    assert hits(project.run(step)) == {"Step": mended.arn}
+    project.put("given/fixed", "")
+    fixed = project.run(step)
+    assert hits(fixed) == {"Step": None}
+    assert hits(project.run(step)) == {"Step": fixed.arn}
     elsewhere = Project(clients)
     assert hits(elsewhere.run(step)) == {"Step": None}
     assert hits(project.run({**step, "Name": "Other"})) == {"Other": None}
     off = {**step, "CacheConfig": {"Enabled": False, "ExpireAfter": "PT1H"}}
     assert hits(project.run(off)) == {"Step": None}
-    # A pipeline made anew under the name of a deleted one has no earlier runs.
+    # A pipeline created again under the name of a deleted one has no earlier runs.
     clients.sagemaker.delete_pipeline(PipelineName=project.name)
     assert hits(project.run(step)) == {"Step": None}
 

@@ -127,8 +127,8 @@ def test_the_aws_cli_drives_the_endpoint(endpoint: Endpoint, project: Project) -
     text = definition([project.processing("Step")])
     made = aws("create-pipeline", "--pipeline-name", project.name, "--pipeline-definition", text, "--role-arn", ROLE)
     run = aws("start-pipeline-execution", "--pipeline-name", made["PipelineArn"])["PipelineExecutionArn"]
-    look = ("--pipeline-execution-arn", run)
+    which = ("--pipeline-execution-arn", run)
     assert Execution(project.clients, run).wait().status == "Succeeded"
-    steps = aws("list-pipeline-execution-steps", *look)["PipelineExecutionSteps"]
+    steps = aws("list-pipeline-execution-steps", *which)["PipelineExecutionSteps"]
     assert [(each["StepName"], each["StepStatus"]) for each in steps] == [("Step", "Succeeded")]
-    assert "(ConflictException)" in aws("stop-pipeline-execution", *look)
+    assert "(ConflictException)" in aws("stop-pipeline-execution", *which)

@@ -1,4 +1,4 @@
-"""Pipeline executions at the local endpoint: order, branches, failures, and what is told of them."""
+"""Pipeline executions at the local endpoint: order, branches, failures, descriptions and events."""
 
 import json
 import time
@@ -21,7 +21,7 @@ def test_what_a_step_makes_reaches_the_step_that_refers_to_it(project: Project) 
     assert project.get(f"out/{run.arn.rpartition('/')[2]}/Second/out/text") == b"MALT"
 
 
-def test_a_training_step_makes_a_model_and_tells_its_metrics(project: Project) -> None:
+def test_a_training_step_makes_a_model_and_reports_its_metrics(project: Project) -> None:
     script = """
         import json, os, sys
         from pathlib import Path
@@ -83,9 +83,9 @@ def test_a_failed_step_holds_back_those_that_need_it_and_no_others(project: Proj
     )
     assert run.statuses() == {"Broken": "Failed", "Apart": "Succeeded", "AfterApart": "Succeeded"}
     assert run.reason("Broken") == "AlgorithmError: what I did | no malt left, exit code: 1"
-    told = run.describe()
-    assert told["PipelineExecutionStatus"] == "Failed"
-    assert told["FailureReason"] == "Step failure: One or multiple steps failed."
+    described = run.describe()
+    assert described["PipelineExecutionStatus"] == "Failed"
+    assert described["FailureReason"] == "Step failure: One or multiple steps failed."
 
 
 def test_a_step_that_is_killed_fails_and_the_endpoint_goes_on(project: Project) -> None:
@@ -124,8 +124,8 @@ def test_an_execution_keeps_the_definition_it_was_started_with(project: Project)
     project.upsert([wait, project.processing("New", DependsOn=["Wait"])])
     assert run.wait().statuses() == {"Wait": "Succeeded", "Old": "Succeeded"}
     api = project.clients.sagemaker
-    kept = api.describe_pipeline_definition_for_execution(PipelineExecutionArn=run.arn)["PipelineDefinition"]
-    assert [step["Name"] for step in json.loads(kept)["Steps"]] == ["Wait", "Old"]
+    stored = api.describe_pipeline_definition_for_execution(PipelineExecutionArn=run.arn)["PipelineDefinition"]
+    assert [step["Name"] for step in json.loads(stored)["Steps"]] == ["Wait", "Old"]
     assert set(project.start().wait().statuses()) == {"Wait", "New"}
 
 
@@ -168,7 +168,7 @@ def test_a_steps_log_is_in_cloudwatch_logs(project: Project) -> None:
         assert isolated.startswith(f"[localaws] isolation: {isolation.describe()}; AWS at http://127.0.0.1:")
 
 
-def test_executions_and_steps_tell_eventbridge_of_every_change(project: Project) -> None:
+def test_every_status_change_of_executions_and_steps_is_an_event(project: Project) -> None:
     clients = project.clients
     queue = clients.sqs.create_queue(QueueName=project.name)["QueueUrl"]
     queue_arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -177,7 +177,7 @@ def test_executions_and_steps_tell_eventbridge_of_every_change(project: Project)
     clients.events.put_rule(Name=project.name, EventPattern=pattern)
     clients.events.put_targets(Rule=project.name, Targets=[{"Id": "queue", "Arn": queue_arn}])
     run = project.run(project.processing("Good"), project.processing("Bad", "raise SystemExit(1)", DependsOn=["Good"]))
-    told: list[tuple[Any, ...]] = []
+    received: list[tuple[Any, ...]] = []
 
     def receive() -> bool:
         answer = clients.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
@@ -186,15 +186,15 @@ def test_executions_and_steps_tell_eventbridge_of_every_change(project: Project)
             event = json.loads(message["Body"])
             detail = event["detail"]
             assert event["resources"] == [detail["pipelineExecutionArn"]] == [run.arn]
-            told.append(
+            received.append(
                 (detail["stepName"], detail["previousStepStatus"], detail["currentStepStatus"])
                 if "stepName" in detail
                 else (detail["previousPipelineExecutionStatus"], detail["currentPipelineExecutionStatus"])
             )
-        return len(told) >= 6
+        return len(received) >= 6
 
     until(receive, "six events")
-    assert told == [
+    assert received == [
         (None, "Executing"),
         ("Good", None, "Executing"),
         ("Good", "Executing", "Succeeded"),

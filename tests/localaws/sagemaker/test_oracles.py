@@ -119,7 +119,7 @@ def test_the_local_sagemaker_answers_as_moto_does_but_where_moto_errs(
     assert found == [(call.about, call.differs) for call in calls]
 
 
-def test_a_pipelines_jobs_are_told_as_moto_tells_those_it_is_asked_for(project: Project, moto: Any) -> None:
+def test_a_pipelines_jobs_are_described_as_moto_describes_those_created_by_request(project: Project, moto: Any) -> None:
     train = project.training("Train", "print('mae=2')", hyperparameters={"depth": "3"})
     train["Arguments"]["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "mae", "Regex": "mae=(.*)"}]
     made = project.run(train, project.processing("Process", outputs=("out",))).steps()

@@ -74,7 +74,7 @@ def test_a_step_works_in_its_own_opt_ml(run: Run, job: Path) -> None:
         assert sys.argv[1] == os.environ['STEP_HOME']
         os.makedirs(sys.argv[1])
         open(os.path.join(sys.argv[1], 'model'), 'w').write('m')
-        open(os.path.join(os.environ['HOME'], 'kept'), 'w').close()
+        open(os.path.join(os.environ['HOME'], 'file'), 'w').close()
         with tempfile.NamedTemporaryFile() as file:
             file.write(b'x')
         print('done')
@@ -88,12 +88,12 @@ def test_a_step_has_a_clean_environment(run: Run, job: Path, monkeypatch: pytest
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.setenv("PYTHONPATH", "/canary")
     assert run("import json, os; print(json.dumps(dict(os.environ)))") == process.Ended(0)
-    told = json.loads((job / "log").read_text())
-    assert "canary" not in json.dumps(told)
+    variables = json.loads((job / "log").read_text())
+    assert "canary" not in json.dumps(variables)
     allowed = {"PATH", "HOME", "TMPDIR", "LANG", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "STEP_HOME"}
     allowed |= {"PIP_NO_INDEX", "PIP_DISABLE_PIP_VERSION_CHECK", isolation.MARK}
     # The C library may add the last.
-    assert set(told) - {"LC_CTYPE"} == allowed
+    assert set(variables) - {"LC_CTYPE"} == allowed
 
 
 @pytest.mark.parametrize(

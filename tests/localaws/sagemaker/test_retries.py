@@ -121,8 +121,8 @@ def test_an_execution_that_is_stopped_before_it_begins_runs_no_step(
 def test_a_retried_execution_goes_on_from_the_failed_step(project: Project) -> None:
     script = """
         import sys
-        if not (INPUT / 'given' / 'mended').exists():
-            sys.exit('not mended yet')
+        if not (INPUT / 'given' / 'fixed').exists():
+            sys.exit('not fixed yet')
     """
     given = project.put("given/readme", "").removesuffix("readme")
     run = project.run(
@@ -132,7 +132,7 @@ def test_a_retried_execution_goes_on_from_the_failed_step(project: Project) -> N
     )
     assert run.statuses() == {"First": "Succeeded", "Second": "Failed"}
     first = run.steps()["First"]
-    project.put("given/mended", "")
+    project.put("given/fixed", "")
     run.retry().wait()
     assert run.statuses() == {"First": "Succeeded", "Second": "Succeeded", "Third": "Succeeded"}
     assert run.steps()["First"] == first

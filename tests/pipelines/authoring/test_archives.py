@@ -74,7 +74,7 @@ def test_a_changed_name_or_a_changed_byte_changes_the_key(checkout: Path, folder
     assert len(keys) == 3
 
 
-def test_the_digest_tells_apart_what_only_looks_the_same_when_joined() -> None:
+def test_files_that_are_equal_when_joined_have_different_digests() -> None:
     one = {"a": b"b\0", "c": b""}
     other = {"a": b"b", "\0c": b""}
     assert archives.digest(one) != archives.digest(other)

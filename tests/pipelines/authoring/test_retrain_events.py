@@ -1,4 +1,4 @@
-"""Events that tell nothing new, come late or out of order: the state machine retrain started as EventBridge does it."""
+"""Events without new data, late or out of order: the state machine retrain started as EventBridge does it."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ def test_a_late_object_counts_although_newer_ones_came_before_it(account: Accoun
     executions(account)
     known = [account.parameters(run) for run in account.runs()]
     assert [(each["DistinctBeers"], each["CutOff"]) for each in known] == [("10", "2026-11-20-12-00-00")]
-    # Firehose tried again for an hour: the object's name tells when its records came.
+    # Firehose tried again for an hour: the object's name has the time of its records.
     account.deliver(8, 5, stamp="2026-11-20-11-00-00")
     executions(account)
     latest = account.parameters(account.runs()[-1])
@@ -61,7 +61,7 @@ def test_the_same_object_again_and_deleted_objects_start_no_run(account: Account
     assert len(executions(account)) == before + 1
     account.clients.s3.delete_object(Bucket=bucket, Key=listed[1]["Key"])
     assert len(executions(account)) == before + 1
-    # An event may be older than the deletion of what it tells of.
+    # An event may be older than the deletion of its object.
     assert account.run()[1]["decision"] == "skipped"
     assert account.runs() == runs
 

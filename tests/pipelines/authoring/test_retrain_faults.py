@@ -64,7 +64,7 @@ def test_a_call_that_fails_twice_is_tried_again_and_one_run_starts(
         "athena:GetQueryResults",
     ],
 )
-def test_a_call_that_never_succeeds_fails_and_is_told_and_nothing_runs(
+def test_a_call_that_never_succeeds_fails_with_a_notification_and_nothing_runs(
     account: Account, endpoint: Endpoint, failing: Callable[..., None], call: str
 ) -> None:
     account.deliver(2000 + 10 * len(account.runs()), 5)
@@ -82,7 +82,7 @@ def test_a_call_that_never_succeeds_fails_and_is_told_and_nothing_runs(
     assert account.run()[1]["decision"] == "trained"
 
 
-def test_a_run_that_cannot_be_looked_at_is_told_and_goes_on(
+def test_a_run_that_cannot_be_described_goes_on_after_a_notification(
     account: Account, endpoint: Endpoint, failing: Callable[..., None]
 ) -> None:
     account.deliver(3000, 5)
@@ -106,7 +106,7 @@ def test_only_calls_with_the_given_text_fail(account: Account, clients: Clients,
     assert clients.sagemaker.describe_pipeline(PipelineName=account.pipeline)["PipelineName"] == account.pipeline
 
 
-def test_a_failure_of_a_service_that_is_not_there_cannot_be_ordered(endpoint: Endpoint) -> None:
+def test_a_fault_of_an_unknown_service_is_refused(endpoint: Endpoint) -> None:
     with pytest.raises(ExpectedError, match="there is no service 'sagmaker'"):
         endpoint.control("faults", call="sagmaker:DescribePipeline")
 
@@ -121,7 +121,7 @@ def test_a_snapshot_that_could_not_be_written_is_another_query_at_the_next_try(
     assert answered(endpoint, "s3:PUT") == 1
 
 
-def test_a_champion_that_may_not_be_looked_at_is_told_and_not_left_out(
+def test_a_champion_that_may_not_be_read_is_an_error_with_a_notification(
     account: Account, clients: Clients, failing: Callable[..., None]
 ) -> None:
     bucket = account.stacks.output("artifacts", "ArtifactBucket")

@@ -43,7 +43,7 @@ def none(account: Account) -> str:
 def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(account: Account) -> None:
     account.upsert(GOOD)
     account.deliver(1, 30)
-    # A beer that was brewed anew: the newest delivery counts, whichever object is read first.
+    # A beer that was brewed again: the newest delivery counts, whichever object is read first.
     account.deliver(30, 1, stamp="2026-11-20-13-00-00")
     before = len(account.runs())
     status, output = account.run()
@@ -53,8 +53,8 @@ def test_new_beers_make_a_snapshot_and_a_run_and_the_same_data_makes_none(accoun
     assert (given["CutOff"], given["DistinctBeers"]) == ("2026-11-20-13-00-00", "30")
     bucket, _, prefix = given["InputData"].removeprefix("s3://").partition("/")
     assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] == 1
-    told = f"The run {output['run']} succeeded and registered no model."
-    assert account.notifications() == [("Tapline: a run ended without a model", told)]
+    message = f"The run {output['run']} succeeded and registered no model."
+    assert account.notifications() == [("Tapline: a run ended without a model", message)]
     reason = "too few new beers: 0 since the latest run, 1 are needed"
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
     assert [body["Message"] for body in account.messages(account.skips)] == [reason]
@@ -255,8 +255,8 @@ def test_a_failed_snapshot_starts_no_run_and_is_published(account: Account) -> N
         assert len(account.runs()) == before
         assert account.notifications()[0][0] == "Tapline: retrain failed"
     finally:
-        kept = ("Name", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters")
-        account.clients.glue.create_table(DatabaseName=database, TableInput={key: table[key] for key in kept})
+        members = ("Name", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters")
+        account.clients.glue.create_table(DatabaseName=database, TableInput={key: table[key] for key in members})
     assert account.run()[1]["decision"] == "trained"
     assert account.clients.s3.list_objects_v2(Bucket=bucket, Prefix="snapshots/")["KeyCount"] >= 1
     account.notifications()

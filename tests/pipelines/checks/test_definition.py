@@ -103,7 +103,7 @@ def test_without_an_evaluation_figures_are_not_checked() -> None:
     assert checks.check(spoilt, {}) == []
 
 
-def test_every_check_looks_at_something() -> None:
+def test_every_check_checks_something() -> None:
     seen = values.scope(REAL, EVALUATION)
     assert [name for name, check in checks.CHECKS.items() if not list(check(REAL, seen))] == []
 
@@ -123,7 +123,7 @@ def test_what_is_no_definition_at_all_is_found_as_that() -> None:
 # --- The command ----------------------------------------------------------------------------------
 
 
-def test_the_command_tells_how_much_it_looked_at_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_how_much_it_checked_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert all(re.fullmatch(r"\w+: \w+ +[1-9]\d* checked", line) for line in printed), printed
@@ -146,9 +146,7 @@ def test_the_command_prints_its_findings_and_fails(
     assert printed[-1] == "definition: arguments: Steps.Train.Arguments.RoleArn: required, but missing"
 
 
-def test_an_evaluation_that_is_not_there_is_told_in_three_lines(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_missing_evaluation_is_an_error_of_three_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     assert exit_code(lambda: command.main(["--evaluation", str(path)])) == NOT_FOUND
     error, where, hint = capsys.readouterr().err.splitlines()

@@ -27,8 +27,8 @@ def check(found: artefacts.Artefacts) -> list[str]:
     return [
         finding
         for template in found.templates.values()
-        for looked in least_privilege.compare(template, artefacts.needs(found, template))
-        for finding in looked
+        for findings in least_privilege.compare(template, artefacts.needs(found, template))
+        for finding in findings
     ]
 
 

@@ -105,7 +105,7 @@ def test_no_process_of_a_run_connects_to_anything_but_this_machine(twice: Twice)
     assert {each for each in addresses if not each.startswith("/")} <= {"127.0.0.1", "localhost", "::1", "None"}
 
 
-def test_the_kept_endpoint_answers_plain_aws_calls_truthfully(twice: Twice) -> None:
+def test_the_endpoint_that_stays_up_answers_plain_aws_calls(twice: Twice) -> None:
     endpoint = endpoints.require(twice.workspace)
     clients = Clients(endpoint)
     assert json.loads(twice.second.stdout)["endpoint_url"] == endpoint.url
@@ -170,18 +170,23 @@ def test_the_package_itself_has_the_reason_why_it_passed_the_gate_and_what_it_is
     result = json.loads(twice.second.stdout)
     package = clients.sagemaker.describe_model_package(ModelPackageName=result["model_package"]["arn"])
     assert json.loads(package["ModelCard"]["ModelCardContent"]) == step_outputs.MODEL_CARD
-    told = package["CustomerMetadataProperties"]
-    evaluation = s3.read_json(clients, told["Evaluation"])
+    metadata = package["CustomerMetadataProperties"]
+    evaluation = s3.read_json(clients, metadata["Evaluation"])
     assert package["ModelPackageDescription"] == f"{step_outputs.PURPOSE} {evaluation['gate']['reason']}"
-    assert told["MAE"] == f"{result['metrics']['mae']:.2f}"
-    assert (told["Rows"], told["DistinctBeers"], told["KeptBeers"], told["Seed"]) == ("323", "323", "318", "0")
-    assert {name: told[name] for name in step_outputs.SUMMARY} == {
+    assert metadata["MAE"] == f"{result['metrics']['mae']:.2f}"
+    assert (metadata["Rows"], metadata["DistinctBeers"], metadata["KeptBeers"], metadata["Seed"]) == (
+        "323",
+        "323",
+        "318",
+        "0",
+    )
+    assert {name: metadata[name] for name in step_outputs.SUMMARY} == {
         name: evaluation["summary"][member] for name, member in step_outputs.SUMMARY.items()
     }
 
 
 def three_lines(done: Any) -> tuple[str, str, str]:
-    """The last three lines of standard error; nothing there may look like a traceback."""
+    """The last three lines of standard error; none of it may be a traceback."""
     assert "Traceback" not in done.stderr
     what, where, hint = done.stderr.strip().splitlines()[-3:]
     assert what.startswith("Error: ") and where.startswith("Where: ") and hint.startswith("Try: ")

@@ -147,7 +147,7 @@ def test_a_load_killed_at_any_write_is_completed_by_the_next(
 
 
 @pytest.mark.endpoint
-def test_a_refused_file_is_reported_with_what_came_before(bucket: Bucket) -> None:
+def test_a_refused_file_is_reported_with_the_records_before_it(bucket: Bucket) -> None:
     bucket.s3.put_object(Bucket=bucket.name, Key="landing/photo.png", Body=b"\x89PNG\r\n\x1a\n\x00")
     for hidden in ("landing/.DS_Store", "landing/_SUCCESS", "landing/"):
         bucket.s3.put_object(Bucket=bucket.name, Key=hidden, Body=b"")
