@@ -186,7 +186,9 @@ def stop(workspace: Workspace) -> bool:
     """Stop the endpoint of a workspace and wait until its process has ended; False when none was running."""
     pid = _holder(workspace)
     if pid is None:
-        workspace.endpoint.unlink(missing_ok=True)
+        # A file of that name in a folder that is no workspace is somebody's.
+        if workspace.read_endpoint() is not None:
+            workspace.endpoint.unlink(missing_ok=True)
         return False
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
         with contextlib.suppress(ProcessLookupError):

@@ -120,7 +120,7 @@ class Workspace:
         """Raise ExpectedError unless the folder is a workspace, not a link to one, with nothing else in it."""
         if self.root.is_symlink():
             raise self._not_deleted("the workspace is a symbolic link")
-        if read_json(self.marker).get("format") is None:
+        if not isinstance(read_json(self.marker).get("format"), int):
             raise self._not_deleted("the folder is not a workspace")
         self._refuse_others("the workspace holds files that are not the endpoint's")
 

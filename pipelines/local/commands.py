@@ -54,19 +54,23 @@ def up(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 def down(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Stop the endpoint; with --delete remove the workspace."""
-    stopped = endpoints.stop(workspace)
-    if given.delete and workspace.root.exists():
-        endpoints.remove(workspace)
-    return {"stopped": stopped, "deleted": bool(given.delete)}
+    return _stop(workspace, delete=given.delete)
 
 
 def reset(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Stop the endpoint and delete everything in the workspace, so that the next run starts from nothing."""
+    return _stop(workspace, delete=True)
+
+
+def _stop(workspace: Workspace, *, delete: bool) -> Document:
+    delete = delete and (workspace.root.exists() or workspace.root.is_symlink())
+    if delete:
+        # Before anything is changed: the folder may be somebody's.
+        workspace.refuse_foreign()
     stopped = endpoints.stop(workspace)
-    existed = workspace.root.exists()
-    if existed:
+    if delete:
         endpoints.remove(workspace)
-    return {"stopped": stopped, "deleted": existed}
+    return {"stopped": stopped, "deleted": delete}
 
 
 def status(given: argparse.Namespace, workspace: Workspace) -> Document:
