@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingestion import record
 from pipelines.authoring.parameters import PARAMETERS
+from pipelines.local.punk_api import BUNDLED
 from tests.support import cfn, template_operation
 from tests.support.typed import refused
 
@@ -164,6 +167,20 @@ def test_the_costs_count_what_the_templates_hold() -> None:
     ]
     counted = dict(re.findall(r"\| CloudWatch (alarms|metrics) \| (\d+) ", text))
     assert counted == {"alarms": str(len(alarms)), "metrics": str(len(template_operation.COUNTED))}
+
+
+def test_the_costs_count_a_metric_for_each_reason_of_the_bundled_beers() -> None:
+    outcomes = [record.to_row(json.dumps(beer).encode()) for beer in json.loads(BUNDLED.read_text())]
+    kinds: dict[type, Callable[[Any], tuple[str, ...]]] = {record.Clean: lambda each: each.flags}
+    reasons = {
+        (type(each), reason)
+        for each in outcomes
+        for reason in kinds.get(type(each), lambda found: (found.reason,))(each)
+    }
+    counted = re.search(
+        r"^\| CloudWatch metrics by reason \|.*: (\d+) with .*\| ([\d.]+) \|$", DEPLOY.read_text(), re.M
+    )
+    assert counted and (int(counted[1]), float(counted[2])) == (len(reasons), round(0.30 * len(reasons), 2))
 
 
 def test_the_costs_are_those_of_the_defaults() -> None:
