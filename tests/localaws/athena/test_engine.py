@@ -36,12 +36,12 @@ class Lake:
         table = {"Name": "t", "StorageDescriptor": storage, "PartitionKeys": keys, "Parameters": parameters}
         self.clients.glue.create_table(DatabaseName=self.name, TableInput=table)
 
-    def query(self, text: str) -> tuple[str, Any]:
-        """(state, rows or reason, the columns' types first) of a query."""
+    def query(self, text: str, **context: str) -> tuple[str, Any]:
+        """(state, rows or reason, the columns' types first) of a query. context: Database= its own by default."""
         athena = self.clients.athena
         output = {"OutputLocation": f"s3://{self.name}-bucket/results/"}
         query = athena.start_query_execution(
-            QueryString=text, QueryExecutionContext={"Database": self.name}, ResultConfiguration=output
+            QueryString=text, QueryExecutionContext=context or {"Database": self.name}, ResultConfiguration=output
         )["QueryExecutionId"]
         while True:
             status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
@@ -108,3 +108,16 @@ def test_a_column_type_that_is_not_read_here_is_refused(lake: Lake) -> None:
         "FAILED",
         "NOT_SUPPORTED: The local Athena does not read columns of type array<int>.",
     )
+
+
+def test_a_query_without_a_database_reads_default_and_no_other(lake: Lake) -> None:
+    lake.table({"id": "string"})
+    lake.put("rows/dt=1/a", "hops\n")
+    own = ("SUCCEEDED", [["varchar"], ["hops"]])
+    assert lake.query("SELECT id FROM t") == own
+    missing = ("FAILED", "TABLE_NOT_FOUND: Table 'awsdatacatalog.default.t' does not exist")
+    nowhere = {"Catalog": "AwsDataCatalog"}
+    assert lake.query("SELECT id FROM t", **nowhere) == missing
+    assert lake.query("SELECT id FROM t", Database="default") == missing
+    # A full name needs no database.
+    assert lake.query(f'SELECT id FROM "{lake.name}"."t"', **nowhere) == own

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ NEW = record.Column("attenuation_level", "number", "feature", "%", "Share of sug
 
 
 @pytest.fixture
-def longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def longer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The schema with one column more."""
     monkeypatch.setattr(record, "COLUMNS", (*record.COLUMNS, NEW))
     monkeypatch.setattr(record, "NAMES", (*record.NAMES, NEW.name))
@@ -106,3 +107,14 @@ def test_a_region_without_the_image_is_refused() -> None:
 
 def test_generating_writes_nothing_outside_the_repository_s_own_files() -> None:
     assert {path.is_relative_to(Path(archives.ROOT)) for path, _ in generate.derived()} == {True}
+
+
+def test_every_query_of_a_state_machine_names_its_database() -> None:
+    machines = [json.loads(path.read_text()) for path in sorted((archives.ROOT / "cloudformation").glob("*.asl.json"))]
+    contexts = {
+        name: state["Parameters"].get("QueryExecutionContext")
+        for machine in machines
+        for name, state in machine["States"].items()
+        if "athena:startQueryExecution" in state.get("Resource", "")
+    }
+    assert contexts == {each: {"Database": "${GlueDatabase}"} for each in ("QueryTable", "Snapshot")}
