@@ -172,7 +172,7 @@ def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]", lo
     raise ExpectedError(
         f"the local endpoint did not start: {last}",
         where=str(workspace.log),
-        hint=f"cat {quoted(workspace.log)}; pip install -e '.[local]' repairs a broken environment",
+        hint=f"cat {quoted(workspace.log)}",
         code=ENVIRONMENT,
     )
 

@@ -70,6 +70,6 @@ def _not_installed(error: ModuleNotFoundError) -> ExpectedError:
     return ExpectedError(
         f"the Python package {error.name} is not installed",
         where=sys.executable,
-        hint="make local, or in a virtual environment: pip install -e '.[local]'",
+        hint="pip install -e '.[local]'",
         code=ENVIRONMENT,
     )

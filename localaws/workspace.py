@@ -106,7 +106,7 @@ class Workspace:
             raise ExpectedError(
                 f"the workspace is of format {found}, this release reads format {FORMAT}",
                 where=str(self.marker),
-                hint=f"rm -r {quoted(self.root)}, or use another --workspace",
+                hint=f"rm -r {quoted(self.root)}",
                 code=ENVIRONMENT,
             )
 
@@ -186,7 +186,7 @@ def take_lock(workspace: Workspace) -> IO[str]:
         raise ExpectedError(
             "the workspace is in use by another endpoint",
             where=str(workspace.root),
-            hint=f"python -m localaws down --workspace {quoted(workspace.root)}, or use another --workspace",
+            hint=f"python -m localaws down --workspace {quoted(workspace.root)}",
             code=CONFLICT,
         ) from error
     return handle

@@ -19,6 +19,16 @@ FILES = sorted(
     ]
 )
 ALL = sorted({hint for path in FILES for hint in Hints(path).all()})
+# Elsewhere a hint may be a sentence; one that begins like a command is nothing but a command.
+EVERY = sorted(
+    {
+        hint
+        for folder in ("console", "localaws", "pipelines")
+        for path in (ROOT / folder).rglob("*.py")
+        for hint in Hints(path).all()
+    }
+)
+PROGRAMS = {"aws", "cat", "eval", "export", "kill", "make", "pip", "python", "rm", "unset"}
 
 
 def test_hints_are_found() -> None:
@@ -42,3 +52,11 @@ def test_the_aws_cli_parses_the_hints_for_an_account(hint: str, capsys: pytest.C
 def test_a_hint_is_a_command_that_our_parsers_or_those_of_aws_accept(place: str, hint: str) -> None:
     commands = [part.strip() for part in hint.split(" | ")]
     assert [refused(each) for each in commands] == [""] * len(commands), hint
+
+
+def test_a_hint_that_begins_like_a_command_can_be_pasted_whole() -> None:
+    commands = [(place, text) for place, text in EVERY if text.split(maxsplit=1)[0] in PROGRAMS]
+    assert len(commands) > len(ALL) / 2
+    assert [
+        (place, text, why) for place, text in commands for part in text.split(" | ") if (why := refused(part.strip()))
+    ] == []

@@ -86,4 +86,4 @@ def of_this_process() -> Credentials:
 
 def _unusable(path: Path, what: str) -> ExpectedError:
     # The next start makes another key; nothing that is stored depends on it.
-    return ExpectedError(what, where=str(path), hint=f"rm {quoted(path)}, then start again", code=ENVIRONMENT)
+    return ExpectedError(what, where=str(path), hint=f"rm {quoted(path)}", code=ENVIRONMENT)

@@ -73,7 +73,7 @@ def test_a_workspace_of_another_format_is_refused(workspace: Workspace, marker: 
         [
             f"Error: the workspace is of format {found}, this release reads format {FORMAT}",
             f"Where: {workspace.marker}",
-            f"Try: rm -r {workspace.root}, or use another --workspace",
+            f"Try: rm -r {workspace.root}",
         ],
     )
     assert [each.name for each in workspace.root.iterdir()] == ["workspace.json"]

@@ -37,6 +37,8 @@ def refused(command: str) -> str:
             return ""
         case ["aws", service, operation, *rest]:
             return refused_by_aws(service, operation, rest)
+        case ["cat" | "rm", _] | ["rm", "-r", _] | ["kill", "-9", _] | ["pip", "install", "-e", _]:
+            return ""
         case [name, *_]:
             return "" if name in OTHERS or name == "grep" else f"what is {name}?"
     return "empty"

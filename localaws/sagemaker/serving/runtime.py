@@ -33,6 +33,11 @@ NOT_OFFERED = {
     f"{PREFIX}inference-component": "InferenceComponentName",
     f"{PREFIX}session-id": "SessionId",
 }
+# Operations that are not offered here, by the end of their path.
+OPERATIONS = {
+    "async-invocations": "InvokeEndpointAsync",
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+}
 # What nginx answers when the model server ends in the middle of a request.
 BAD_GATEWAY = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
@@ -85,7 +90,8 @@ class Runtime:
         headers = {key.lower(): value for key, value in headers.items()}
         try:
             if operation != "invocations":
-                raise _wrong(f"The local SageMaker does not offer {operation} of endpoints (have: invocations).")
+                named = OPERATIONS.get(operation, operation)
+                raise _wrong(f"The local SageMaker does not offer {named}. It offers InvokeEndpoint.")
             return self.invoke(Invocation(unquote(name), headers, body))
         except RuntimeFault as fault:
             error = {"Content-Type": "application/json", "x-amzn-ErrorType": fault.code}

@@ -5,7 +5,10 @@ import time
 from typing import Any
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
+from localaws.clients import session
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
 
@@ -121,3 +124,17 @@ def test_a_query_without_a_database_reads_default_and_no_other(lake: Lake) -> No
     assert lake.query("SELECT id FROM t", Database="default") == missing
     # A full name needs no database.
     assert lake.query(f'SELECT id FROM "{lake.name}"."t"', **nowhere) == own
+
+
+def test_an_operation_that_is_not_offered_is_named(endpoint: Endpoint) -> None:
+    unchecked = Config(parameter_validation=False, proxies={}, retries={"total_max_attempts": 1})
+    athena = session(endpoint.credentials).client("athena", endpoint_url=endpoint.url, config=unchecked)
+    refused: dict[str, str] = {}
+    for operation in athena.meta.service_model.operation_names:
+        try:
+            athena._make_api_call(operation, {})
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("InvalidAction", "UnknownOperationException"):
+                refused[operation] = error.response["Error"]["Message"]
+    assert "ListEngineVersions" in refused
+    assert [operation for operation, message in refused.items() if operation not in message] == []

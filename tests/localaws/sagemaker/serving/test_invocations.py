@@ -6,6 +6,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from botocore import xform_name
 
 from benchmarks.support.definitions import ROLE, until
 from tests.support.served import INSTANCE, SUM, Served
@@ -118,6 +119,18 @@ def test_requests_that_sagemaker_refuses(served: Served) -> None:
         "Message": f"Variant Other of endpoint {served.name} not found.",
     }
     assert error(served, "[]", TargetModel="m")["Error"]["Message"] == "The local SageMaker does not offer TargetModel."
+
+
+def test_an_operation_that_is_not_offered_is_named(served: Served) -> None:
+    client = served.runtime
+    requests: dict[str, dict[str, Any]] = {
+        "InvokeEndpointAsync": {"InputLocation": "s3://b/k"},
+        "InvokeEndpointWithResponseStream": {"Body": b""},
+    }
+    assert set(client.meta.service_model.operation_names) == {"InvokeEndpoint", *requests}
+    for operation, request in requests.items():
+        with pytest.raises(botocore.exceptions.ClientError, match=f"does not offer {operation}\\."):
+            getattr(client, xform_name(operation))(EndpointName=served.name, **request)
 
 
 def test_variants_share_the_requests_by_weight_or_are_named(served: Served) -> None:
