@@ -266,7 +266,7 @@ def test_a_missing_pipeline_is_published_and_nothing_remains(account: Account) -
     account.upsert(GOOD)
     account.clients.sagemaker.delete_pipeline(PipelineName=account.pipeline)
     status, failed = account.run()
-    assert (status, failed["Error"]) == ("FAILED", "SageMaker.ResourceNotFound")
+    assert (status, failed["Error"]) == ("FAILED", "SageMaker.ResourceNotFoundException")
     assert "does not exist" in failed["Cause"]
     assert account.notifications()[0][0] == "Tapline: retrain failed"
 
