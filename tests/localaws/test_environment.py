@@ -209,4 +209,7 @@ def test_the_chain_runs_three_times_with_everything_foreign_at_once(tmp_path: Pa
         results.append(json.loads(done.stdout))
     assert [each["model_package"]["version"] for each in results] == [1, 2, 3]
     assert len({each["metrics"]["mae"] for each in results}) == 1
-    assert set(log.read_text(encoding="utf-8").splitlines()) <= {"127.0.0.1", "localhost"}
+    # What begins with a slash is a socket's file in the workspace.
+    workspace = str(tmp_path / "my beers")
+    addresses = {each for each in log.read_text(encoding="utf-8").splitlines() if not each.startswith(workspace)}
+    assert addresses <= {"127.0.0.1", "localhost"}

@@ -256,7 +256,7 @@ def test_invocations_are_metrics_of_the_endpoint(served: Served) -> None:
             Period=86_400,
             Statistics=["Sum"],
         )["Datapoints"]
-        return sum(each["Sum"] for each in found)
+        return float(sum(each["Sum"] for each in found))
 
     until(lambda: total("Invocations") == 3, "the metrics")
     assert [total(name) for name in ("Invocation4XXErrors", "Invocation5XXErrors")] == [1, 1]
