@@ -127,7 +127,7 @@ class Load(NamedTuple):
     good: int
 
 
-class Outcome(NamedTuple):
+class Result(NamedTuple):
     """What a run gave. table: SHA-256 of the sorted distinct rows. seconds: from the first put to the last object."""
 
     table: str
@@ -173,7 +173,7 @@ def made(count: int, seed: int) -> Load:
     return Load(records, len(good))
 
 
-def run(load: Load, seed: int, *, faults: bool) -> Outcome:
+def run(load: Load, seed: int, *, faults: bool) -> Result:
     """Put everything, deliver it, check it, and with faults replay it and check again."""
     chance = random.Random(seed)
     with _streams() as streams:
@@ -194,7 +194,7 @@ def run(load: Load, seed: int, *, faults: bool) -> Outcome:
             replay(streams.s3, streams.lambdas, streams.name, healthy)
         _check_raw(streams, load)
         _check_ledger(streams, load, replayed=True)
-        return Outcome(_table(streams), seconds, trouble.throttlings)
+        return Result(_table(streams), seconds, trouble.throttlings)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from console.security import Guard
 WATCH_SECONDS = 0.5
 # The longest time one browser connection watches; the browser then connects again.
 WATCH_FOR_SECONDS = 300
-# How AWS says that a name stands for nothing.
+# AWS's error codes for a name that does not exist.
 MISSING = re.compile(r"not ?found|does not exist|could not find", re.IGNORECASE)
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 

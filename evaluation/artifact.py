@@ -37,7 +37,7 @@ Prediction = dict[str, Any]
 
 
 class UnsafeArtifact(Exception):
-    """The archive is not one that the training step writes; the message says which rule it breaks."""
+    """The archive is not one that the training step writes; the message names the rule it breaks."""
 
 
 class BrokenArtifact(Exception):

@@ -12,7 +12,7 @@ NOT_INPUTS = ("id", "ibu", "family")
 
 
 class NoBeers(Exception):
-    """The folder has no beers, or lacks a column; the message says which."""
+    """The folder has no beers, or lacks a column; the message names it."""
 
 
 class Beers(NamedTuple):

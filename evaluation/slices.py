@@ -8,7 +8,7 @@ from analysis import class_index
 from beers import Beers
 from bootstrap import draws, sums
 
-LEAST = 20  # Beers of a slice; with fewer its error says little.
+LEAST = 20  # Beers of a slice; with fewer its error is mostly noise.
 ALPHA = 0.05  # The chance that any slice is called worse when none is.
 
 

@@ -26,7 +26,7 @@ _SPACE: Any = re.compile(r"\s*")
 
 
 class RefusedFile(ValueError):
-    """A file that cannot be read as records; the text says why."""
+    """A file that cannot be read as records; the text is the reason."""
 
 
 class Chunk(NamedTuple):

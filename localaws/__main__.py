@@ -117,7 +117,7 @@ def run(given: argparse.Namespace, workspace: Workspace) -> Document:
         executions = Executions(endpoint, lambda line: print(line, file=sys.stderr))
         process = programs.start(endpoint, [sys.executable, str(given.program), *given.arguments])
         try:
-            started = executions.follow_while(lambda: process.poll() is None)
+            started = executions.show_while(lambda: process.poll() is None)
         finally:
             process.terminate()
             code = programs.finish(process)

@@ -30,7 +30,7 @@ class Executions:
         self._shown: set[tuple[str, str, str]] = set()
         self._earlier = {each["arn"] for each in self._list()}
 
-    def follow_while(self, running: Callable[[], bool]) -> list[Document]:
+    def show_while(self, running: Callable[[], bool]) -> list[Document]:
         """Show the steps while the program runs and until its executions have ended; returns these executions."""
         while True:
             alive = running()

@@ -1,6 +1,6 @@
 """AWS's own service model (from botocore): what a request must be, and what an answer contains.
 
-A shape says which members a structure has, which are required, their types, lengths, patterns and enums. botocore's
+A shape has the members of a structure, which are required, their types, lengths, patterns and enums. botocore's
 ParamValidator leaves patterns, enums and unknown members of nested structures to the service; here they count too.
 """
 

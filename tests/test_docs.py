@@ -66,7 +66,7 @@ def test_the_documents_commands_are_read() -> None:
     ]
 
 
-# --- What README says of the project --------------------------------------------------------------
+# --- README's statements about the project --------------------------------------------------------
 
 
 def section(title: str, document: Path = README) -> str:

@@ -10,10 +10,10 @@ from tests.support.hints import Hints
 from tests.support.typed import refused
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("pipelines/account", "pipelines/cli")
+PACKAGES = ("pipelines/account", "pipelines/cli")
 FILES = sorted(
     [
-        *(path for room in ROOMS for path in (ROOT / room).glob("*.py")),
+        *(path for package in PACKAGES for path in (ROOT / package).glob("*.py")),
         *(ROOT / "pipelines" / f"{name}.py" for name in ("run", "deploy", "registry", "runs")),
         ROOT / "pipelines/local/connection.py",
     ]

@@ -103,14 +103,14 @@ THIRD_PARTY = {
 }
 
 
-@pytest.mark.parametrize("part", MAY_IMPORT)
-def test_imports_point_one_way(part: str) -> None:
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
     wrong = [
         f"{name} imports {module}"
         for name in TREES
-        if within(name, {part})
+        if within(name, {package})
         for module, _ in imports(name)
-        if module.split(".")[0] in FOLDERS and not within(module, MAY_IMPORT[part])
+        if module.split(".")[0] in FOLDERS and not within(module, MAY_IMPORT[package])
     ]
     assert wrong == []
 

@@ -17,8 +17,8 @@ ENCODINGS = {"application/json": "JSON", "text/csv": "CSV"}
 def write(body: str, content_type: str, answer: str, accept: str) -> None:
     """Prints one line to stdout."""
     data = {
-        "endpointInput": _part("INPUT", body, content_type),
-        "endpointOutput": _part("OUTPUT", answer, accept),
+        "endpointInput": _side("INPUT", body, content_type),
+        "endpointOutput": _side("OUTPUT", answer, accept),
     }
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     event = {"eventId": str(uuid.uuid4()), "inferenceTime": now}
@@ -27,9 +27,9 @@ def write(body: str, content_type: str, answer: str, accept: str) -> None:
     sys.stdout.flush()
 
 
-def _part(mode: str, text: str, media_type: str) -> dict[str, object]:
-    part: dict[str, object] = {"observedContentType": media_type, "mode": mode}
+def _side(mode: str, text: str, media_type: str) -> dict[str, object]:
+    side: dict[str, object] = {"observedContentType": media_type, "mode": mode}
     if len(text) > MOST_CHARACTERS:
-        part["omittedCharacters"] = len(text)
+        side["omittedCharacters"] = len(text)
         text = ""
-    return part | {"data": text, "encoding": ENCODINGS.get(media_type, "BASE64")}
+    return side | {"data": text, "encoding": ENCODINGS.get(media_type, "BASE64")}

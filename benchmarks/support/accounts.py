@@ -67,7 +67,7 @@ class Account:
         started = self.clients.stepfunctions.start_execution(stateMachineArn=self.machine, input=json.dumps(given))
         return str(started["executionArn"])
 
-    def outcome(self, execution: str) -> tuple[str, Document]:
+    def result(self, execution: str) -> tuple[str, Document]:
         """Wait for an execution's end; returns (status, output or {"Error", "Cause"})."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
@@ -79,12 +79,12 @@ class Account:
         raise AssertionError(f"{execution} did not end within {DEADLINE_SECONDS} s")
 
     def run(self, **given: Any) -> tuple[str, Document]:
-        """Start the state machine and wait for its end, as `outcome` does."""
-        return self.outcome(self.start(**given))
+        """Start the state machine and wait for its end, as `result` does."""
+        return self.result(self.start(**given))
 
     def history(self, execution: str) -> list[str]:
         """Wait for an execution's end; returns the states that it entered, in order."""
-        self.outcome(execution)
+        self.result(execution)
         pages = self.clients.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
         entered = [event.get("stateEnteredEventDetails") for page in pages for event in page["events"]]
         return [each["name"] for each in entered if each]

@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/firehose/latest/dev/data-transformation.html: every record id once, result Ok, Dropped or
 ProcessingFailed, data in base64. Error codes are spelt as in Firehose's CloudWatch log messages. Where AWS does not
-say whether one malformed record fails its batch, it fails alone.
+document whether one malformed record fails its batch, it fails alone.
 """
 
 import base64
@@ -25,19 +25,19 @@ class Failure(NamedTuple):
 
 
 # The result of a record: its new bytes, None when dropped, or why it failed.
-Outcome = bytes | None | Failure
+Result = bytes | None | Failure
 
 
-def outcomes(record_ids: Sequence[str], answers: Sequence[Any], attempts: int = 1) -> list[Outcome]:
+def match_records(record_ids: Sequence[str], answers: Sequence[Any], attempts: int = 1) -> list[Result]:
     """Match the answers to the records by id; a record fails whose answer is missing, repeated or malformed."""
     by_id: dict[Any, list[dict[str, Any]]] = {}
     for answer in answers:
         if isinstance(answer, dict) and isinstance(answer.get("recordId"), str):
             by_id.setdefault(answer["recordId"], []).append(answer)
-    return [_outcome(by_id.get(each, []), attempts) for each in record_ids]
+    return [_result(by_id.get(each, []), attempts) for each in record_ids]
 
 
-def _outcome(answered: list[dict[str, Any]], attempts: int) -> Outcome:
+def _result(answered: list[dict[str, Any]], attempts: int) -> Result:
     if not answered:
         return Failure(MISSING, "The record id was not returned.", attempts)
     if len(answered) > 1:

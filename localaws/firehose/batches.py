@@ -144,7 +144,7 @@ def _transformed(stream: Stream, rows: list[Row], time_scale: float) -> list[Ent
         else:
             becomes.append(Entry(deliver, row.arrival, outcome, row.source))
     _publish(stream, {"SucceedProcessing.Records": sum(not isinstance(outcome, Failure) for outcome in outcomes)})
-    # Firehose itself does not say how many records its Lambda dropped.
+    # Firehose itself has no metric of the records that its Lambda dropped.
     _publish(stream, {"Dropped": dropped}, namespace="Tapline/Delivery")
     return becomes
 

@@ -2,7 +2,7 @@
 
 A record is in the journal before Kinesis or Firehose acknowledges it. From there it goes through the stages of its
 delivery stream (`delivery_stages`), each a queue with a thread of its own. Batches are cut by size and time as the
-buffering hints say, with AWS's seconds multiplied by the time scale. Unlike AWS, which gives up on S3 after 24 hours,
+buffering hints ask, with AWS's seconds multiplied by the time scale. Unlike AWS, which gives up on S3 after 24 hours,
 a batch that cannot be written stays in the journal and is retried indefinitely.
 
 Not done: dynamic partitioning, source backup, log lines in CloudWatch Logs. Destinations other than S3 stay

@@ -109,7 +109,7 @@ def conversion_error(row: Row, error: ConversionError, schema: dict[str, Any]) -
 
 
 def put(bucket: str, key: str, body: bytes) -> None:
-    """Put an object as S3's own API does (events, persistence); raise OSError unless S3 says 200.
+    """Put an object as S3's own API does (events, persistence); raise OSError unless S3 answers 200.
 
     For threads other than the server's own loop; the request scope must be the delivery stream's.
     """

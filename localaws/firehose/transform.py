@@ -3,7 +3,7 @@
 The rules are those of Firehose's guide: every record id once, result Ok, Dropped or ProcessingFailed, data
 in base64, 6 MB each way, three retries when an invocation fails, then the whole batch is unsuccessfully
 processed. A record never passes untransformed. Error codes are spelt as Firehose's CloudWatch log messages
-spell them. Where AWS does not say whether one malformed record fails its batch, it costs that record alone.
+spell them. Where AWS does not document whether one malformed record fails its batch, it costs that record alone.
 """
 
 import base64
@@ -12,7 +12,7 @@ import time
 import uuid
 from typing import Any
 
-from localaws.firehose.answers import FUNCTION_ERROR, MALFORMED, Failure, Outcome, outcomes
+from localaws.firehose.answers import FUNCTION_ERROR, MALFORMED, Failure, Result, match_records
 from localaws.firehose.journal import Row
 from localaws.ministack import patches
 
@@ -58,7 +58,7 @@ def event(rows: list[Row], stream: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def transform(rows: list[Row], stream: dict[str, Any], function: str, retries: int, pause: float) -> list[Outcome]:
+def transform(rows: list[Row], stream: dict[str, Any], function: str, retries: int, pause: float) -> list[Result]:
     """One outcome per row, in order. function: the Lambda's ARN. pause: seconds before the first retry."""
     request = event(rows, stream)
     for attempt in range(1, retries + 2):
@@ -69,7 +69,7 @@ def transform(rows: list[Row], stream: dict[str, Any], function: str, retries: i
             if attempt <= retries:
                 time.sleep(pause * 2 ** (attempt - 1))
         else:
-            return outcomes([record_id(row) for row in rows], answers, attempt)
+            return match_records([record_id(row) for row in rows], answers, attempt)
     return [failure] * len(rows)
 
 
@@ -91,15 +91,15 @@ def invoke(function: str, request: dict[str, Any]) -> list[Any]:
 
 
 def answered_records(result: dict[str, Any]) -> list[Any]:
-    """The `records` of an invocation's result; raise InvocationError when there are none to be had."""
+    """The `records` of an invocation's result; raise InvocationError when it has none."""
     body = result.get("body")
     if result.get("error"):
-        said = body if isinstance(body, dict) else {}
-        code = "Lambda.FunctionTimedOut" if said.get("errorType") == "Sandbox.Timedout" else FUNCTION_ERROR
+        details = body if isinstance(body, dict) else {}
+        code = "Lambda.FunctionTimedOut" if details.get("errorType") == "Sandbox.Timedout" else FUNCTION_ERROR
         raise InvocationError(
             code,
             "The Lambda function was successfully invoked but it returned an error result."
-            f" {said.get('errorMessage', '')}".rstrip(),
+            f" {details.get('errorMessage', '')}".rstrip(),
         )
     records = body.get("records") if isinstance(body, dict) else None
     if not isinstance(records, list):

@@ -63,7 +63,7 @@ class Scope:
         return {key: self.resolve(item, f"{address}.{key}") for key, item in value.items()}
 
     def _get(self, path: str, address: str) -> Any:
-        root, *rest = path_parts(path, address)
+        root, *rest = path_segments(path, address)
         if root == "Parameters":
             return walk(self.parameters, rest, address, "parameter")
         if root == "Execution":
@@ -75,12 +75,12 @@ class Scope:
     def _json_get(self, expression: Any, address: str) -> Any:
         match expression:
             case {"PropertyFile": {"Get": str(file)}, "Path": str(path)}:
-                parts = path_parts(file, f"{address}.PropertyFile")
+                parts = path_segments(file, f"{address}.PropertyFile")
             case {"S3Uri": place, "Path": str(path)} if self.json_at:
                 # The result of a step made by the SDK's @step decorator.
                 uri = as_text(self.resolve(place, f"{address}.S3Uri"))
                 content = self.json_at(uri, address)
-                return walk(content, path_parts(path, f"{address}.Path"), address, f"member of {uri}")
+                return walk(content, path_segments(path, f"{address}.Path"), address, f"member of {uri}")
             case _:
                 raise UnknownReference(
                     f"{address}: a PropertyFile or an S3Uri, and a Path are needed, not {expression!r}"
@@ -89,10 +89,10 @@ class Scope:
             raise UnknownReference(f"{address}.PropertyFile: {file!r} is not Steps.<step>.PropertyFiles.<file>")
         step, name = str(parts[1]), str(parts[3])
         content = self.property_file(step, name)
-        return walk(content, path_parts(path, f"{address}.Path"), address, f"member of {step}'s {name}")
+        return walk(content, path_segments(path, f"{address}.Path"), address, f"member of {step}'s {name}")
 
 
-def path_parts(path: str, address: str = "") -> list[str | int]:
+def path_segments(path: str, address: str = "") -> list[str | int]:
     """`Steps.Train.Outputs['a'].List[0]` -> ["Steps", "Train", "Outputs", "a", "List", 0].
 
     Raises UnknownReference, which begins with `address`, for what is not a path.

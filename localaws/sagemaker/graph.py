@@ -39,14 +39,14 @@ def dependencies(definition: dict[str, Any]) -> dict[str, set[str]]:
     result: dict[str, set[str]] = {}
     for step in steps(definition):
         waits = set(step.get("DependsOn", []))
-        waits |= {path.split(".")[1] for _, path in references(own_part(step)) if path.startswith("Steps.")}
+        waits |= {path.split(".")[1] for _, path in references(without_branches(step)) if path.startswith("Steps.")}
         if step["Name"] in inside:
             waits.add(inside[step["Name"]][0])
         result[step["Name"]] = waits
     return result
 
 
-def own_part(step: Step) -> Step:
+def without_branches(step: Step) -> Step:
     """The step without the steps in its branches, which have references of their own."""
     if step.get("Type") != "Condition":
         return step
@@ -113,7 +113,7 @@ def _reference_problems(
             yield f"{address}.DependsOn: {name!r} is a Fail step, which no step can depend on"
         if name not in names:
             yield f"{address}.DependsOn: no step {name!r} (have: {', '.join(names)})"
-    for where, path in references(own_part(step)):
+    for where, path in references(without_branches(step)):
         kind, _, rest = path.partition(".")
         target = rest.split(".")[0].split("[")[0]
         if kind == "Steps" and target not in names:

@@ -116,7 +116,7 @@ class Jobs:
         document[f"{kind.noun}StartTime"] = now()
         try:
             inject_failure(document, attempt, "SageMaker.")
-            with logs.following(directory.log, kind.log_group, stream, job_arn):
+            with logs.sending(directory.log, kind.log_group, stream, job_arn):
                 kind.run(document, directory, lambda phase: self._enter(kind, document, phase))
         except Exception as error:
             # Cleared first: what filled the disk gives the room in which to store the failure.

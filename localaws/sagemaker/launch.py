@@ -58,7 +58,7 @@ def variables(temporary: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        # There is no package index within reach; pip is to say so at once.
+        # There is no package index within reach; pip must fail at once.
         "PIP_NO_INDEX": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }

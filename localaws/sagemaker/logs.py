@@ -15,19 +15,19 @@ logger = logging.getLogger("localaws.sagemaker")
 
 
 @contextmanager
-def following(log: Path, group: str, stream: str, job_arn: str) -> Iterator[None]:
+def sending(log: Path, group: str, stream: str, job_arn: str) -> Iterator[None]:
     """While inside, send what is appended to the file `log` to the log stream; the rest at the end."""
     ended = threading.Event()
-    follower = threading.Thread(target=_follow, args=(log, group, stream, job_arn.split(":")[3], ended), daemon=True)
-    follower.start()
+    sender = threading.Thread(target=_send_until, args=(log, group, stream, job_arn.split(":")[3], ended), daemon=True)
+    sender.start()
     try:
         yield
     finally:
         ended.set()
-        follower.join()
+        sender.join()
 
 
-def _follow(log: Path, group: str, stream: str, region: str, ended: threading.Event) -> None:
+def _send_until(log: Path, group: str, stream: str, region: str, ended: threading.Event) -> None:
     api = client("logs", region)
     position = 0
     try:

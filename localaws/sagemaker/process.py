@@ -57,7 +57,7 @@ def run(
     with log.open("ab") as output, launch.start(spec, output, pass_fds) as supervisor:
         ended = None
         try:
-            ended = _follow(supervisor.control, port, time.monotonic() + limit_seconds, stop)
+            ended = _wait(supervisor.control, port, time.monotonic() + limit_seconds, stop)
             return ended
         finally:
             supervisor.kill()
@@ -82,7 +82,7 @@ def _spec(command: list[str], environment: dict[str, str], job: Path, cwd: str, 
     return spec
 
 
-def _follow(control: socket.socket, port: int, deadline: float, stop: Callable[[], bool]) -> Ended:
+def _wait(control: socket.socket, port: int, deadline: float, stop: Callable[[], bool]) -> Ended:
     """Read the supervisor's messages until the exit code, the deadline, or the stop."""
     with contextlib.ExitStack() as stack:
         for message, descriptors in _messages(control, deadline, stop):

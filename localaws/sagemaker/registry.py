@@ -7,7 +7,7 @@ from localaws.sagemaker.package_groups import GROUP, PACKAGE, group_of, packages
 from localaws.sagemaker.service import Service, arn, here, listing, now, validation_error
 from localaws.store import Document
 
-# What an UpdateModelPackage request says beside the changes.
+# Members of an UpdateModelPackage request that are no changes.
 NOT_STORED = ("Tags", "ClientToken", "CustomerMetadataPropertiesToRemove", "AdditionalInferenceSpecificationsToAdd")
 
 

@@ -100,7 +100,7 @@ class StepRunner:
         address = f"Steps.{step['Name']}.Arguments"
         name = job_name(self.context, step)
         scope = self._scope(name)
-        arguments = scope.resolve(graph.own_part(step).get("Arguments", {}), address)
+        arguments = scope.resolve(graph.without_branches(step).get("Arguments", {}), address)
         # FunctionArn, SqsQueueUrl: beside the arguments, and expressions all the same.
         beside = {key: value for key, value in step.items() if key in BESIDE_ARGUMENTS}
         resolved = {**step, **scope.resolve(beside, f"Steps.{step['Name']}")}

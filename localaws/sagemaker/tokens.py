@@ -17,7 +17,7 @@ MEMBERS = ("ClientRequestToken", "ClientToken")
 def earlier_answer(store: Store, operation: str, resource: str, request: Document) -> Document | None:
     """The answer that an earlier request with the same token got, or None.
 
-    Raises ConflictException for one with other parameters when the switch ReusedToken says so.
+    Raises ConflictException for one with other parameters when the switch ReusedToken is on.
     """
     stored = store.get(KIND, _key(operation, resource, request)) if _token(request) else None
     if stored is None:

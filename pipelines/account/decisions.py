@@ -34,7 +34,7 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
     result = {"version": version, "before": before, "approval_status": status, "note": note, "deployment": None}
     if serving.kind() == NONE:
         return result
-    deployment = serving.follow(earlier, package["ModelPackageArn"], show)
+    deployment = serving.wait_for_deployment(earlier, package["ModelPackageArn"], show)
     return {**result, "deployment": {**deployment._asdict(), "endpoint": serving.endpoint()}}
 
 

@@ -31,7 +31,7 @@ def approved(registry: Registry, version: int) -> Document:
 
 
 def approval(package: Document) -> Document:
-    """The approval record: who, when, the note, and what the gate said where it was overridden."""
+    """The approval record: who, when, the note, and the gate's reason where it was overridden."""
     metadata = package.get("CustomerMetadataProperties", {})
     actor = package.get("LastModifiedBy", {})
     changed = package.get("LastModifiedTime")

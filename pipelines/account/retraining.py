@@ -58,7 +58,7 @@ def wait_for_run(stacks: Stacks, execution: str) -> str:
     """
     polls_after_the_end = 0
     while True:
-        ended = outcome(stacks.clients, execution)
+        ended = final_status(stacks.clients, execution)
         run = pipeline_run(stacks.clients, execution)
         if run:
             return run
@@ -85,7 +85,7 @@ def pipeline_run(clients: Clients, execution: str) -> str | None:
     return None
 
 
-def outcome(clients: Clients, execution: str) -> tuple[str, str] | None:
+def final_status(clients: Clients, execution: str) -> tuple[str, str] | None:
     """(status, reason) of a state machine execution that has ended; None while it runs."""
     with aws_errors(f"reading {execution}"):
         described = clients.stepfunctions.describe_execution(executionArn=execution)

@@ -139,7 +139,7 @@ class Serving:
             pages = self.clients.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
             return {each["executionArn"] for page in pages for each in page["executions"]}
 
-    def follow(self, earlier: set[str], package_arn: str, show: Callable[[str], None]) -> Deployment:
+    def wait_for_deployment(self, earlier: set[str], package_arn: str, show: Callable[[str], None]) -> Deployment:
         """Wait for the execution of `deploy` that the approval of a package starts, and for its end.
 
         earlier: the executions before the decision. Raises ExpectedError when the deployment fails, or none begins.

@@ -125,7 +125,7 @@ def _parameters(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _steps(definition: dict[str, Any]) -> dict[str, Any]:
-    return {each["Name"]: graph.own_part(each) for each in graph.steps(definition)}
+    return {each["Name"]: graph.without_branches(each) for each in graph.steps(definition)}
 
 
 def differences(old: Any, new: Any, address: str = "") -> Iterator[tuple[str, str, str]]:

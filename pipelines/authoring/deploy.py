@@ -12,7 +12,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
 
 from typing import Any
 
-from pipelines.authoring import deploy_endpoint, deploy_outcome
+from pipelines.authoring import deploy_end, deploy_endpoint
 from pipelines.authoring.step_functions import States, added, chain
 
 COMMENT = "Approval -> model, configuration, endpoint -> smoke test -> notification"
@@ -23,8 +23,8 @@ NUMBERS = ("MemorySizeInMB", "MaxConcurrency", "InstanceCount", "CanaryPercent",
 def states() -> Any:
     """The first state, wired to all others."""
     s = States()
-    s.failed = deploy_outcome.failure(s)
-    nothing = deploy_outcome.nothing_approved(s)
+    s.failed = deploy_end.failure(s)
+    nothing = deploy_end.nothing_approved(s)
     packages = newest_approved(s, deploy_endpoint.switch(s), nothing)
     return relevant(s, turn(s, packages))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.authoring import deploy_outcome
+from pipelines.authoring import deploy_end
 from pipelines.authoring.endpoint_queries import CHANGING, endpoint_list, endpoint_status
 from pipelines.authoring.step_functions import States, added, chain, expression
 
@@ -18,14 +18,14 @@ def switch(s: States) -> Any:
         "DeleteBrokenEndpoint", "aws-sdk:sagemaker:deleteEndpoint", {"EndpointName": "${EndpointName}"}, None
     )
     describe = endpoint_status(s, "ServingEndpoint", "endpoint")
-    update = prepare(s, "Update", update_endpoint(s, verify(s, "Update", deploy_outcome.restore(s))))
-    create = prepare(s, "Create", create_endpoint(s, verify(s, "Create", deploy_outcome.remove(s))))
+    update = prepare(s, "Update", update_endpoint(s, verify(s, "Update", deploy_end.restore(s))))
+    create = prepare(s, "Create", create_endpoint(s, verify(s, "Create", deploy_end.remove(s))))
     none = chain(s.compute("NoEndpoint", endpoint="{'status': 'none', 'config': ''}"), create)
     serving = s.rule.And([s.rule.StringEquals("$.endpoint.status", "InService"), same_config(s, "$.endpoint.config")])
     state = s.choice(
         "EndpointState",
         (s.rule.Or([s.rule.StringEquals("$.endpoint.status", each) for each in CHANGING]), wait),
-        (serving, deploy_outcome.already_serving(s)),
+        (serving, deploy_end.already_serving(s)),
         (s.rule.StringEquals("$.endpoint.status", "InService"), update),
         otherwise=broken,
     )
@@ -53,7 +53,7 @@ def prepare(s: States, name: str, then: Any) -> Any:
             ),
         },
         added(smoke="$parse($states.result.Body)"),
-        otherwise=deploy_outcome.failed_before(s),
+        otherwise=deploy_end.failed_before(s),
     )
     models = s.jsonata(
         f"{name}FindModel",
@@ -73,7 +73,7 @@ def prepare(s: States, name: str, then: Any) -> Any:
             },
         },
         added(models="[$states.input.package.name]"),
-        otherwise=deploy_outcome.failed_before(s),
+        otherwise=deploy_end.failed_before(s),
     )
     config = configuration(s, name, then)
     chain(model, config)
@@ -119,14 +119,14 @@ def configuration(s: States, name: str, then: Any) -> Any:
         create,
         {"EndpointConfigName": NAME, "ProductionVariants": [{**variant, "ServerlessConfig": limits}]},
         made,
-        otherwise=deploy_outcome.failed_before(s),
+        otherwise=deploy_end.failed_before(s),
     )
     on_instances = s.jsonata(
         f"{name}InstanceConfig",
         create,
         {"EndpointConfigName": NAME, "ProductionVariants": [{**variant, **instances}], "DataCaptureConfig": capture},
         made,
-        otherwise=deploy_outcome.failed_before(s),
+        otherwise=deploy_end.failed_before(s),
     )
     choice = s.choice(
         f"{name}HasConfig",
@@ -144,7 +144,7 @@ def create_endpoint(s: States, then: Any) -> Any:
         "aws-sdk:sagemaker:createEndpoint",
         {"EndpointName": "${EndpointName}", "EndpointConfigName": NAME},
         "{% $states.input %}",
-        otherwise=deploy_outcome.failed_before(s),
+        otherwise=deploy_end.failed_before(s),
     )
     return chain(create, then)
 
@@ -167,7 +167,7 @@ def update_endpoint(s: States, then: Any) -> Any:
         "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "${ErrorAlarm}"}, {"AlarmName": "${LatencyAlarm}"}]},
     }
     same = "{% $states.input %}"
-    failed = deploy_outcome.failed_before(s)
+    failed = deploy_end.failed_before(s)
     serverless = s.jsonata("UpdateServerless", update, request, same, otherwise=failed)
     instances = s.jsonata("UpdateInstances", update, {**request, "DeploymentConfig": guarded}, same, otherwise=failed)
     chain(serverless, then)
@@ -229,5 +229,5 @@ def smoke_test(s: States, name: str, undo: Any) -> Any:
             s.rule.StringEqualsPath("$.answered", "$.package.version"),
         ]
     )
-    choice = s.choice(f"Has{name}Passed", (passed, deploy_outcome.success(s)), otherwise=failed)
+    choice = s.choice(f"Has{name}Passed", (passed, deploy_end.success(s)), otherwise=failed)
     return chain(invoke, choice)

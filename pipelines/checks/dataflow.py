@@ -37,7 +37,7 @@ def reach(machine: Machine, inputs: Collection[str] = ()) -> dict[str, Known]:
     waiting = list(known)
     while waiting:
         name = waiting.pop()
-        for target, after in _outcomes(states[name], known[name]):
+        for target, after in _successors(states[name], known[name]):
             if target not in states:
                 continue
             met = after if target not in known else _common(known[target], after)
@@ -47,7 +47,7 @@ def reach(machine: Machine, inputs: Collection[str] = ()) -> dict[str, Known]:
     return known
 
 
-def _outcomes(state: State, before: Known) -> Iterator[tuple[str, Known]]:
+def _successors(state: State, before: Known) -> Iterator[tuple[str, Known]]:
     done = before
     if state.get("Type") == "Pass" and state.keys() & {"Parameters", "Result"}:
         made = state.get("Parameters", state.get("Result"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from localaws import shapes
 from localaws.sagemaker import graph
-from localaws.sagemaker.expressions import UnknownReference, path_parts, suggestion
+from localaws.sagemaker.expressions import UnknownReference, path_segments, suggestion
 from pipelines.checks import Findings, findings
 from pipelines.checks.retry_and_caching import caching, retry_policies
 from pipelines.checks.values import (
@@ -102,16 +102,16 @@ def arguments(definition: dict[str, Any], seen: Definition) -> Findings:
 def expressions(definition: dict[str, Any], seen: Definition) -> Findings:
     """Every Get, Std:Join and Std:JsonGet is well formed."""
     for name, step in seen.steps.items():
-        yield list(_malformed(graph.own_part(step), f"Steps.{name}"))
+        yield list(_malformed(graph.without_branches(step), f"Steps.{name}"))
 
 
 def _malformed(value: Any, address: str) -> Iterator[str]:
     match value:
         case {"Get": str(text)} if len(value) == 1:
-            if len(_parts(text)) < 2:
+            if len(_segments(text)) < 2:
                 yield f"{address}.Get: {text!r} is no path to a value"
         case {"Std:JsonGet": {"PropertyFile": {"Get": str(file)}, "Path": str(text)}} if len(value) == 1:
-            if len(_parts(file)) != 4 or not _parts(text):
+            if len(_segments(file)) != 4 or not _segments(text):
                 yield f"{address}.Std:JsonGet: {file!r} and {text!r} are no paths to a file and into it"
         case {"Std:Join": {"On": str(), "Values": list(values)}} if len(value) == 1:
             for index, each in enumerate(values):
@@ -126,9 +126,9 @@ def _malformed(value: Any, address: str) -> Iterator[str]:
                 yield from _malformed(each, f"{address}[{index}]")
 
 
-def _parts(path: str) -> list[str | int]:
+def _segments(path: str) -> list[str | int]:
     try:
-        return path_parts(path)
+        return path_segments(path)
     except UnknownReference:
         return []
 
@@ -136,9 +136,9 @@ def _parts(path: str) -> list[str | int]:
 def references(definition: dict[str, Any], seen: Definition) -> Findings:
     """Every `Steps.X.a.b` is a member of the Describe response, every `Execution.Z` exists."""
     for name, step in seen.steps.items():
-        for where, path in graph.references(graph.own_part(step)):
+        for where, path in graph.references(graph.without_branches(step)):
             address = f"Steps.{name}.{where}"
-            root, first, *rest = path_parts(path)
+            root, first, *rest = path_segments(path)
             if root == "Execution" and (rest or first not in EXECUTION):
                 yield [f"{address}: no execution member {first!r} ({suggestion(str(first), EXECUTION)})"]
             elif root == "Steps" and first in seen.steps:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localaws.sagemaker import graph
-from localaws.sagemaker.expressions import path_parts
+from localaws.sagemaker.expressions import path_segments
 from pipelines.checks.asl import Machine
 from pipelines.checks.integrations import passed_parameters
 from pipelines.checks.permissions import Need, arn, reading, writing
@@ -167,7 +167,7 @@ class Addresses:
             return found
         if "Get" not in value:
             return set()
-        root, name, *rest = path_parts(value["Get"])
+        root, name, *rest = path_segments(value["Get"])
         if root == "Parameters":
             return self.parameters.get(str(name), set())
         if root == "Execution":

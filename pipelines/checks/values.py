@@ -104,7 +104,7 @@ def resolved(shape: Any, value: dict[str, Any], seen: Definition) -> Any:
     if "Std:JsonGet" in value:
         found = figure(value, seen)
         return sample(shape) if found is None and shape is not None else found
-    root, *rest = expressions.path_parts(value["Get"])
+    root, *rest = expressions.path_segments(value["Get"])
     known: Any = None
     if root == "Parameters":
         known = seen.parameters.get(str(rest[0]))
@@ -121,7 +121,7 @@ def resolved(shape: Any, value: dict[str, Any], seen: Definition) -> Any:
 def figure(value: dict[str, Any], seen: Definition) -> Any:
     """The value of a JsonGet in the sample of the property files; None where there is none."""
     found: Any = seen.evaluation
-    for part in expressions.path_parts(value["Std:JsonGet"]["Path"]):
+    for part in expressions.path_segments(value["Std:JsonGet"]["Path"]):
         try:
             found = found[part]
         except (KeyError, IndexError, TypeError):
@@ -132,7 +132,7 @@ def figure(value: dict[str, Any], seen: Definition) -> Any:
 def source_shape(path: str, seen: Definition) -> Any:
     """The shape of `Steps.X.a.b` in the Describe response of step X; None where there is none."""
     try:
-        _, name, *rest = expressions.path_parts(path)
+        _, name, *rest = expressions.path_segments(path)
         describe = OPERATIONS[seen.steps[str(name)]["Type"]][2]
         return member(shapes.output_shape("sagemaker", describe), rest)
     except (KeyError, ValueError, expressions.UnknownReference):

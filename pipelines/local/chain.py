@@ -201,7 +201,7 @@ class _Chain:
 
     def ended(self, machine_execution: str) -> bool:
         """Whether a state machine execution has ended."""
-        return retraining.outcome(self.clients, machine_execution) is not None
+        return retraining.final_status(self.clients, machine_execution) is not None
 
     def pipeline_run(self, machines: set[str]) -> str | None:
         """The pipeline run that one of these state machine executions has started; None while there is none."""
@@ -209,7 +209,7 @@ class _Chain:
             run = retraining.pipeline_run(self.clients, arn)
             if run:
                 return run
-        ended = {arn: retraining.outcome(self.clients, arn) for arn in machines}
+        ended = {arn: retraining.final_status(self.clients, arn) for arn in machines}
         for arn, outcome in ended.items():
             # One of several executions skips where another one has started the run.
             if outcome and (outcome[0] != "SUCCEEDED" or all(ended.values())):

@@ -15,7 +15,7 @@ from ingestion import record
 
 # A record of Kinesis has at most 1 MiB; most that span lines are much shorter.
 WINDOWS = (2**13, 2**20 + 1)
-Outcome = record.Clean | record.Dropped | record.Failed
+Result = record.Clean | record.Dropped | record.Failed
 
 
 def digest(content: bytes) -> bytes:
@@ -56,7 +56,7 @@ class KnownRecords:
         return None
 
 
-def records_in(body: bytes, known: KnownRecords) -> Iterator[tuple[bytes, Outcome]]:
+def records_in(body: bytes, known: KnownRecords) -> Iterator[tuple[bytes, Result]]:
     """The records of a raw object in their order, each with what the transform makes of it."""
     start = 0
     while start < len(body):

@@ -71,7 +71,7 @@ class BeerPages(Plugin):
 
     @property
     def folder(self) -> str:
-        """The folder of this room's templates."""
+        """The folder of this package's templates."""
         return str(Path(__file__).parent / "templates")
 
     def first_step(self) -> str:

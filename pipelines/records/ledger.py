@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingestion import landing, record
-from pipelines.records.accepted import KnownRecords, Outcome, digest, records_in
+from pipelines.records.accepted import KnownRecords, Result, digest, records_in
 from pipelines.records.failures import REFUSED, FailedRecord, failed_objects, failures_in
 from pipelines.records.loading import landed, open_file
 from pipelines.records.objects import CLEANED, RAW, REPLAYED, ForeignObject, Objects
@@ -62,7 +62,7 @@ class _Accepted:
         self.outcomes: dict[bytes, record.Dropped | record.Failed] = {}
         self.identities: dict[bytes, Identity] = {}
 
-    def add(self, content: bytes, outcome: Outcome) -> None:
+    def add(self, content: bytes, outcome: Result) -> None:
         """Count one record."""
         key = record_key(content, outcome)
         self.copies[key] += 1
@@ -163,11 +163,11 @@ def _agree(expected: bytes, row: bytes) -> bool:
     return all(left == right or not left or not right for left, right in pairs)
 
 
-def _reason(outcome: Outcome | None, failure: FailedRecord) -> str:
+def _reason(outcome: Result | None, failure: FailedRecord) -> str:
     return outcome.reason if failure.code == REFUSED and isinstance(outcome, record.Failed) else failure.code
 
 
-def record_key(content: bytes, outcome: Outcome) -> bytes:
+def record_key(content: bytes, outcome: Result) -> bytes:
     """What identifies a record: the row that it becomes, a line of CSV, or else its bytes."""
     return record.to_csv(outcome.row).encode() if isinstance(outcome, record.Clean) else digest(content)
 

@@ -22,7 +22,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class ForeignObject(ValueError):
-    """An object that is none of this project's; the text says why."""
+    """An object that is none of this project's; the text is the reason."""
 
 
 class Objects:

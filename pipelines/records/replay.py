@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 from ingestion.batches import batches
-from localaws.firehose.answers import FUNCTION_ERROR, Failure, Outcome, outcomes
+from localaws.firehose.answers import FUNCTION_ERROR, Failure, Result, match_records
 from pipelines.records.failures import FailedRecord, failed_objects
 from pipelines.records.objects import CLEANED, REPLAYED, Objects, stamp_of
 from pipelines.records.rows import write_rows
@@ -53,7 +53,7 @@ def replay(s3: Any, lambdas: Any, bucket: str, function: str, since: str | None 
     }
 
 
-def _transform(lambdas: Any, function: str, records: list[bytes]) -> list[Outcome]:
+def _transform(lambdas: Any, function: str, records: list[bytes]) -> list[Result]:
     """The transform's result for each record, by the rules of Firehose."""
     ids = [str(number) for number in range(len(records))]
     entries = [
@@ -66,10 +66,10 @@ def _transform(lambdas: Any, function: str, records: list[bytes]) -> list[Outcom
     answered = answer.get("records") if isinstance(answer, dict) and "FunctionError" not in response else None
     if not isinstance(answered, list):
         return [Failure(FUNCTION_ERROR, "The Lambda function returned an error.")] * len(records)
-    return outcomes(ids, answered)
+    return match_records(ids, answered)
 
 
-def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[FailedRecord], results: list[Outcome]) -> None:
+def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[FailedRecord], results: list[Result]) -> None:
     """Write the table's object first, and then the error object with what still failed, and with its new reason."""
     name = hashlib.sha256(key.encode() + b"\n" + body).hexdigest()[:32]
     day = min(failure.day for failure in failures)

@@ -44,7 +44,7 @@ NOT_REACHED = {"TellNoModel": "a run that succeeds has registered a model"}
 IN_PARTS = {"s3:AbortMultipartUpload", "s3:GetBucketLocation"}
 # Granted on the streams of a log group, as AWS asks; MiniStack asks on the group:
 LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
-# Of which a delivery stream's description says nothing:
+# Not in a delivery stream's description:
 DELIVERY = IN_PARTS | {"logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads"}
 # For a table of Parquet, which dev's is not:
 COLUMNS = {"glue:GetTable", "glue:GetTableVersion", "glue:GetTableVersions"}

@@ -1,4 +1,4 @@
-"""Charts are SVG that says its numbers in words too."""
+"""Charts are SVG with their numbers as text."""
 
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A local run heeds nothing of the user's AWS, network and interpreter configuration."""
+"""A local run ignores the user's AWS, network and interpreter configuration."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""README.md of localaws says what the code and the tests say."""
+"""README.md of localaws agrees with the code and the tests."""
 
 import re
 from pathlib import Path

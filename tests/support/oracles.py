@@ -1,6 +1,6 @@
 """What moto and the local SageMaker are both asked: calls of pipelines, executions and jobs, and their pages.
 
-A row says what moto answers otherwise, and why it is the one that errs: by botocore's model, by AWS's API reference,
+A row lists where moto's answer differs, and why moto is wrong: by botocore's model, by AWS's API reference,
 or by AWS's own clients, which distinguish errors by code and message.
 """
 
@@ -107,7 +107,7 @@ PIPELINES = [
         "ListPipelines",
         {**MANY, "PipelineNamePrefix": "racle"},
         {"PipelineSummaries": ("1 items", "0 items")},
-        "the prefix of the name, says the model",
+        "the prefix of the name, by the model",
     ),
     Call(
         "list from before there were any",

@@ -84,7 +84,7 @@ REGISTRY = [
                 },
             ),
         },
-        "with a group you cannot supply a tag argument, says the model",
+        "with a group you cannot supply a tag argument, by the model",
     ),
     Call(
         "register in no group",

@@ -1,7 +1,7 @@
 """What the chain has done in the name of each role, read from what AWS has recorded of it.
 
 The state machine's calls are those of its executions' histories, the jobs' those that their descriptions imply. The
-delivery streams, schedules and rules keep no history of calls; for them it is what their descriptions say they do.
+delivery streams, schedules and rules keep no history of calls; for them it is what their descriptions imply.
 """
 
 import base64

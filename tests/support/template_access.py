@@ -121,7 +121,7 @@ def shared_roles(template: Template) -> list[str]:
 
 
 def open_federation(template: Template) -> list[str]:
-    """Everybody on GitHub gets tokens from its provider; only the subject says whose one is."""
+    """Everybody on GitHub gets tokens from its provider; only the subject identifies the repository."""
     found = []
     for name, role in resources(template, "IAM::Role"):
         for statement in role["AssumeRolePolicyDocument"]["Statement"]:

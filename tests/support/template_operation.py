@@ -45,7 +45,7 @@ NAMED = {
 # MetricName, DisplayName and the like name no resource.
 _NAME = re.compile("(?!Metric|Display)[A-Za-z]*Name")
 
-# What must log to a group of the stack, and where it says so; a service's own group never expires.
+# What must log to a group of the stack, and the property that names it; a service's own group never expires.
 LOGS = {
     "Lambda::Function": "LoggingConfig",
     "KinesisFirehose::DeliveryStream": "ExtendedS3DestinationConfiguration.CloudWatchLoggingOptions",
@@ -111,7 +111,7 @@ def mute_alarms(template: Template) -> list[str]:
             if texts(alarm.get(key, [])) not in (["${Topic}"], ["${TopicArn}"]):
                 found.append(f"{name}: {key} do not go to the topic")
         if "AlarmDescription" not in alarm or "TreatMissingData" not in alarm:
-            found.append(f"{name}: does not say what is wrong, or what silence means")
+            found.append(f"{name}: has no description, or no rule for missing data")
     return found
 
 

@@ -100,7 +100,7 @@ class Container:
         """Run the process, again whenever it ends, until `stop`."""
         handle = self._socket.fileno()
         command = ["python3", f"/opt/ml/server/{SERVER.name}", str(handle)]
-        with contextlib.suppress(OSError), logs.following(directory.log, *self._log):
+        with contextlib.suppress(OSError), logs.sending(directory.log, *self._log):
             while not self._stopping.is_set():
                 process.run(
                     command,

@@ -22,9 +22,9 @@ ECHO = """
 import base64, json
 def handler(event, context):
     first = event["records"][0]
-    said = dict(event, records=len(event["records"]), first=first, bytes=len(json.dumps(event)))
+    described = dict(event, records=len(event["records"]), first=first, bytes=len(json.dumps(event)))
     answers = [{"recordId": r["recordId"], "result": "Dropped", "data": r["data"]} for r in event["records"]]
-    answers[0].update(result="Ok", data=base64.b64encode(json.dumps(said).encode() + b"\\n").decode())
+    answers[0].update(result="Ok", data=base64.b64encode(json.dumps(described).encode() + b"\\n").decode())
     return {"records": answers}
 """
 
@@ -59,7 +59,7 @@ def test_the_transform_is_invoked_with_firehoses_event(streams: Streams) -> None
 
 
 def events_for(streams: Streams, records: list[bytes], size: str) -> list[dict[str, Any]]:
-    """What a transform with this buffer size (MB) says of its invocations."""
+    """The events with which a transform with this buffer size (MB) is invoked."""
     function = streams.function(ECHO)
     streams.deliver("cleaned/", ProcessingConfiguration=transformed_by(function, size=size, seconds="900"))
     streams.put(*records)
@@ -208,7 +208,7 @@ def error_line(function: str, record: bytes, code: str, message: str, attempts: 
     }
 
 
-@pytest.mark.parametrize(("mood", "code", "message"), [(m, *said) for m, said in INVOCATIONS_THAT_FAIL.items()])
+@pytest.mark.parametrize(("mood", "code", "message"), [(m, *error) for m, error in INVOCATIONS_THAT_FAIL.items()])
 def test_a_batch_whose_invocations_fail_goes_to_the_error_prefix_whole(
     moody: Moody, mood: str, code: str, message: str
 ) -> None:
@@ -218,7 +218,7 @@ def test_a_batch_whose_invocations_fail_goes_to_the_error_prefix_whole(
     assert list(map(without_times, errors)) == [error_line(moody.function, each, code, message, 2) for each in records]
 
 
-@pytest.mark.parametrize(("mood", "code", "message"), [(m, *said) for m, said in RECORDS_THAT_FAIL.items()])
+@pytest.mark.parametrize(("mood", "code", "message"), [(m, *error) for m, error in RECORDS_THAT_FAIL.items()])
 def test_a_record_that_fails_costs_itself_alone(moody: Moody, mood: str, code: str, message: str) -> None:
     cleaned, errors = delivered(moody.streams, b"good 1\n", mood.encode(), b"good 2\n")
     assert cleaned == [b"GOOD 1\nGOOD 2\n"]

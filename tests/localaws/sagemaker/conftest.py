@@ -11,7 +11,7 @@ from localaws import shapes
 from pipelines.account.clients import Clients
 from tests.support.served import Served
 
-# AWS's answer for a package of a group has no name either, whatever its model says.
+# AWS's answer for a package of a group has no name either, although its model requires one.
 AWS_LEAVES_OUT = {"DescribeModelPackage": {"ModelPackageName: required, but missing"}}
 
 

@@ -1,4 +1,4 @@
-"""Cached steps at the local endpoint: what is taken over from an earlier run, by which key, and for how long."""
+"""Cached steps at the local endpoint: what is reused from an earlier run, by which key, and for how long."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipelines.account.clients import Clients
 
 
 def hits(run: Execution) -> dict[str, str | None]:
-    """Step name -> the execution whose result was taken over, None where the step did its work."""
+    """Step name -> the execution whose result was reused, None where the step did its work."""
     return {
         name: step.get("CacheHitResult", {}).get("SourcePipelineExecutionArn") for name, step in run.steps().items()
     }
@@ -55,9 +55,9 @@ def test_a_chain_of_cached_steps_takes_over_what_the_earlier_run_made(project: P
     assert (again.status, hits(again)) == ("Succeeded", {**taken, "Uncached": None, "Compared": None})
     before, after = first.steps(), again.steps()
     assert {name: after[name]["Metadata"] for name in taken} == {name: before[name]["Metadata"] for name in taken}
-    # Reading on from a result that was taken over twice still names the execution that did the work.
+    # Reading on from a result that was reused twice still names the execution that did the work.
     assert hits(project.run(*steps, parameters=text)) == hits(again)
-    # Another input makes another output, so nothing that reads it can be taken over.
+    # Another input makes another output, so nothing that reads it can be reused.
     other = project.run(*steps, parameters=text, Text='{"n": 1.0}')
     assert hits(other) == dict.fromkeys(hits(first))
 
@@ -75,7 +75,7 @@ def test_a_cached_result_whose_objects_are_gone_is_still_taken_over_and_its_read
     )
 
 
-def test_only_a_success_of_the_same_pipeline_is_taken_over(clients: Clients, project: Project) -> None:
+def test_only_a_success_of_the_same_pipeline_is_reused(clients: Clients, project: Project) -> None:
     script = "import sys; sys.exit(0 if (INPUT / 'given' / 'fixed').exists() else 1)"
     given = project.put("given/readme", "").removesuffix("readme")
     step = project.processing("Step", script, inputs={"given": given}, **CACHED)

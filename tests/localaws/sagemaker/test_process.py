@@ -167,10 +167,10 @@ def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Pat
     """
     assert run(script, *map(str, outside)) == process.Ended(0)
     assert [path for path in outside if path.exists()] == []
-    said = (job / "log").read_text().splitlines()
+    printed = (job / "log").read_text().splitlines()
     # The temporary folder of the tests lies below /tmp, which a step has of its own.
-    assert set(said[:-1]) <= {"Read-only file system", "No such file or directory"}
-    assert said[-1] == "True"
+    assert set(printed[:-1]) <= {"Read-only file system", "No such file or directory"}
+    assert printed[-1] == "True"
     assert (job / "scratch" / "own").exists()
 
 

@@ -107,7 +107,7 @@ def one_run(lagged: Lagged) -> str:
     described = lagged.truth.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
     assert execution["status"] == described["PipelineExecutionStatus"] == "Succeeded"
     assert execution["steps"] == [executions.summary(step) for step in executions.steps(lagged.truth, arn)]
-    while retraining.outcome(lagged.truth, machine) is None:
+    while retraining.final_status(lagged.truth, machine) is None:
         pass
     return arn
 

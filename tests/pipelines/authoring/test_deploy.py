@@ -106,7 +106,7 @@ class Served:
 
     def result(self, execution: str) -> dict[str, Any]:
         """Output, or error and cause, of an execution that has ended."""
-        return self.account.outcome(execution)[1]
+        return self.account.result(execution)[1]
 
     def executions(self) -> list[Any]:
         """The state machine's executions, the newest first."""

@@ -71,7 +71,7 @@ def test_events_at_once_start_one_run_on_one_of_their_snapshots(account: Account
     account.deliver(100, 15, stamp="2026-11-20-14-00-00")
     with ThreadPoolExecutor(10) as pool:
         started = list(pool.map(lambda _: account.start(), range(10)))
-    assert {account.outcome(each)[0] for each in started} == {"SUCCEEDED"}
+    assert {account.result(each)[0] for each in started} == {"SUCCEEDED"}
     executions(account)
     assert len(account.runs()) == runs + 1
     used = account.parameters(account.runs()[-1])["InputData"].split("/")[-2]
@@ -87,7 +87,7 @@ def test_a_run_by_hand_is_left_alone_and_its_beers_are_known_afterwards(account:
     )["PipelineExecutionArn"]
     account.deliver(200, 10, stamp="2026-11-20-15-00-00")
     reason = f"a run is under way: {by_hand}"
-    assert account.outcome(executions(account)[0]["executionArn"]) == (
+    assert account.result(executions(account)[0]["executionArn"]) == (
         "SUCCEEDED",
         {"decision": "skipped", "reason": reason},
     )

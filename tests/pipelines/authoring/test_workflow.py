@@ -223,7 +223,7 @@ def test_a_run_under_way_is_not_disturbed_and_a_stopped_one_is_published(account
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": f"a run is under way: {run}"})
     assert account.run(force=True)[1]["decision"] == "skipped"
     account.clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken=uuid.uuid4().hex)
-    assert account.outcome(first) == ("FAILED", {"Error": "RunStopped", "Cause": f"The run {run} ended as Stopped."})
+    assert account.result(first) == ("FAILED", {"Error": "RunStopped", "Cause": f"The run {run} ended as Stopped."})
     assert account.notifications() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
 
 
@@ -233,9 +233,9 @@ def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
     before = len(account.runs())
     with ThreadPoolExecutor(50) as pool:
         executions = list(pool.map(lambda _: account.start(), range(50)))
-    outcomes = [account.outcome(each) for each in executions]
-    assert {status for status, _ in outcomes} == {"SUCCEEDED"}
-    assert {output["decision"] for _, output in outcomes} <= {"trained", "skipped"}
+    results = [account.result(each) for each in executions]
+    assert {status for status, _ in results} == {"SUCCEEDED"}
+    assert {output["decision"] for _, output in results} <= {"trained", "skipped"}
     assert len(account.runs()) == before + 1
     account.notifications()
 
@@ -327,7 +327,7 @@ def test_a_new_object_starts_it_and_objects_elsewhere_do_not(clients: Clients) -
         time.sleep(0.05)
     executions = clients.stepfunctions.list_executions(stateMachineArn=account.machine)["executions"]
     assert len(executions) == 1
-    assert account.outcome(executions[0]["executionArn"])[1]["decision"] == "trained"
+    assert account.result(executions[0]["executionArn"])[1]["decision"] == "trained"
     assert len(account.runs()) == 1
     account.remove()
 
@@ -344,7 +344,7 @@ def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clien
         roleArn="arn:aws:iam::000000000000:role/x",
     )["stateMachineArn"]
     execution = clients.stepfunctions.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
-    assert account.outcome(execution) == ("TIMED_OUT", {"Error": "States.Timeout", "Cause": None})
+    assert account.result(execution) == ("TIMED_OUT", {"Error": "States.Timeout", "Cause": None})
 
 
 def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beers(clients: Clients) -> None:
@@ -385,7 +385,7 @@ def test_a_start_with_another_execution_s_token_is_a_skip_however_the_service_an
             PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],
         )["PipelineExecutionArn"]
         reason = f"another execution started the run {other}"
-        assert account.outcome(machine) == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+        assert account.result(machine) == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
     finally:
         endpoint.control("sagemaker", ReusedToken="answer")
     assert account.runs()[-1]["PipelineExecutionArn"] == other
@@ -415,7 +415,7 @@ def test_an_approved_model_behind_a_page_of_others_is_the_champion(clients: Clie
             },
         )
     execution = account.start()
-    assert account.outcome(execution)[1]["decision"] == "trained"
+    assert account.result(execution)[1]["decision"] == "trained"
     assert "MoreApprovedModels" in account.history(execution)
     assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{key}"
     account.remove()
@@ -433,7 +433,7 @@ def test_parameters_of_the_input_are_those_of_the_run_and_given_data_need_no_sna
     account.upsert(GOOD)
     data = f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/snapshots/mine/"
     execution = account.start(force=True, parameters={"InputData": data, "Seed": "7"})
-    assert account.outcome(execution)[1]["decision"] == "trained"
+    assert account.result(execution)[1]["decision"] == "trained"
     assert "Snapshot" not in account.history(execution)
     given = account.parameters(account.runs()[-1])
     assert (given["InputData"], given["Seed"]) == (data, "7")

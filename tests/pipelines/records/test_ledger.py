@@ -192,7 +192,7 @@ def test_any_sequence_of_records_is_split_into_the_same_records(records: list[by
     assert [each.rstrip(b"\n") for each in found] == [each.rstrip(b"\n") for each in records]
 
 
-# Objects that are none of ours, among ours.
+# Objects that this project did not write.
 FOREIGN = {
     f"raw/{DAY}_SUCCESS": "hidden: begins with _ or .",
     f"raw/{DAY}broken.json.gz": "does not decompress: it is cut off",
