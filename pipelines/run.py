@@ -108,7 +108,9 @@ def refuse_ignored(given: argparse.Namespace) -> None:
     mode = next((name for name in EFFECTIVE if getattr(given, name, None)), "upsert")
     flags = {each.name: each.flag for each in PARAMETERS}
     known = dict.fromkeys(name for names in EFFECTIVE.values() for name in names)
-    ignored = [name for name in known if name not in EFFECTIVE[mode] and getattr(given, name) not in (None, False)]
+    # Not `in (None, False)`: a zero equals False.
+    typed = {name for name in known if getattr(given, name) is not None and getattr(given, name) is not False}
+    ignored = [name for name in known if name in typed - {*EFFECTIVE[mode]}]
     if not ignored:
         return
     shown = {name: f"--{name.replace('_', '-')}" for name in EFFECTIVE}
