@@ -11,7 +11,7 @@ from typing import Any
 from localaws import endpoint as endpoints
 from localaws import programs
 from localaws.arguments import Arguments
-from localaws.errors import NOT_FOUND, RUN_FAILED, ExpectedError, exit_code
+from localaws.errors import CONFLICT, NOT_FOUND, RUN_FAILED, ExpectedError, exit_code, quoted
 from localaws.workspace import Workspace
 
 Document = dict[str, Any]
@@ -60,8 +60,8 @@ def _add_start(command: argparse.ArgumentParser) -> None:
 
 def up(given: argparse.Namespace, workspace: Workspace) -> Document:
     """Start the endpoint and leave it running."""
-    endpoint = endpoints.find(workspace) if workspace.root.exists() else None
-    if endpoint is None or not endpoint.detached:
+    endpoint = _found(given, workspace)
+    if endpoint is None:
         endpoint, _ = endpoints.start(workspace, port=given.port, detached=True, extensions=given.extension)
     return {"url": endpoint.url, "pid": endpoint.pid, "extensions": endpoint.addresses}
 
@@ -124,7 +124,29 @@ def run(given: argparse.Namespace, workspace: Workspace) -> Document:
         return {"exit_code": code, "executions": started, "endpoint_url": endpoint.url if given.keep else None}
 
 
+def _found(given: argparse.Namespace, workspace: Workspace) -> endpoints.Endpoint | None:
+    """The endpoint that is up, or None. Raises ExpectedError for flags of a start that would have no effect with it."""
+    endpoint = endpoints.find(workspace) if workspace.root.exists() else None
+    if endpoint is None or not endpoint.detached:
+        return None
+    given_flags = {
+        "--port": given.port and not endpoint.url.endswith(f":{given.port}"),
+        "--cold": given.cold,
+        "--extension": set(given.extension) - set(workspace.extensions()),
+    }
+    ignored = [flag for flag, has_none in given_flags.items() if has_none]
+    if ignored:
+        raise ExpectedError(
+            f"{', '.join(ignored)} would have no effect: the endpoint is up at {endpoint.url}",
+            where=str(workspace.root),
+            hint=f"python -m localaws down --workspace {quoted(workspace.root)}",
+            code=CONFLICT,
+        )
+    return endpoint
+
+
 def _endpoint(given: argparse.Namespace, workspace: Workspace, *, keep: bool) -> Any:
+    _found(given, workspace)
     return endpoints.running(workspace, keep=keep, port=given.port, extensions=given.extension)
 
 

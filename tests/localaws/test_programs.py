@@ -13,7 +13,9 @@ import pytest
 
 from benchmarks.support.definitions import Project
 from localaws import endpoint as endpoints
+from localaws.__main__ import main
 from localaws.endpoint import Endpoint
+from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines.authoring.archives import ROOT
 from tests.localaws.test_environment import PROXIES
@@ -67,6 +69,22 @@ def test_exec_runs_a_program_as_a_role_whatever_address_its_clients_have(folder:
             ["--json", "two words"],
         ],
     ), done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [["--port", "9"], ["--cold"], ["--extension", "a:B"], ["--port", "9", "--cold"]], ids=" ".join
+)
+@pytest.mark.parametrize("command", [["up"], ["exec"], ["run"]], ids=" ".join)
+def test_a_flag_of_a_start_is_refused_while_the_endpoint_is_up(
+    folder: Path, command: list[str], flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set here, so that what --cold sets is taken back.
+    monkeypatch.setenv("LOCALAWS_COLD", "")
+    program = [] if command == ["up"] else [str(folder / "caller.py")]
+    with pytest.raises(ExpectedError, match="would have no effect: the endpoint is up at") as refused:
+        main([*command, "--workspace", str(folder / ".local"), *flags, *program])
+    assert refused.value.what.split(" would")[0] == ", ".join(each for each in flags if each.startswith("--"))
+    assert (refused.value.code, refused.value.hint.split()[:4]) == (4, ["python", "-m", "localaws", "down"])
 
 
 def test_the_lines_of_env_do_the_same_in_a_shell(folder: Path) -> None:
