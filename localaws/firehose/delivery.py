@@ -1,7 +1,7 @@
 """Firehose's delivery as AWS does it, in place of MiniStack's one object per record.
 
 A record is in the journal before Kinesis or Firehose acknowledges it. From there it goes through the stages of its
-delivery stream (`delivery_stages`), each a queue with a thread of its own. Batches are cut by size and time as the
+delivery stream (`batches`), each a queue with a thread of its own. Batches are cut by size and time as the
 buffering hints ask, with AWS's seconds multiplied by the time scale. Unlike AWS, which gives up on S3 after 24 hours,
 a batch that cannot be written stays in the journal and is retried indefinitely.
 

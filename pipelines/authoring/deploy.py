@@ -13,7 +13,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
 from typing import Any
 
 from pipelines.authoring import deploy_end, deploy_endpoint
-from pipelines.authoring.step_functions import States, added, chain
+from pipelines.authoring.step_functions import StateMachine, added, chain
 
 COMMENT = "Approval -> model, configuration, endpoint -> smoke test -> notification"
 # Substitutions that are numbers.
@@ -22,14 +22,14 @@ NUMBERS = ("MemorySizeInMB", "MaxConcurrency", "InstanceCount", "CanaryPercent",
 
 def states() -> Any:
     """The first state, wired to all others."""
-    s = States()
+    s = StateMachine()
     s.failed = deploy_end.failure(s)
     nothing = deploy_end.nothing_approved(s)
     packages = newest_approved(s, deploy_endpoint.switch(s), nothing)
     return relevant(s, turn(s, packages))
 
 
-def relevant(s: States, then: Any) -> Any:
+def relevant(s: StateMachine, then: Any) -> Any:
     """Skip events about metadata: this state machine itself writes some, and the status in the event is Approved still.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
@@ -46,7 +46,7 @@ def relevant(s: States, then: Any) -> Any:
     return chain(settings, s.choice("IsApprovalEvent", (s.is_true("$.relevant"), then), otherwise=ignored))
 
 
-def turn(s: States, then: Any) -> Any:
+def turn(s: StateMachine, then: Any) -> Any:
     """Wait until this is the oldest running execution; the list begins with the newest."""
     running = s.jsonata(
         "RunningDeployments",
@@ -66,7 +66,7 @@ def turn(s: States, then: Any) -> Any:
     return chain(running, s.choice("IsTurn", (s.is_true("$.turn"), then), otherwise=wait))
 
 
-def newest_approved(s: States, then: Any, nothing: Any) -> Any:
+def newest_approved(s: StateMachine, then: Any, nothing: Any) -> Any:
     """The newest approved package whose deployment has not failed before, unless it has just been approved again."""
     request = {
         "ModelPackageGroupName": "${ModelPackageGroupName}",
@@ -96,7 +96,7 @@ def newest_approved(s: States, then: Any, nothing: Any) -> Any:
     return chain(first, choice)
 
 
-def candidate(s: States, then: Any) -> dict[str, Any]:
+def candidate(s: StateMachine, then: Any) -> dict[str, Any]:
     """Describe the first package of the list; where its deployment has failed, remove it from the list."""
     describe = s.jsonata(
         "Candidate",

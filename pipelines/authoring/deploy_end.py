@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.authoring.endpoint_queries import CHANGING, endpoint_list, endpoint_status
-from pipelines.authoring.step_functions import States, added, chain, expression, format_
+from pipelines.authoring.step_functions import StateMachine, added, chain, expression, format_
 
 NOW = "$substringBefore($now(), '.') & 'Z'"
 # Characters of a metadata value.
@@ -13,7 +13,7 @@ LIMIT = 256
 REFUSED = r"/[^A-Za-z0-9 _.:\/=+@-]+/"
 
 
-def memo(s: States, key: str, make: Any) -> Any:
+def memo(s: StateMachine, key: str, make: Any) -> Any:
     """One state for all callers within a machine."""
     known: dict[str, Any] = s.__dict__.setdefault("deploy_states", {})
     if key not in known:
@@ -21,7 +21,7 @@ def memo(s: States, key: str, make: Any) -> Any:
     return known[key]
 
 
-def failure(s: States) -> Any:
+def failure(s: StateMachine) -> Any:
     """Publish error and cause, then fail with them."""
 
     def make() -> Any:
@@ -32,7 +32,7 @@ def failure(s: States) -> Any:
     return memo(s, "failure", make)
 
 
-def record(s: States, name: str, status: str, reason: str, then: Any) -> Any:
+def record(s: StateMachine, name: str, status: str, reason: str, then: Any) -> Any:
     """Write the outcome into the package's metadata; where that fails, the notification is still published."""
     task = s.jsonata(
         name,
@@ -51,13 +51,13 @@ def record(s: States, name: str, status: str, reason: str, then: Any) -> Any:
     return chain(task, then)
 
 
-def failed_before(s: States) -> Any:
+def failed_before(s: StateMachine) -> Any:
     """A deployment that failed before the endpoint was changed: what served goes on serving."""
     reason = "$states.input.error.Error & ': ' & $states.input.error.Cause"
     return memo(s, "failed", lambda: record(s, "RecordFailure", "Failed", reason, failure(s)))
 
 
-def restore(s: States) -> Any:
+def restore(s: StateMachine) -> Any:
     """Back to the configuration that served before, unless SageMaker has rolled back to it already."""
 
     def make() -> Any:
@@ -80,7 +80,7 @@ def restore(s: States) -> Any:
     return memo(s, "restore", make)
 
 
-def remove(s: States) -> Any:
+def remove(s: StateMachine) -> Any:
     """Delete an endpoint that was created for this package: nothing served before."""
 
     def make() -> Any:
@@ -91,7 +91,7 @@ def remove(s: States) -> Any:
     return memo(s, "remove", make)
 
 
-def success(s: States) -> Any:
+def success(s: StateMachine) -> Any:
     """Record and publish what serves now, delete older configurations and the endpoint of the other kind."""
 
     def make() -> Any:
@@ -121,7 +121,7 @@ def success(s: States) -> Any:
     return memo(s, "success", make)
 
 
-def old_configs(s: States, then: Any) -> Any:
+def old_configs(s: StateMachine, then: Any) -> Any:
     """Delete the configurations and models of this endpoint but for the serving one and the one before it.
 
     An endpoint whose configuration is deleted cannot be updated any more.
@@ -159,7 +159,7 @@ def old_configs(s: States, then: Any) -> Any:
     return chain(listed, choice)
 
 
-def other_kind(s: States, then: Any) -> Any:
+def other_kind(s: StateMachine, then: Any) -> Any:
     """Delete the endpoint of the other kind of serving: an endpoint cannot change between them in place."""
     find = endpoint_list(s, "OtherEndpoint", "${OtherEndpointName}", "other")
     delete = s.call(
@@ -173,12 +173,12 @@ def other_kind(s: States, then: Any) -> Any:
     return chain(find, s.choice("HasOtherEndpoint", (s.present("$.other[0]"), delete), otherwise=then))
 
 
-def already_serving(s: States) -> Any:
+def already_serving(s: StateMachine) -> Any:
     """Nothing to do: the newest approved package serves."""
     return s.pass_("AlreadyServing", {"decision": "unchanged", "version.$": "$.package.version"})
 
 
-def nothing_approved(s: States) -> Any:
+def nothing_approved(s: StateMachine) -> Any:
     """No package is approved: the endpoint is deleted, or stays (WithoutApproval)."""
     none = s.pass_("NothingToServe", {"decision": "none", "reason": "no model package is approved"})
     find = endpoint_list(s, "UnapprovedEndpoint", "${EndpointName}", "found")

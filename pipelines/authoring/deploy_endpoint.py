@@ -4,13 +4,13 @@ from typing import Any
 
 from pipelines.authoring import deploy_end
 from pipelines.authoring.endpoint_queries import CHANGING, endpoint_list, endpoint_status
-from pipelines.authoring.step_functions import States, added, chain, expression
+from pipelines.authoring.step_functions import StateMachine, added, chain, expression
 
 VARIANT = "AllTraffic"
 NAME = "{% $states.input.package.name %}"
 
 
-def switch(s: States) -> Any:
+def switch(s: StateMachine) -> Any:
     """Read the endpoint, wait while it changes, then move it to the package's configuration."""
     find = endpoint_list(s, "FindEndpoint", "${EndpointName}", "found")
     wait = s.wait("WaitForChange", 10)
@@ -35,12 +35,12 @@ def switch(s: States) -> Any:
     return chain(find, s.choice("HasEndpoint", (s.present("$.found[0]"), describe), otherwise=none))
 
 
-def same_config(s: States, path: str) -> Any:
+def same_config(s: StateMachine, path: str) -> Any:
     """The rule that a configuration is the package's."""
     return s.rule.StringEqualsPath(path, "$.package.name")
 
 
-def prepare(s: States, name: str, then: Any) -> Any:
+def prepare(s: StateMachine, name: str, then: Any) -> Any:
     """The smoke test's file, the model and the endpoint configuration; the latter two may be there already."""
     smoke = s.jsonata(
         f"{name}SmokeTestFile",
@@ -80,7 +80,7 @@ def prepare(s: States, name: str, then: Any) -> Any:
     return chain(smoke, models, s.choice(f"{name}HasModel", (s.present("$.models[0]"), config), otherwise=model))
 
 
-def configuration(s: States, name: str, then: Any) -> Any:
+def configuration(s: StateMachine, name: str, then: Any) -> Any:
     """The endpoint configuration of the package, by the kind of serving."""
     found = s.jsonata(
         f"{name}FindConfig",
@@ -137,7 +137,7 @@ def configuration(s: States, name: str, then: Any) -> Any:
     return chain(found, choice)
 
 
-def create_endpoint(s: States, then: Any) -> Any:
+def create_endpoint(s: StateMachine, then: Any) -> Any:
     """Create the endpoint."""
     create = s.jsonata(
         "CreateEndpoint",
@@ -149,7 +149,7 @@ def create_endpoint(s: States, then: Any) -> Any:
     return chain(create, then)
 
 
-def update_endpoint(s: States, then: Any) -> Any:
+def update_endpoint(s: StateMachine, then: Any) -> Any:
     """Update the endpoint: blue/green with a canary and alarms on instances, all at once where it is serverless."""
     update = "aws-sdk:sagemaker:updateEndpoint"
     request = {"EndpointName": "${EndpointName}", "EndpointConfigName": NAME}
@@ -176,7 +176,7 @@ def update_endpoint(s: States, then: Any) -> Any:
     return s.choice("IsServerless", kind, otherwise=instances)
 
 
-def verify(s: States, name: str, undo: Any) -> Any:
+def verify(s: StateMachine, name: str, undo: Any) -> Any:
     """Wait for the end of the change, compare the configuration, invoke the endpoint with the evaluated beers."""
     wait = s.wait(f"WaitFor{name}", 10)
     status = endpoint_status(s, f"{name}Status", "now")
@@ -195,7 +195,7 @@ def verify(s: States, name: str, undo: Any) -> Any:
     return chain(wait, status, settled)
 
 
-def smoke_test(s: States, name: str, undo: Any) -> Any:
+def smoke_test(s: StateMachine, name: str, undo: Any) -> Any:
     """The evaluated beers get the evaluated answers, within the tolerance, from the package's version."""
     wrong = """$filter($states.input.smoke.predictions, function($expected, $i) {
         $not($abs($expected.ibu - $parse($states.result.Body).predictions[$i].ibu)

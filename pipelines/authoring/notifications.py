@@ -5,10 +5,10 @@ Messages have the attribute `outcome` (registered, finished, failed, skipped), b
 
 from typing import Any
 
-from pipelines.authoring.step_functions import States, chain, format_
+from pipelines.authoring.step_functions import StateMachine, chain, format_
 
 
-def failure(s: States) -> Any:
+def failure(s: StateMachine) -> Any:
     """Publish error and cause, then fail with them."""
     end = s.fail("Failed", "$.error.Error", "$.error.Cause")
     message = "States.Format('{}: {}', $.error.Error, $.error.Cause)"
@@ -16,7 +16,7 @@ def failure(s: States) -> Any:
     return chain(s.publish("NotifyFailure", "failed", "Tapline: retrain failed", message, otherwise=end), end)
 
 
-def run(s: States) -> Any:
+def run(s: StateMachine) -> Any:
     """Wait for the end of the run, then publish its result."""
     pause = s.wait("WaitForRun", 30)
     describe = s.call(
@@ -32,7 +32,7 @@ def run(s: States) -> Any:
     return chain(pause, describe, s.choice("HasRunEnded", *under_way, succeeded, otherwise=failed_run(s)))
 
 
-def success(s: States) -> Any:
+def success(s: StateMachine) -> Any:
     """Publish the new model's description and the command that shows it."""
     listed = s.call(
         "RegisterStep",
@@ -72,7 +72,7 @@ def success(s: States) -> Any:
     return chain(listed, s.choice("HasModel", found, otherwise=none))
 
 
-def failed_run(s: States) -> Any:
+def failed_run(s: StateMachine) -> Any:
     """A run that ended without success: the first failed step and its reason."""
     listed = s.call(
         "FailedSteps",
@@ -104,7 +104,7 @@ def failed_run(s: States) -> Any:
     return chain(listed, s.choice("HasFailedStep", because, otherwise=chain(stopped, s.failed)))
 
 
-def skip(s: States) -> Any:
+def skip(s: StateMachine) -> Any:
     """Publish the reason of a skip to a topic of its own. A publish failure does not fail the execution."""
     end = s.succeed("Skipped")
     notify = s.publish("NotifySkip", "skipped", "Tapline: nothing to train", "$.reason", topic="Skips", otherwise=end)

@@ -14,14 +14,14 @@ A phase is a function that takes the state after it and returns its own first st
 from typing import Any
 
 from pipelines.authoring import notifications, retrain_decision, retrain_inputs
-from pipelines.authoring.step_functions import States, added, chain, expression
+from pipelines.authoring.step_functions import StateMachine, added, chain, expression
 
 COMMENT = "New data -> decide -> snapshot -> pipeline run -> notification"
 
 
 def states() -> Any:
     """The first state, wired to all others."""
-    s = States()
+    s = StateMachine()
     s.failed = notifications.failure(s)
     skipped = notifications.skip(s)
     start = run(s, notifications.run(s), skipped)
@@ -29,7 +29,7 @@ def states() -> Any:
     return retrain_decision.latest_run(s, retrain_decision.decide(s, training, skipped), skipped)
 
 
-def run(s: States, then: Any, skipped: Any) -> Any:
+def run(s: StateMachine, then: Any, skipped: Any) -> Any:
     """Start the pipeline. Where another execution has started the run for the same latest run, skip.
 
     AWS does not document the answer to a token that is used again with other parameters: the first run, which then has
@@ -66,7 +66,7 @@ def run(s: States, then: Any, skipped: Any) -> Any:
     return chain(parameters(s), start, started)
 
 
-def parameters(s: States) -> Any:
+def parameters(s: StateMachine) -> Any:
     """The run's parameters; those of the input take precedence."""
     return s.compute(
         "Parameters",
@@ -84,7 +84,7 @@ def parameters(s: States) -> Any:
     )
 
 
-def refused_start(s: States, elsewhere: Any) -> Any:
+def refused_start(s: StateMachine, elsewhere: Any) -> Any:
     """After a refused start: there is a newer run, which another execution started, or the start has failed."""
     newest = s.jsonata(
         "NewestRun",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.authoring import snapshot
-from pipelines.authoring.step_functions import States, added, chain, format_
+from pipelines.authoring.step_functions import StateMachine, added, chain, format_
 
 # A failed run is started again on the same data so many times, after RetryMinutes, twice that, and so on.
 MAX_RETRIES = 5
@@ -14,7 +14,7 @@ NO_RUN = "{'arn': 'none', 'start': '1970-01-01T00:00:00Z', 'failed': false}"
 DEFAULTS = "{'InputData': '', 'CutOff': '', 'Rows': '', 'DistinctBeers': '0', 'Attempt': '0'}"
 
 
-def latest_run(s: States, then: Any, skipped: Any) -> Any:
+def latest_run(s: StateMachine, then: Any, skipped: Any) -> Any:
     """Skip while a run is under way; otherwise read the latest run: its parameters, and whether it failed."""
     settings = s.compute(
         "Settings",
@@ -46,7 +46,7 @@ def latest_run(s: States, then: Any, skipped: Any) -> Any:
     return chain(settings, runs, choice)
 
 
-def latest_parameters(s: States, then: Any) -> Any:
+def latest_parameters(s: StateMachine, then: Any) -> Any:
     """The latest run's parameters. A run that the gate rejected has not failed: its data were trained on."""
     given = s.jsonata(
         "LatestParameters",
@@ -71,7 +71,7 @@ def latest_parameters(s: States, then: Any) -> Any:
     return chain(given, failed)
 
 
-def decide(s: States, then: Any, skipped: Any) -> Any:
+def decide(s: StateMachine, then: Any, skipped: Any) -> Any:
     """Query the table; then train on it, train again on the data of a failed run, or skip with the reason."""
     query = s.athena("QueryTable", format_(snapshot.figures(), "$.last.DistinctBeers", "$.last.start"), "$.query")
     cell = "$states.result.ResultSet.Rows[1].Data[{}].VarCharValue".format
@@ -92,7 +92,7 @@ def decide(s: States, then: Any, skipped: Any) -> Any:
     return chain(query, table, rules(s, then, skipped))
 
 
-def rules(s: States, then: Any, skipped: Any) -> Any:
+def rules(s: StateMachine, then: Any, skipped: Any) -> Any:
     """The decision on the figures of the table."""
     new = s.compute("NewData", attempt="0", why="$string($states.input.table.new_beers) & ' new beers'")
     chain(new, then)
@@ -109,7 +109,7 @@ def rules(s: States, then: Any, skipped: Any) -> Any:
     )
 
 
-def retry(s: States, then: Any, skipped: Any) -> Any:
+def retry(s: StateMachine, then: Any, skipped: Any) -> Any:
     """The data of a failed run again, after an exponential backoff, until MAX_RETRIES; then wait for new data."""
     again = s.compute(
         "RetryData",
@@ -134,12 +134,12 @@ def retry(s: States, then: Any, skipped: Any) -> Any:
     )
 
 
-def no_beers(s: States, skipped: Any) -> Any:
+def no_beers(s: StateMachine, skipped: Any) -> Any:
     """Skip, even if forced: a snapshot of an empty table has no object, and a job's input must exist."""
     return chain(s.pass_("SkipNoBeers", {"decision": "skipped", "reason": "the table has no beers yet"}), skipped)
 
 
-def too_soon(s: States, skipped: Any) -> Any:
+def too_soon(s: StateMachine, skipped: Any) -> Any:
     """Skip: the latest run has started not long ago."""
     reason = format_(
         "too soon: {} minutes since the latest run, {} are needed",
@@ -149,13 +149,13 @@ def too_soon(s: States, skipped: Any) -> Any:
     return skip(s, "SkipTooSoon", reason, skipped)
 
 
-def too_few_labelled(s: States, skipped: Any) -> Any:
+def too_few_labelled(s: StateMachine, skipped: Any) -> Any:
     """Skip: Preprocess would fail with the same threshold, which the run gets as its parameter."""
     reason = format_("too few beers: {} with a bitterness, {} are needed", "$.table.labelled", "$.settings.MinBeers")
     return skip(s, "SkipFewLabelled", reason, skipped)
 
 
-def too_few_new(s: States, skipped: Any, name: str = "SkipFewBeers") -> Any:
+def too_few_new(s: StateMachine, skipped: Any, name: str = "SkipFewBeers") -> Any:
     """Skip: the table has hardly more beers than the latest run knew."""
     reason = format_(
         "too few new beers: {} since the latest run, {} are needed", "$.table.new_beers", "$.settings.MinNewBeers"
@@ -163,6 +163,6 @@ def too_few_new(s: States, skipped: Any, name: str = "SkipFewBeers") -> Any:
     return skip(s, name, reason, skipped)
 
 
-def skip(s: States, name: str, reason: str, skipped: Any) -> Any:
+def skip(s: StateMachine, name: str, reason: str, skipped: Any) -> Any:
     """End the execution without a run, with the reason."""
     return chain(s.pass_(name, {"decision": "skipped", "reason.$": reason}), skipped)

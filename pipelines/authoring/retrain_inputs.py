@@ -3,13 +3,13 @@
 from typing import Any
 
 from pipelines.authoring import snapshot
-from pipelines.authoring.step_functions import States, added, chain, format_
+from pipelines.authoring.step_functions import StateMachine, added, chain, format_
 
 # The name of a snapshot: a target of its own for every try, as a failed UNLOAD leaves files in its target.
 TRY = "States.Hash(States.Format('{} {} {}', $$.Execution.Id, $$.Execution.StartTime, $$.State.RetryCount), 'SHA-256')"
 
 
-def data(s: States, then: Any) -> Any:
+def data(s: StateMachine, then: Any) -> Any:
     """The data in $.data.uri: the input's, the latest run's where the table has not changed, or a new snapshot."""
     taken = s.athena(
         "Snapshot",
@@ -41,7 +41,7 @@ def data(s: States, then: Any) -> Any:
     return s.choice("IsSameData", (s.present("$.given.InputData"), given), (unchanged, same), otherwise=taken)
 
 
-def champion(s: States, then: Any) -> Any:
+def champion(s: StateMachine, then: Any) -> Any:
     """The latest approved model in $.champion {uri, sha256, version}, or a placeholder with the reason why not.
 
     sha256 is the digest that was recorded when the model was registered; empty for a package registered otherwise.
@@ -67,7 +67,7 @@ def champion(s: States, then: Any) -> Any:
     return approved(s, describe, none)
 
 
-def approved(s: States, describe: Any, none: Any) -> Any:
+def approved(s: StateMachine, describe: Any, none: Any) -> Any:
     """The latest approved package. A page may be empty and not be the last: pages are cut before they are filtered."""
     request = {
         "ModelPackageGroupName": "${ModelPackageGroupName}",
@@ -94,7 +94,7 @@ def approved(s: States, describe: Any, none: Any) -> Any:
     return chain(first, choice)
 
 
-def objects(s: States, name: str, uri: str, none: Any) -> Any:
+def objects(s: StateMachine, name: str, uri: str, none: Any) -> Any:
     """Count the objects at an S3 address of the state's input. none: the next state where the bucket does not exist."""
     address = f"$states.input.{uri}"
     return s.jsonata(

@@ -43,8 +43,8 @@ def added(**members: str) -> str:
     return expression(f"$merge([$states.input, {{{pairs}}}])")
 
 
-class States:
-    """Makes states. failed: the target of a task's Catch; the error is in $.error there."""
+class StateMachine:
+    """Makes the states of one state machine. failed: the target of a task's Catch; the error is in $.error there."""
 
     def __init__(self) -> None:
         with sdk.quiet():
