@@ -234,7 +234,7 @@ def _check_ledger(streams: Streams, load: Load, *, replayed: bool) -> None:
     _check(account["difference"] == account["unexplained"] == 0, "the ledger balances")
     _check(account["accepted"] == account["clean"] + refused, "accepted = clean + dropped + failed")
     if replayed:
-        _check(account["clean"] == load.good, "every good record is in the table, whatever its neighbours")
+        _check(account["clean"] == load.good, "every good record is in the table, also beside bad ones")
 
 
 def _table(streams: Streams) -> str:

@@ -1,8 +1,8 @@
 """Figures with their uncertainty: metrics on held-out beers, bootstrapped by recipe family.
 
-Beers of one family are no independent witnesses, so whole families are drawn with replacement. All models are
+Beers of one family are not independent, so whole families are drawn with replacement. All models are
 measured on the same draws, which makes their differences comparable; the draws are no run's own, so that no second run
-with another seed can get a kinder verdict. Replicate 0 is the data as it is.
+with another seed can get another decision. Replicate 0 is the data as it is.
 """
 
 from collections.abc import Iterator, Sequence

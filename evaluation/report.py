@@ -57,7 +57,7 @@ def render(evaluation: Mapping[str, Any], held: HeldOut, now: str) -> str:
         _card("How to read this model", _purpose(evaluation)),
     ]
     size = evaluation["held_out"]
-    state, word = _verdict(evaluation["gate"])
+    state, word = _heading(evaluation["gate"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -84,7 +84,7 @@ def _origin(lineage: Mapping[str, Any], now: str) -> str:
     return f'<p class="origin">{"".join(items)}</p>'
 
 
-def _verdict(gate: Mapping[str, Any]) -> tuple[str, str]:
+def _heading(gate: Mapping[str, Any]) -> tuple[str, str]:
     """The style and the heading."""
     if gate["passed"]:
         return ("loosened", "Passed with loosened thresholds") if gate["loosened"] else ("passed", "Passed")

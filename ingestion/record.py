@@ -136,7 +136,7 @@ def to_csv(row: Row) -> str:
     """One line of RFC 4180 and a newline: missing is empty, a number is the shortest that reads back equal.
 
     No field holds a line break or a backslash: every reader takes the row for one line, and Glue's
-    OpenCSVSerDe, for which a backslash escapes whatever its table says, reads the same text as the others.
+    OpenCSVSerDe, for which a backslash always escapes, reads the same text as the others.
     """
     fields = ["" if value is None else str(value) for value in row]
     name = fields[1]

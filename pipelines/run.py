@@ -189,7 +189,7 @@ def run_local(given: argparse.Namespace) -> int:
     )
     version = str(result["model_package"]["version"])
     progress.line()
-    progress.line(chain.verdict(result) + f" ({result['seconds']:.1f} s)")
+    progress.line(chain.sentence(result) + f" ({result['seconds']:.1f} s)")
     flags = local_flags(workspace.root)
     progress.line(f"Approve and deploy it: {command_line('registry', 'approve', version, *flags)}")
     progress.line(f"Then ask it: {command_line('registry', 'predict', '--abv', '6.7', '--target-og', '1060', *flags)}")

@@ -233,7 +233,7 @@ def test_the_metrics_that_studio_plots_are_those_that_the_training_script_prints
     assert beers.module("metrics").METRICS == step_outputs.METRICS
 
 
-def test_the_card_on_the_package_says_what_the_evaluation_says() -> None:
+def test_the_card_on_the_package_agrees_with_the_evaluation() -> None:
     card = beers.module("card").CARD
     uses, more = step_outputs.MODEL_CARD["intended_uses"], step_outputs.MODEL_CARD["additional_information"]
     assert {

@@ -189,7 +189,7 @@ def _read_csv(text: str) -> tuple[list[Any], bool]:
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
-        raise RequestError(f"the body is not CSV: {error}", "quote values as RFC 4180 says") from None
+        raise RequestError(f"the body is not CSV: {error}", "quote values as in RFC 4180") from None
     header = _header(lines[0]) if lines else None
     return [_csv_row(line, header) for line in (lines[1:] if header else lines)], False
 

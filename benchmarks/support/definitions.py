@@ -19,7 +19,7 @@ INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB":
 DEADLINE_SECONDS = 30
 # A script that writes its argument to the output `out`.
 WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
-# Where no namespace is to be had, /opt/ml is somewhere else: a script takes its paths from its environment.
+# Without a namespace /opt/ml is another folder: a script takes its paths from its environment.
 PATHS = "import os, pathlib; INPUT, OUTPUT = (pathlib.Path(os.environ[name]) for name in ('INPUT', 'OUTPUT'))\n"
 
 

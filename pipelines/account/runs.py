@@ -1,4 +1,4 @@
-"""The executions of an environment's pipeline: every one, whatever became of it."""
+"""The executions of an environment's pipeline: successful, failed, rejected and stopped ones."""
 
 import itertools
 import time

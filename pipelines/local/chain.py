@@ -251,7 +251,7 @@ def sum_of(counts: int | dict[str, int]) -> int:
     return counts if isinstance(counts, int) else sum(counts.values())
 
 
-def verdict(result: Document) -> str:
+def sentence(result: Document) -> str:
     """The result of a run in a sentence."""
     metrics, package = result["metrics"], result["model_package"]
     return (

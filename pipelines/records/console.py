@@ -239,7 +239,7 @@ def bar(ledger: Document) -> str:
 
 
 def number(text: str) -> float | str:
-    """A number where the text is one; the endpoint says what is wrong with the rest."""
+    """A number where the text is one; the endpoint refuses the rest with a reason."""
     try:
         return float(text)
     except ValueError:

@@ -279,7 +279,7 @@ def test_cloudformation_may_do_with_the_role_what_our_resources_need_and_no_more
     assert directly <= granted(itself=True)
 
 
-def test_everything_that_is_said_to_be_unused_is_something_a_handler_may_call() -> None:
+def test_every_right_listed_as_unused_is_one_that_a_handler_may_call() -> None:
     known = handlers() | {right.split(":")[0] for right in handlers()}
     assert set().union(*UNUSED.values()) - known == set()
 

@@ -154,7 +154,7 @@ def test_every_page_is_accessible_and_fits_a_phone(browser: Any, site: Site, for
     assert (found, wide, heavy) == ({}, {}, {})
 
 
-def test_every_page_says_the_same_without_its_script(browser: Any, site: Site, foreign: Foreign) -> None:
+def test_every_page_has_the_same_text_without_its_script(browser: Any, site: Site, foreign: Foreign) -> None:
     context = browser.new_context(base_url=site.url, java_script_enabled=False)
     page = context.new_page()
     for path in paths(foreign):

@@ -27,7 +27,7 @@ def test_a_timeline_of_nothing_that_has_begun_is_empty() -> None:
     assert charts.timeline([charts.Bar("Make", "NotStarted", None, None)], BEGAN) == ""
 
 
-def test_a_metric_over_versions_says_value_and_interval_and_escapes_labels() -> None:
+def test_a_metric_over_versions_shows_value_and_interval_and_escapes_labels() -> None:
     shown = texts(charts.over_versions([charts.Point("<1>", 17.5, 12.0, 22.5, "Approved")], "mae"))
     assert shown[-3:] == ["<1>: 17.5 (12 to 22.5)", "<1>", "17.5"]
 

@@ -139,7 +139,7 @@ def test_a_model_is_approved_and_rejected_with_a_note_that_its_page_shows(site: 
 @pytest.mark.parametrize(
     "path", ["/pipelines/none", "/pipelines/none/runs/x", "/models/none/1", "/endpoints/none", "/nowhere"]
 )
-def test_what_is_not_there_is_said_so(site: Site, path: str) -> None:
+def test_a_missing_resource_is_a_page_that_names_it(site: Site, path: str) -> None:
     answer = site.send("GET", path)
     assert (answer.status, "Not found" in answer.text) == (404, True)
 

@@ -1,4 +1,4 @@
-"""The Firehose transform: one answer for each record whatever the others are like, and honest counts."""
+"""The Firehose transform: one answer for each record independent of the others, and exact counts."""
 
 import base64
 import json

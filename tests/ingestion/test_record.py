@@ -219,7 +219,7 @@ def test_a_csv_line_has_nine_fields_and_an_empty_one_for_what_is_missing() -> No
     assert to_csv((7, "Cask", *[None] * 7)) == "7,Cask,,,,,,,\n"
 
 
-def test_a_name_with_a_comma_or_a_quote_is_quoted_as_rfc_4180_says() -> None:
+def test_a_name_with_a_comma_or_a_quote_is_quoted_by_rfc_4180() -> None:
     assert to_csv(row(name='Cascade, "dry"')) == '192,"Cascade, ""dry""",6,60.5,1010,1056,17,8.5,4.4\n'
 
 

@@ -62,7 +62,7 @@ def test_the_overview_accounts_for_every_beer_and_leads_to_the_waiting_model(pag
     assert page.locator("h1").inner_text() == "tapline-ibu-dev version 1"
 
 
-def test_the_graph_says_how_many_beers_each_step_passes_on(page: Any) -> None:
+def test_the_graph_shows_how_many_beers_each_step_passes_on(page: Any) -> None:
     page.goto("/pipelines/tapline-ibu-dev")
     texts = " ".join(page.locator("svg.graph text").all_text_contents())
     assert re.search(r"318 of 323 beers", texts) and "Register" in texts

@@ -32,7 +32,7 @@ def test_a_job_calls_aws_as_its_role(project: Project) -> None:
     assert refused == "ConnectionRefusedError"
 
 
-def test_network_isolation_takes_aws_away_and_the_reason_says_so(project: Project) -> None:
+def test_network_isolation_blocks_aws_and_the_failure_reason_names_it(project: Project) -> None:
     step = project.processing("Step", CALL, environment={"PLACE": f"{project.name}/given"})
     step["Arguments"]["NetworkConfig"] = {"EnableNetworkIsolation": True}
     run = project.run(step)

@@ -24,7 +24,7 @@ SLEEP = "import time; print('begun', flush=True); time.sleep(20)"
         ("SageMaker.RESOURCE_LIMIT", 1, "Failed", 1),
     ],
 )
-def test_a_failure_is_tried_again_as_its_policy_says(
+def test_a_failure_is_retried_by_its_policy(
     project: Project, kind: str, tries: int, status: str, attempts: int
 ) -> None:
     retried = ["Step.THROTTLING", "Step.SERVICE_FAULT", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR"]

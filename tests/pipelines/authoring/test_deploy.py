@@ -205,7 +205,7 @@ def test_the_last_two_configurations_stay_and_older_ones_go(served: Served) -> N
     ],
     ids=["wrong answers", "crashes at load", "no smoke test"],
 )
-def test_a_version_that_fails_leaves_the_one_before_and_says_why(
+def test_a_version_that_fails_leaves_the_one_before_and_has_the_reason(
     served: Served, fault: dict[str, Any], error: str, reason: str
 ) -> None:
     served.approve(served.register())

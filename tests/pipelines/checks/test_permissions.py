@@ -125,7 +125,7 @@ def test_a_grant_covers_a_need(case: str) -> None:
     ]
 
 
-def test_what_calls_are_resources_is_what_the_service_authorization_reference_says() -> None:
+def test_the_resources_of_calls_are_those_of_the_service_authorization_reference() -> None:
     path = Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json"
     reference = json.loads(path.read_text())
     kinds = {

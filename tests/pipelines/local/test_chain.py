@@ -83,9 +83,9 @@ def test_real_beers_become_a_registered_model_that_waits_for_approval(twice: Twi
 def test_standard_error_has_a_line_for_each_step_the_result_and_the_next_command(twice: Twice) -> None:
     stages = [line.split()[1] for line in twice.first.stderr.splitlines() if line.startswith("✓")]
     assert stages == ["endpoint", "stacks", "pipeline", "collect", "deliver", "retrain", "train"]
-    *_, verdict, approval, prediction = twice.first.stderr.strip().splitlines()
+    *_, result, approval, prediction = twice.first.stderr.strip().splitlines()
     command = r"\S*python -m pipelines\.registry"
-    assert "registered version 1, waiting for approval" in verdict
+    assert "registered version 1, waiting for approval" in result
     assert re.fullmatch(rf"Approve and deploy it: {command} approve 1 --local --workspace \S+", approval)
     assert re.fullmatch(
         rf"Then ask it: {command} predict --abv 6\.7 --target-og 1060 --local --workspace \S+", prediction

@@ -115,7 +115,7 @@ LIST = "give a JSON list of beers, or one beer a line, in the shape of the Punk 
     ],
     ids=lambda value: repr(value[:30]),
 )
-def test_a_file_that_is_no_catalogue_is_an_error_that_says_why_and_what_to_do(
+def test_a_file_that_is_no_catalogue_is_an_error_with_its_reason_and_a_remedy(
     tmp_path: Path, content: bytes, what: str
 ) -> None:
     path = tmp_path / "beers.json"
