@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.authoring.endpoint_queries import CHANGING, endpoint_list, endpoint_status
+from pipelines.authoring.endpoint_queries import CHANGING, endpoint_status, find
 from pipelines.authoring.step_functions import StateMachine, added, chain, expression, format_
 
 NOW = "$substringBefore($now(), '.') & 'Z'"
@@ -127,16 +127,16 @@ def old_configs(s: StateMachine, then: Any) -> Any:
     An endpoint whose configuration is deleted cannot be updated any more.
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeleteEndpointConfig.html
     """
-    listed = s.jsonata(
-        "OldConfigs",
-        "aws-sdk:sagemaker:listEndpointConfigs",
-        {"NameContains": "${EndpointName}-v", "SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100},
-        added(
-            old="[$states.result.EndpointConfigs.EndpointConfigName[$not($ in "
-            "[$states.input.package.name, $states.input.endpoint.config])]]"
-        ),
-        {"States.ALL": then},
+    integration = "aws-sdk:sagemaker:listEndpointConfigs"
+    request = {"NameContains": "${EndpointName}-v", "MaxResults": 100}
+    output = added(
+        old="[$states.result.EndpointConfigs.EndpointConfigName[$not($ in "
+        "[$states.input.package.name, $states.input.endpoint.config])]]",
+        next="[$states.result.NextToken]",
     )
+    listed = s.jsonata("OldConfigs", integration, request, output, {"States.ALL": then})
+    token = {"NextToken": "{% $states.input.next[0] %}"}
+    more = s.jsonata("MoreOldConfigs", integration, {**request, **token}, output, {"States.ALL": then})
     rest = "$filter($states.input.old, function($name, $i) { $i > 0 })"
     following = s.compute("NextOldConfig", old=f"[{rest}]")
     name = "{% $states.input.old[0] %}"
@@ -154,14 +154,19 @@ def old_configs(s: StateMachine, then: Any) -> Any:
         "{% $states.input %}",
         {"States.ALL": following},
     )
-    choice = s.choice("HasOldConfig", (s.present("$.old[0]"), chain(config, model, following)), otherwise=then)
+    choice = s.choice(
+        "HasOldConfig",
+        (s.present("$.old[0]"), chain(config, model, following)),
+        (s.present("$.next[0]"), more),
+        otherwise=then,
+    )
     chain(following, choice)
+    chain(more, choice)
     return chain(listed, choice)
 
 
 def other_kind(s: StateMachine, then: Any) -> Any:
     """Delete the endpoint of the other kind of serving: an endpoint cannot change between them in place."""
-    find = endpoint_list(s, "OtherEndpoint", "${OtherEndpointName}", "other")
     delete = s.call(
         "DeleteOtherEndpoint",
         "aws-sdk:sagemaker:deleteEndpoint",
@@ -170,7 +175,7 @@ def other_kind(s: StateMachine, then: Any) -> Any:
         otherwise=then,
     )
     chain(delete, then)
-    return chain(find, s.choice("HasOtherEndpoint", (s.present("$.other[0]"), delete), otherwise=then))
+    return find(s, "OtherEndpoint", "Endpoint", "'${OtherEndpointName}'", then=delete, otherwise=then)
 
 
 def already_serving(s: StateMachine) -> Any:
@@ -181,7 +186,6 @@ def already_serving(s: StateMachine) -> Any:
 def nothing_approved(s: StateMachine) -> Any:
     """No package is approved: the endpoint is deleted, or stays (WithoutApproval)."""
     none = s.pass_("NothingToServe", {"decision": "none", "reason": "no model package is approved"})
-    find = endpoint_list(s, "UnapprovedEndpoint", "${EndpointName}", "found")
     delete = s.call(
         "DeleteUnapprovedEndpoint", "aws-sdk:sagemaker:deleteEndpoint", {"EndpointName": "${EndpointName}"}, None
     )
@@ -193,5 +197,6 @@ def nothing_approved(s: StateMachine) -> Any:
         otherwise=none,
     )
     chain(delete, notify, none)
-    gone = s.rule.And([s.present("$.found[0]"), s.rule.StringEquals("$.settings.without_approval", "delete")])
-    return chain(find, s.choice("HasUnapprovedEndpoint", (gone, delete), otherwise=none))
+    gone = (s.rule.StringEquals("$.settings.without_approval", "delete"), delete)
+    kept = s.choice("WithoutApproval", gone, otherwise=none)
+    return find(s, "UnapprovedEndpoint", "Endpoint", "'${EndpointName}'", then=kept, otherwise=none)

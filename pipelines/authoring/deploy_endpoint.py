@@ -3,16 +3,16 @@
 from typing import Any
 
 from pipelines.authoring import deploy_end
-from pipelines.authoring.endpoint_queries import CHANGING, endpoint_list, endpoint_status
+from pipelines.authoring.endpoint_queries import CHANGING, endpoint_status, find
 from pipelines.authoring.step_functions import StateMachine, added, chain, expression
 
 VARIANT = "AllTraffic"
-NAME = "{% $states.input.package.name %}"
+PACKAGE = "$states.input.package.name"
+NAME = f"{{% {PACKAGE} %}}"
 
 
 def switch(s: StateMachine) -> Any:
     """Read the endpoint, wait while it changes, then move it to the package's configuration."""
-    find = endpoint_list(s, "FindEndpoint", "${EndpointName}", "found")
     wait = s.wait("WaitForChange", 10)
     broken = s.call(
         "DeleteBrokenEndpoint", "aws-sdk:sagemaker:deleteEndpoint", {"EndpointName": "${EndpointName}"}, None
@@ -30,9 +30,10 @@ def switch(s: StateMachine) -> Any:
         otherwise=broken,
     )
     chain(broken, wait)
-    chain(wait, find)
     chain(describe, state)
-    return chain(find, s.choice("HasEndpoint", (s.present("$.found[0]"), describe), otherwise=none))
+    endpoint = find(s, "Endpoint", "Endpoint", "'${EndpointName}'", then=describe, otherwise=none)
+    chain(wait, endpoint)
+    return endpoint
 
 
 def same_config(s: StateMachine, path: str) -> Any:
@@ -55,12 +56,6 @@ def prepare(s: StateMachine, name: str, then: Any) -> Any:
         added(smoke="$parse($states.result.Body)"),
         otherwise=deploy_end.failed_before(s),
     )
-    models = s.jsonata(
-        f"{name}FindModel",
-        "aws-sdk:sagemaker:listModels",
-        {"NameContains": NAME, "MaxResults": 100},
-        added(models="[$states.result.Models[ModelName = $states.input.package.name].ModelName]"),
-    )
     model = s.jsonata(
         f"{name}CreateModel",
         "aws-sdk:sagemaker:createModel",
@@ -72,25 +67,16 @@ def prepare(s: StateMachine, name: str, then: Any) -> Any:
                 "Environment": {"MODEL_VERSION": "{% $states.input.package.version %}"},
             },
         },
-        added(models="[$states.input.package.name]"),
+        "{% $states.input %}",
         otherwise=deploy_end.failed_before(s),
     )
     config = configuration(s, name, then)
     chain(model, config)
-    return chain(smoke, models, s.choice(f"{name}HasModel", (s.present("$.models[0]"), config), otherwise=model))
+    return chain(smoke, find(s, f"{name}Model", "Model", PACKAGE, then=config, otherwise=model))
 
 
 def configuration(s: StateMachine, name: str, then: Any) -> Any:
     """The endpoint configuration of the package, by the kind of serving."""
-    found = s.jsonata(
-        f"{name}FindConfig",
-        "aws-sdk:sagemaker:listEndpointConfigs",
-        {"NameContains": NAME, "MaxResults": 100},
-        added(
-            configs="[$states.result.EndpointConfigs[EndpointConfigName = $states.input.package.name]"
-            ".EndpointConfigName]"
-        ),
-    )
     variant = {"VariantName": VARIANT, "ModelName": NAME}
     limits = {
         "MemorySizeInMB": "{% $states.input.settings.MemorySizeInMB %}",
@@ -113,7 +99,7 @@ def configuration(s: StateMachine, name: str, then: Any) -> Any:
         },
     }
     create = "aws-sdk:sagemaker:createEndpointConfig"
-    made = added(configs="[$states.input.package.name]")
+    made = "{% $states.input %}"
     serverless = s.jsonata(
         f"{name}ServerlessConfig",
         create,
@@ -128,13 +114,12 @@ def configuration(s: StateMachine, name: str, then: Any) -> Any:
         made,
         otherwise=deploy_end.failed_before(s),
     )
-    choice = s.choice(
-        f"{name}HasConfig",
-        (s.present("$.configs[0]"), then),
+    kind = s.choice(
+        f"{name}ConfigKind",
         (s.rule.StringEquals("$.settings.serving", "serverless"), chain(serverless, then)),
         otherwise=chain(on_instances, then),
     )
-    return chain(found, choice)
+    return find(s, f"{name}Config", "EndpointConfig", PACKAGE, then=then, otherwise=kind)
 
 
 def create_endpoint(s: StateMachine, then: Any) -> Any:

@@ -81,7 +81,8 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
     clients = Clients(endpoint)
     with aws_errors("reading the state of the local endpoint"):
         stacks = clients.cloudformation.describe_stacks()["Stacks"]
-        pipelines = clients.sagemaker.list_pipelines()["PipelineSummaries"]
+        pages = clients.sagemaker.get_paginator("list_pipelines").paginate()
+        pipelines = [each for page in pages for each in page["PipelineSummaries"]]
         return {
             "running": True,
             "workspace": str(workspace.root),
@@ -96,14 +97,18 @@ def status(given: argparse.Namespace, workspace: Workspace) -> Document:
 
 
 def _latest_execution(clients: Clients, name: str) -> Document:
-    found = clients.sagemaker.list_pipeline_executions(PipelineName=name, MaxResults=1)["PipelineExecutionSummaries"]
+    pages = clients.sagemaker.get_paginator("list_pipeline_executions").paginate(
+        PipelineName=name, PaginationConfig={"MaxItems": 1}
+    )
+    found = [each for page in pages for each in page["PipelineExecutionSummaries"]]
     latest = {"arn": found[0]["PipelineExecutionArn"], "status": found[0]["PipelineExecutionStatus"]} if found else None
     return {"name": name, "latest_run": latest}
 
 
 def _models(clients: Clients) -> list[Document]:
     """The versions of all model package groups, the newest first."""
-    groups = clients.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    found = clients.sagemaker.get_paginator("list_model_package_groups").paginate()
+    groups = [group for page in found for group in page["ModelPackageGroupSummaryList"]]
     return [
         {
             "group": group["ModelPackageGroupName"],

@@ -16,6 +16,7 @@ from benchmarks.support.definitions import IMAGE
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
 
+OTHER_ROLE = "arn:aws:iam::000000000000:role/tests"
 # Answers with its version and the sum that it was made with; `broken` models do not load.
 CODE = """
 import json, os
@@ -186,6 +187,30 @@ def test_a_newer_approved_version_takes_over_and_rejecting_it_brings_back_the_on
     assert served.answer()["model_version"] == 2
     assert served.reject(second)["version"] == "1"
     assert served.answer()["model_version"] == 1
+
+
+def test_what_serves_is_found_behind_a_page_of_others(served: Served) -> None:
+    served.approve(served.register())
+    second = served.register()
+    served.approve(second)
+    api = served.clients.sagemaker
+    container = {"Image": IMAGE}
+    others = [f"another-{uuid.uuid4().hex[:12]}" for _ in range(101)]
+    for name in others:
+        api.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=OTHER_ROLE)
+        variant = {"VariantName": "A", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        api.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    # The model and the configuration of version 1 are on the second page now.
+    assert served.reject(second) == {
+        "decision": "deployed",
+        "version": "1",
+        "endpoint": served.endpoint,
+        "previous": f"{served.endpoint}-v2",
+    }
+    assert served.answer()["model_version"] == 1
+    for name in others:
+        api.delete_endpoint_config(EndpointConfigName=name)
+        api.delete_model(ModelName=name)
 
 
 def test_the_last_two_configurations_stay_and_older_ones_go(served: Served) -> None:
