@@ -1,9 +1,11 @@
 """What the console reads from AWS, or from any endpoint that speaks its API, as plain dicts and lists."""
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from console.cache import Cache, Cached
@@ -26,8 +28,12 @@ JOBS = {
 MAX_BYTES = 8 * 1024 * 1024
 
 
-class NotFound(Exception):
+class NotFound(LookupError):
     """What a URL names is not there."""
+
+
+class Refused(Exception):
+    """A change that may not be made, and why."""
 
 
 class Account:
@@ -218,7 +224,12 @@ class Account:
 
     def endpoints(self) -> list[Document]:
         """Every endpoint, described, with its configuration (`config`)."""
-        return [self.endpoint(each["EndpointName"]) for each in self._all("list_endpoints", "Endpoints")]
+        found = []
+        for each in self._all("list_endpoints", "Endpoints"):
+            # One may be deleted between the list and its description.
+            with contextlib.suppress(NotFound):
+                found.append(self.endpoint(each["EndpointName"]))
+        return found
 
     def endpoint(self, name: str) -> Document:
         """An endpoint with its configuration and, by variant, the model it serves (`models`)."""
@@ -236,6 +247,32 @@ class Account:
             return {**found, "config": config, "models": models}
 
         found: Document = self.cache.get(("endpoint", name), read).value
+        return found
+
+    def latency(self, endpoint: Document) -> list[tuple[str, Document]]:
+        """(variant, SampleCount, Average and Maximum in milliseconds) of the last hour's requests that had an answer.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
+        """
+        now, found = datetime.now(UTC), []
+        for variant in endpoint.get("ProductionVariants", []):
+            names = {"EndpointName": endpoint["EndpointName"], "VariantName": variant["VariantName"]}
+            points = self.client("cloudwatch").get_metric_statistics(
+                Namespace="AWS/SageMaker",
+                MetricName="ModelLatency",
+                Dimensions=[{"Name": name, "Value": value} for name, value in names.items()],
+                StartTime=now - timedelta(hours=1),
+                EndTime=now + timedelta(minutes=1),
+                Period=60,
+                Statistics=["SampleCount", "Average", "Maximum"],
+            )["Datapoints"]
+            count = sum(each["SampleCount"] for each in points)
+            if count:
+                average = sum(each["Average"] * each["SampleCount"] for each in points) / count / 1000
+                maximum = max(each["Maximum"] for each in points) / 1000
+                found.append(
+                    (variant["VariantName"], {"SampleCount": int(count), "Average": average, "Maximum": maximum})
+                )
         return found
 
     def captured(self, endpoint: Document, lines: int = 20) -> list[Document]:

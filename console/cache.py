@@ -59,6 +59,10 @@ class Cache:
     def _read(self, key: Any, read: Callable[[], Any]) -> None:
         try:
             self._store(key, read())
+        except LookupError:
+            # What is not there any more is not answered any more.
+            with self._lock:
+                self._values.pop(key, None)
         except Exception:
             # The next reader past STALE_SECONDS gets the error itself.
             pass

@@ -94,6 +94,29 @@ def over_versions(points: Sequence[Point], name: str) -> str:
     return _svg("\n".join(drawn), height, f"{name} over versions")
 
 
+def columns(values: Sequence[tuple[str, int]], name: str) -> str:
+    """A column for each label, with its number above it."""
+    if not values:
+        return ""
+    height, bottom = 150, 26
+    step, top = min(WIDTH / len(values), 120), max(max(number for _, number in values), 1)
+    drawn = []
+    for index, (label, number) in enumerate(values):
+        x, tall = index * step + step * 0.15, (height - bottom - 22) * number / top
+        drawn.append(
+            f'<rect class="share clean" x="{x:.1f}" y="{height - bottom - tall:.1f}" width="{step * 0.7:.1f}" '
+            f'height="{tall:.1f}"><title>{escape(label)}: {number:,}</title></rect>'
+        )
+        if len(values) <= 7 or index % 5 == 0:
+            middle = x + step * 0.35
+            drawn.append(
+                f'<text class="axis" x="{middle:.1f}" y="{height - 8}" text-anchor="middle">{escape(label)}</text>'
+                f'<text class="axis" x="{middle:.1f}" y="{height - bottom - tall - 5:.1f}" text-anchor="middle">'
+                f"{number:,}</text>"
+            )
+    return _svg("".join(drawn), height, name)
+
+
 def shares(parts: Sequence[Share]) -> str:
     """A bar of parts whose lengths are their shares; what is too small to see is still a pixel wide."""
     total = sum(part.number for part in parts)

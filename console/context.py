@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from console.account import Account, short_id
+from console.cache import Cache
 from console.plugin import Plugin
 from console.security import Token
 
@@ -27,6 +28,8 @@ class Console:
         self.changes = changes
         self.where = where
         self.token = Token()
+        # The answers of the last requests that were tried, by id: each has an address of its own.
+        self.answers = Cache(entries=200)
         self.port = 0
         # Whether the server is about to end, and open streams must end with it.
         self.stopping: Callable[[], bool] = lambda: False

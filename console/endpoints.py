@@ -1,7 +1,10 @@
 """The pages of endpoints: what serves, a request to try, its latency, and the last captured requests."""
 
+import math
+import secrets
 import time
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,23 +21,23 @@ def listing(console: Console, request: Request) -> Response:
 
 def endpoint(console: Console, request: Request) -> Response:
     """One endpoint: status, variants, models, configuration, a form to try it, captured requests."""
-    return shown(console, request, console.account.endpoint(request.path_params["endpoint"]))
-
-
-def shown(console: Console, request: Request, found: Document, **answer: Any) -> Response:
-    """An endpoint's page, with the answer to a request when there was one."""
+    found = console.account.endpoint(request.path_params["endpoint"])
+    answer: Document = console.answers.get(request.query_params.get("answer", ""), dict, math.inf).value
     deployment = found.get("PendingDeploymentSummary")
     return console.render(
         request, "endpoint.html", title=f"Endpoint {found['EndpointName']}", endpoint=found, deployment=deployment,
         fields=console.plugin.fields(found), captured=console.account.captured(found), answer=answer or None,
+        latency=console.account.latency(found), cards=console.plugin.about(found),
+        actions=console.plugin.actions(found), rows=console.plugin.answer_rows(answer["text"]) if answer else [],
     )  # fmt: skip
 
 
-def try_out(console: Console, path: dict[str, str], form: dict[str, str]) -> Response:
-    """Send a request to an endpoint and show its answer, errors as a client gets them."""
+def try_out(console: Console, path: dict[str, str], form: dict[str, str]) -> str:
+    """Send a request to an endpoint; the path of its answer, errors as a client gets them."""
     found = console.account.endpoint(path["endpoint"])
     content_type = form.pop("content_type", "application/json")
     body = form.pop("body", "") or console.plugin.body(form)
+    line = console.plugin.command("predict", endpoint=found["EndpointName"], body=body)
     runtime = console.account.client("sagemaker-runtime")
     began = time.perf_counter()
     try:
@@ -47,6 +50,7 @@ def try_out(console: Console, path: dict[str, str], form: dict[str, str]) -> Res
         text = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
         text += f"\n{error.response.get('OriginalMessage', '')}".rstrip()
     milliseconds = (time.perf_counter() - began) * 1000
-    request = Request({"type": "http", "method": "GET", "path": f"/endpoints/{path['endpoint']}", "query_string": b"",
-                       "headers": []})  # fmt: skip
-    return shown(console, request, found, status=status, text=text, milliseconds=milliseconds, body=body)
+    answer = {"status": status, "text": text, "milliseconds": milliseconds, "body": body, "line": line, "values": form}
+    name = secrets.token_urlsafe(9)
+    console.answers.get(name, lambda: answer, math.inf)
+    return f"/endpoints/{quote(found['EndpointName'])}?answer={name}#answer"

@@ -8,8 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console import charts
-from console.account import NotFound
+from console import charts, steps
+from console.account import NotFound, Refused
 from console.context import Console
 
 Document = dict[str, Any]
@@ -78,8 +78,19 @@ def version(console: Console, request: Request) -> Response:
     return console.render(
         request, "version.html", title=f"{group} version {number}", group=group, package=package,
         metrics=metrics(package["evaluation"]), report=console.plugin.report(package), card=card(package),
+        release=steps.contents(console, console.plugin.release(package)), run=origin(package),
         containers=package.get("InferenceSpecification", {}).get("Containers", []),
     )  # fmt: skip
+
+
+def origin(package: Document) -> str:
+    """The path of the run that made a model package, or "".
+
+    SageMaker Pipelines puts the execution's ARN into MetadataProperties.
+    """
+    made_by = str(package.get("MetadataProperties", {}).get("GeneratedBy", ""))
+    found = re.search(r":pipeline/([^/]+)/execution/([^/]+)$", made_by)
+    return f"/pipelines/{found[1]}/runs/{found[2]}" if found else ""
 
 
 def card(package: Document) -> str:
@@ -151,10 +162,13 @@ def reject(console: Console, path: dict[str, str], form: dict[str, str]) -> str:
 def decide(console: Console, path: dict[str, str], form: dict[str, str], decision: str) -> str:
     """Set a version's approval status, with the note as its description."""
     group, number = path["group"], int(path["version"])
-    package = console.account.version(group, number)
+    package, note = console.account.version(group, number), form.get("note", "").strip()[:1024]
+    objection = console.plugin.objection(package, STATUSES[decision], note)
+    if objection:
+        raise Refused(objection)
     console.account.sagemaker.update_model_package(
         ModelPackageArn=package["ModelPackageArn"],
         ModelApprovalStatus=STATUSES[decision],
-        ApprovalDescription=form.get("note", "").strip()[:1024],
+        ApprovalDescription=note,
     )
     return f"/models/{group}/{number}"

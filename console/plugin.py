@@ -29,12 +29,22 @@ class Field(NamedTuple):
     example: str = ""
 
 
+class Action(NamedTuple):
+    """A button on an endpoint's page. path: of one of the plug-in's `changes`; command: the line that does the same."""
+
+    label: str
+    path: str
+    command: str
+
+
 class Plugin:
     """The console without any project's additions; a project overrides what it has."""
 
     title = "SageMaker console"
     # (path, label) of further pages in the navigation.
     navigation: Sequence[tuple[str, str]] = ()
+    # Exceptions of the project whose text is for people: a page shows it instead of failing.
+    refusals: tuple[type[Exception], ...] = ()
 
     def routes(self, render: Callable[..., Response]) -> list[Route]:
         """Further pages. render(request, template, **context) makes a response; templates: see `folder`."""
@@ -75,6 +85,29 @@ class Plugin:
         """The S3 address of a model package's evaluation report as HTML, or ""."""
         return str(package.get("CustomerMetadataProperties", {}).get("Report", ""))
 
+    def release(self, package: Document) -> str:
+        """The S3 prefix of everything that was made with a model package, or ""."""
+        return ""
+
+    def approval(self, package: Document) -> str:
+        """What approving a model package does, in a sentence."""
+        return (
+            "Approving this version makes it the model that later ones are compared with; "
+            "where a deployment listens to the registry, it is deployed."
+        )
+
+    def objection(self, package: Document, status: str, note: str) -> str:
+        """Why a model package may not get an approval status with this note, or ""."""
+        return ""
+
+    def actions(self, endpoint: Document) -> Sequence[Action]:
+        """Further buttons on an endpoint's page."""
+        return ()
+
+    def about(self, endpoint: Document) -> list[Card]:
+        """What the project knows of an endpoint, such as its data's drift."""
+        return []
+
     def fields(self, endpoint: Document) -> list[Field]:
         """The fields of an endpoint's try-out form; without any there is only a box for the body."""
         return []
@@ -82,6 +115,10 @@ class Plugin:
     def body(self, values: dict[str, str]) -> str:
         """The request's body for a form's values."""
         return ""
+
+    def answer_rows(self, text: str) -> list[Document]:
+        """An endpoint's answer as rows of a table; [] where it is only shown as it is."""
+        return []
 
     def command(self, action: str, **values: str) -> str:
         """The command line that does the same as a page (see COMMANDS for the actions)."""
@@ -102,6 +139,7 @@ COMMANDS = {
     "model": "aws sagemaker describe-model-package --model-package-name {arn}",
     "compare_models": "aws sagemaker describe-model-package --model-package-name {arn}",
     "report": "aws s3 cp {uri} report.html",
+    "release": "aws s3 cp --recursive {uri} release",
     "approve": "aws sagemaker update-model-package --model-package-arn {arn} --model-approval-status Approved",
     "reject": "aws sagemaker update-model-package --model-package-arn {arn} --model-approval-status Rejected",
     "endpoints": "aws sagemaker list-endpoints",

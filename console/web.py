@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from console import endpoints, graph, models, overview, runs, steps
-from console.account import NotFound
+from console.account import NotFound, Refused
 from console.context import FOLDER, Console
 from console.security import Guard
 
@@ -57,10 +57,13 @@ def _page(console: Console, page: Page) -> Callable[[Request], Any]:
 
 
 def _answer(console: Console, page: Page, request: Request) -> Response:
+    refusals: tuple[type[Exception], ...] = (Refused, *console.plugin.refusals)
     try:
         return page(console, request)
     except NotFound as error:
         return console.render(request, "error.html", 404, title="Not found", message=str(error), hint="")
+    except refusals as error:
+        return console.render(request, "error.html", 409, title="Refused", message=str(error), hint=console.where)
     except botocore.exceptions.ClientError as error:
         missing = MISSING.search(str(error))
         title = "Not found" if missing else "AWS refuses this"

@@ -26,7 +26,7 @@ async function refresh() {
 }
 
 enhance(document);
-if (live && window.EventSource) {
+if (live && live.firstElementChild && window.EventSource) {
   const url = new URL(location.href);
   url.searchParams.set("watch", "1");
   const events = new EventSource(url);

@@ -20,10 +20,10 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
     """
     registry = serving.registry
     package = registry.package(version)
-    reason = package.get("CustomerMetadataProperties", {}).get("OverrideReason", NO_OVERRIDE)
-    if status == APPROVED and reason != NO_OVERRIDE and not note:
+    reason = override_without_note(package, status, note)
+    if reason:
         raise ExpectedError(
-            f"version {version} failed the gate and was registered because of {reason!r}: its approval needs a note",
+            without_note(version, reason),
             where=package["ModelPackageArn"],
             hint=registry.clients.command("registry", "approve", str(version), "--note", reason),
             code=WRONG_USAGE,
@@ -36,6 +36,17 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
         return result
     deployment = serving.wait_for_deployment(earlier, package["ModelPackageArn"], show)
     return {**result, "deployment": {**deployment._asdict(), "endpoint": serving.endpoint()}}
+
+
+def override_without_note(package: Document, status: str, note: str) -> str:
+    """Why a package was registered in spite of the gate, where its approval has no note; else ""."""
+    reason = str(package.get("CustomerMetadataProperties", {}).get("OverrideReason", NO_OVERRIDE))
+    return reason if status == APPROVED and reason != NO_OVERRIDE and not note else ""
+
+
+def without_note(version: int, reason: str) -> str:
+    """Why such an approval is refused."""
+    return f"version {version} failed the gate and was registered because of {reason!r}: its approval needs a note"
 
 
 def rollback(serving: Serving, note: str, show: Show) -> Document:

@@ -14,26 +14,30 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from console import charts
-from console.plugin import Card, Field, Plugin
+from console.cache import Cache
+from console.plugin import Action, Card, Field, Plugin
 from ingestion import record
 from localaws.errors import ExpectedError
-from pipelines.account import retraining
+from pipelines.account import decisions, retraining
 from pipelines.account.s3 import read_json
+from pipelines.account.serving import Serving
 from pipelines.account.stacks import Stacks
 from pipelines.cli.arguments import command_line
 from pipelines.cli.output import Document
-from pipelines.records import commands
+from pipelines.records import commands, model_pages
 from pipelines.records.failures import failed_objects
 from pipelines.records.objects import CLEANED, FAILED, RAW, Objects
 
 # What the SQL box takes: Athena's statements that only read.
 READS = re.compile(r"\s*(?:select|with|show|describe|explain)\b", re.IGNORECASE)
 ROWS = 200
+ARRIVALS = 'SELECT dt, count(*) AS records FROM "{table}" GROUP BY dt ORDER BY dt DESC LIMIT 30'
 NAMED = {
     "Newest rows": 'SELECT "$path", * FROM "{table}" ORDER BY 1 DESC LIMIT 20',
     "Beers by bitterness": 'SELECT ibu, count(*) AS beers FROM "{table}" GROUP BY ibu ORDER BY 2 DESC LIMIT 30',
-    "Deliveries by day": 'SELECT dt, count(*) AS records FROM "{table}" GROUP BY dt ORDER BY dt DESC LIMIT 30',
+    "Deliveries by day": ARRIVALS,
 }
+MINUTE, LOCAL_SECONDS = 60.0, 2.0
 # A page's action -> the module of this project's command, and its words.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "overview": ("registry", "list"),
@@ -52,10 +56,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "reject": ("registry", "reject", "{version}"),
     "endpoints": ("registry", "status"),
     "endpoint": ("registry", "status"),
-    "predict": ("registry", "predict", "--abv", "6.7", "--target-og", "1060"),
+    "predict": ("registry", "predict"),
+    "release": ("registry", "release", "{version}", "--out", "release"),
+    "rollback": ("registry", "rollback"),
     "ledger": ("records", "ledger"),
     "failed": ("records", "failed"),
     "replay": ("records", "replay"),
+}
+# The same at the local endpoint, where the words differ.
+LOCAL_COMMANDS: dict[str, tuple[str, ...]] = {
+    "start": ("run",),
+    "ledger": ("local", "ledger"),
+    "failed": ("local", "failed"),
+    "replay": ("local", "replay"),
 }
 
 
@@ -64,10 +77,13 @@ class BeerPages(Plugin):
 
     title = "Tapline"
     navigation: Sequence[tuple[str, str]] = (("/data", "Data"),)
+    refusals = (ExpectedError,)
 
     def __init__(self, stacks: Stacks, flags: str) -> None:
         self.stacks = stacks
         self.flags = flags
+        self.serving = Serving(stacks)
+        self.cache = Cache()
 
     @property
     def folder(self) -> str:
@@ -82,13 +98,18 @@ class BeerPages(Plugin):
     def command(self, action: str, **values: str) -> str:
         """This project's command for a page's action."""
         values.setdefault("run", values.get("arn", "").rpartition("/")[2])
-        module, *words = (word.format(**values) for word in COMMANDS[action])
-        return command_line(module, *words, flags=self.flags)
+        known = COMMANDS | (LOCAL_COMMANDS if self.stacks.clients.local else {})
+        module, *words = (word.format(**values) for word in known[action])
+        if action == "predict":
+            words += model_pages.predict_words(values.get("body", ""))
+        # `pipelines.local` takes no --local.
+        flags = self.flags.replace("--local", "", 1).strip() if module == "local" else self.flags
+        return command_line(module, *words, flags=flags)
 
     def cards(self) -> list[Card]:
         """The ledger as a bar."""
         try:
-            found = commands.account(self.stacks, None)
+            found = self.ledger()
         except ExpectedError as error:
             return [Card("Records", error.what, "/data")]
         dropped, failed = sum(found["dropped"].values()), sum(found["failed"].values())
@@ -117,6 +138,41 @@ class BeerPages(Plugin):
     def start(self, pipeline: str, parameters: dict[str, str]) -> str | None:
         """Through the state machine `retrain`, as `pipelines.run --start` does."""
         return retraining.wait_for_run(self.stacks, retraining.start(self.stacks, parameters))
+
+    def release(self, package: Document) -> str:
+        """The folder of the evaluation, where the report, card, lineage, hashes and SBOM are."""
+        return self.report(package).rpartition("/")[0]
+
+    def approval(self, package: Document) -> str:
+        """What the state machine `deploy` does after a decision."""
+        if package.get("ModelPackageGroupName") != self.serving.registry.group:
+            return super().approval(package)
+        return model_pages.approval(self.serving, package)
+
+    def objection(self, package: Document, status: str, note: str) -> str:
+        """A model that failed the gate needs a note to be approved."""
+        reason = decisions.override_without_note(package, status, note)
+        return decisions.without_note(package["ModelPackageVersion"], reason) if reason else ""
+
+    def actions(self, endpoint: Document) -> Sequence[Action]:
+        """Rolling back, where there is an approved version to go back to."""
+        target = model_pages.can_roll_back(self.serving, endpoint["EndpointName"])
+        if target is None:
+            return ()
+        return (Action(f"Roll back to version {target}", "/data/rollback", self.command("rollback")),)
+
+    def about(self, endpoint: Document) -> list[Card]:
+        """The drift that the newest evaluation found."""
+        return [Card("Drift", self.drift()["sentence"], "/data#drift")]
+
+    def drift(self) -> Document:
+        """The newest evaluation's drift, read once a minute."""
+        found: Document = self.cache.get("drift", lambda: model_pages.drift(self.serving), MINUTE).value
+        return found
+
+    def answer_rows(self, text: str) -> list[Document]:
+        """Predictions as a table."""
+        return model_pages.predictions(text)
 
     def fields(self, endpoint: Document) -> list[Field]:
         """The table's columns but for the id and the label, with the first units a brewer thinks of."""
@@ -147,19 +203,36 @@ class BeerPages(Plugin):
         """Ledger, newest records, failures, a query's answer."""
         query = request.query_params.get("sql", "")
         try:
-            found = commands.account(self.stacks, None)
+            found = self.ledger()
             context: Document = {
                 "ledger": found,
                 "bar": bar(found),
                 "stages": self.newest(),
                 "failures": self.failures(),
+                "drift": self.drift(),
             }
+            for name, text in (("arrivals", ARRIVALS), ("table", NAMED["Newest rows"])):
+                context[name] = self.rows(text)
+            days = [(day, int(count)) for day, count in reversed(context["arrivals"].get("rows", []))]
+            context["chart"] = charts.columns(days, "Clean records delivered by day")
             context["answer"] = self.answer(query) if query else None
         except ExpectedError as error:
             return render(request, "error.html", 502, title="Data", message=error.what, hint=error.hint)
         table = self.stacks.output("ingestion", "GlueTable")
         named = {name: text.format(table=table) for name, text in NAMED.items()}
         return render(request, "data.html", title="Data", sql=query, named=named, **context)
+
+    def ledger(self) -> Document:
+        """The ledger. Counting it lists every object, so the live overview does not count it each time."""
+        fresh = LOCAL_SECONDS if self.stacks.clients.local else MINUTE
+        found: Document = self.cache.get("ledger", lambda: commands.account(self.stacks, None), fresh).value
+        return found
+
+    def rows(self, text: str) -> Document:
+        """A named query's answer, asked once a minute: Athena has its price for each."""
+        text = text.format(table=self.stacks.output("ingestion", "GlueTable"))
+        found: Document = self.cache.get(text, lambda: self.answer(text), MINUTE).value
+        return found
 
     def objects(self) -> Objects:
         """The objects of the data bucket."""
@@ -206,12 +279,13 @@ class BeerPages(Plugin):
         return {"columns": [each["Name"] for each in result["ResultSetMetadata"]["ColumnInfo"]], "rows": rows[1:]}
 
     def changes(self) -> dict[str, Callable[[], str]]:
-        """Replaying failed records."""
-        return {"/data/replay": self.replay}
+        """Replaying failed records, and rolling back."""
+        return {"/data/replay": self.replay, "/data/rollback": lambda: model_pages.roll_back(self.serving)}
 
     def replay(self) -> str:
         """Deliver failed records again."""
         commands.again(self.stacks, None)
+        self.cache.forget()
         return "/data"
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (apt-get install chromium)"),
     pytest.mark.endpoint,
 ]
+ENDPOINT = "tapline-ibu-dev-serverless"
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +92,126 @@ def test_the_data_page_shows_why_records_failed_and_answers_a_query(page: Any) -
     assert page.get_by_text("one statement that reads").count() == 1
 
 
-def test_a_run_started_from_the_page_trains_on_the_table_as_it_is(page: Any) -> None:
+@pytest.fixture(scope="module")
+def second(browser: Any, address: str) -> str:
+    """The page of a run that was started by the form and has registered version 2."""
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
     page.goto("/pipelines/tapline-ibu-dev/start")
     page.get_by_label("Seed").fill("0")
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url(re.compile(r"/runs/"))
     page.locator("main .status.Succeeded").first.wait_for(timeout=60_000)
+    url = str(page.url)
+    context.close()
+    return url
+
+
+def decide(page: Any, version: int, button: str, note: str = "") -> None:
+    """Approve or reject a version by its page."""
+    page.goto(f"/models/tapline-ibu-dev/{version}")
+    form = page.locator("form.inline", has=page.get_by_role("button", name=button))
+    form.get_by_label("Note").fill(note)
+    form.get_by_role("button").click()
+
+
+def follow(page: Any, version: int) -> None:
+    """Wait, on the live page of a version, until it serves."""
+    page.goto(f"/models/tapline-ibu-dev/{version}")
+    page.get_by_text(f"Version {version} serves at {ENDPOINT}.").wait_for(timeout=60_000)
+    page.get_by_text(f"Serving at {ENDPOINT}", exact=True).wait_for(timeout=60_000)
+
+
+def predict(page: Any, **values: str) -> list[str]:
+    """The cells of the answer to a beer, by the form of the endpoint's page."""
+    page.goto(f"/endpoints/{ENDPOINT}")
+    for name, value in values.items():
+        page.get_by_label(name, exact=True).fill(value)
+    page.get_by_role("button", name="Predict").click()
+    cells: list[str] = page.get_by_role("region", name="Predictions").locator("tbody td").all_inner_texts()
+    return cells
+
+
+def test_a_run_started_from_the_page_trains_on_the_table_as_it_is(page: Any, second: str) -> None:
+    page.goto(second)
     assert page.get_by_text("cache: run").count() >= 1
 
 
-def test_a_model_is_approved_by_its_page_and_becomes_the_champion(page: Any) -> None:
-    page.goto("/models/tapline-ibu-dev/1")
-    form = page.locator("form.inline", has=page.get_by_role("button", name="Approve"))
-    form.get_by_label("Note").fill("good enough")
-    form.get_by_role("button").click()
+def test_a_version_says_what_its_approval_deploys_and_has_its_run_and_its_release_as_links(
+    page: Any, second: str
+) -> None:
+    page.goto("/models/tapline-ibu-dev/2")
+    said = page.get_by_role("region", name="Decision").inner_text()
+    assert f"Approving version 2 makes it the champion and deploys it to {ENDPOINT}, which" in said
+    assert page.get_by_role("link", name="the run that made it").get_attribute("href") == urlsplit(second).path
+    files = page.locator("ul.objects a").all_inner_texts()
+    assert files == [
+        "SHA256SUMS", "evaluation.json", "lineage.json", "model-card.json", "report.html", "sbom.json",
+        "smoke-test.json",
+    ]  # fmt: skip
+
+
+def test_an_approved_model_serves_and_answers_the_form_and_bad_input_by_its_field(page: Any) -> None:
+    decide(page, 1, "Approve", "good enough")
     page.get_by_text("“good enough”").wait_for()
+    follow(page, 1)
     page.goto("/models/tapline-ibu-dev")
     assert page.get_by_role("row", name=re.compile("champion")).get_by_role("link").inner_text() == "1"
+    page.goto("/")
+    assert (
+        page.locator("article", has=page.get_by_role("link", name=f"Endpoint {ENDPOINT}")).locator("p").inner_text()
+        == f"InService: {ENDPOINT}-v1"
+    )
+
+    value, interval, kind, version, remarks = predict(page, abv="6.7", target_og="1060")
+    low, high = map(float, interval.split(" to "))
+    assert low <= float(value) <= high
+    assert (kind in ("low", "medium", "high", "very_high"), version, remarks) == (True, "1", "")
+    assert page.get_by_label("abv", exact=True).input_value() == "6.7"
+    assert page.get_by_text("predict --abv=6.7 --target-og=1060 --local").count() == 1
+
+    assert predict(page, abv="strong")[-1] == "abv_not_a_number, no_number_known"
+    page.get_by_label("Body").fill("no JSON")
+    page.get_by_role("button", name="Send").click()
+    assert page.locator("#answer .Refused").count() == 1
+    assert "ModelError" in page.locator("#answer pre").inner_text()
+    page.reload()
+    assert "ModelError" in page.locator("#answer pre").inner_text()
+    page.go_back()
+    assert "abv_not_a_number" in page.locator("#answer pre").inner_text()
+    page.goto(f"/endpoints/{ENDPOINT}")
+    assert page.get_by_text("requests in the last hour").count() == 1
+
+
+def test_a_rollback_brings_the_version_before_back_and_the_last_rejection_ends_serving(page: Any, second: str) -> None:
+    page.goto("/models/tapline-ibu-dev/1")
+    if page.get_by_role("button", name="Approve").count():
+        decide(page, 1, "Approve")
+        follow(page, 1)
+    decide(page, 2, "Approve", "as good")
+    follow(page, 2)
+    page.goto(f"/endpoints/{ENDPOINT}")
+    page.get_by_role("button", name="Roll back to version 1").click()
+    follow(page, 1)
+    assert predict(page, abv="6.7")[3] == "1"
+    page.goto("/models/tapline-ibu-dev/2")
+    assert page.get_by_text("“rolled back to version 1”").count() == 1
+
+    page.goto("/models/tapline-ibu-dev/1")
+    assert page.get_by_text(f"Rejecting it deletes the endpoint {ENDPOINT}.").count() == 1
+    decide(page, 1, "Reject", "no longer")
+    page.goto("/endpoints")
+    page.get_by_text("Nothing is served yet").wait_for(timeout=60_000)
+    assert page.goto(f"/endpoints/{ENDPOINT}").status == 404
+    assert page.locator("h1").inner_text() == "Not found"
+
+
+def test_the_data_page_shows_arrivals_drift_and_the_newest_rows(page: Any) -> None:
+    page.goto("/data")
+    days = page.get_by_role("img", name="Clean records delivered by day").locator("text").all_text_contents()
+    assert days[1:] == ["323"]
+    assert page.get_by_text("There is no champion to compare with.").count() == 1
+    page.get_by_text("table: its newest rows").click()
+    rows = page.get_by_role("region", name="Newest rows").locator("tbody tr")
+    assert rows.count() == 20
+    assert page.get_by_text("pipelines.local ledger --workspace").count() == 1
