@@ -11,7 +11,7 @@ CHECKOV := .cache/checkov/.venv
 # One local endpoint per worker; more workers than cores only wait for each other.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: local generate test test-fast test-release check bench soak fuzz deploy delete clean help
+.PHONY: local generate test test-fast test-release check bench soak fuzz screenshots deploy delete clean help
 
 help:  ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -62,6 +62,9 @@ fuzz: $(READY)  ## 60 s of coverage-guided fuzzing each: the transform, the API'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.transform --seconds 60
 	$(BIN)/python -m tests.fuzz.answers --seconds 60
+
+screenshots: $(READY)  ## README's pictures of the console (needs Chromium), into docs/screenshots
+	$(BIN)/python -m tests.support.screenshots
 
 deploy: $(READY)  ## an environment in your account: make deploy ENV=dev
 	@$(BIN)/python -m pipelines.deploy --env $(ENV)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from console.cache import Cache, Cached
+from console.cache import FRESH_SECONDS, Cache, Cached
 
 Document = dict[str, Any]
 UNDER_WAY = ("Executing", "Stopping")
@@ -246,7 +246,7 @@ class Account:
             }
             return {**found, "config": config, "models": models}
 
-        found: Document = self.cache.get(("endpoint", name), read).value
+        found: Document = self.cache.get(("endpoint", name), read, stale=FRESH_SECONDS).value
         return found
 
     def latency(self, endpoint: Document) -> list[tuple[str, Document]]:

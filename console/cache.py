@@ -31,14 +31,20 @@ class Cache:
         self._lock = threading.Lock()
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="console-reader")
 
-    def get(self, key: Any, read: Callable[[], Any], fresh: float = FRESH_SECONDS) -> Cached:
-        """The value of a key; read() makes it. fresh: seconds for which it is not read again (inf: never)."""
+    def get(
+        self, key: Any, read: Callable[[], Any], fresh: float = FRESH_SECONDS, stale: float = STALE_SECONDS
+    ) -> Cached:
+        """The value of a key; read() makes it.
+
+        fresh: seconds for which it is not read again (inf: never). stale: seconds after which a reader waits for a new
+        one.
+        """
         now = time.monotonic()
         with self._lock:
             found = self._values.get(key)
             if found:
                 self._values.move_to_end(key)
-        if found and now - found[1] < max(fresh, STALE_SECONDS):
+        if found and now - found[1] < max(fresh, stale):
             if now - found[1] >= fresh:
                 self._refresh(key, read)
             return Cached(found[0], now - found[1])

@@ -1,5 +1,6 @@
 """What every page of the console needs: the account it reads, the project's plug-in, rendering, the forms' token."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -50,7 +51,15 @@ class Console:
             now=datetime.now(UTC),
             **context,
         )
+        # Outside the live content, and no text of a page can look like it: quotes are escaped.
+        page = page.replace('<div id="live">', f'<div id="live" data-digest="{digest(page)}">', 1)
         return HTMLResponse(page, status)
+
+
+def digest(page: str) -> str:
+    """The SHA-256 of the part of a page that is compared and replaced: between the marks, without ages and clocks."""
+    live = page.partition("<!--live-->")[2].partition("<!--/live-->")[0]
+    return hashlib.sha256(live.encode()).hexdigest()
 
 
 def utc(value: Any) -> str:

@@ -1,7 +1,6 @@
 """The console as an ASGI application: routes, errors, forms with a token, live updates."""
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,13 +15,14 @@ from starlette.routing import Route
 
 from console import endpoints, graph, models, overview, runs, steps
 from console.account import NotFound, Refused
-from console.context import FOLDER, Console
+from console.context import FOLDER, Console, digest
 from console.security import Guard
 
 # How often a watched page's content is compared with what the browser shows.
 WATCH_SECONDS = 0.5
 # The longest time one browser connection watches; the browser then connects again.
 WATCH_FOR_SECONDS = 300
+DIGEST = re.compile("[0-9a-f]{64}")
 # AWS's error codes for a name that does not exist.
 MISSING = re.compile(r"not ?found|does not exist|could not find", re.IGNORECASE)
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
@@ -76,13 +76,17 @@ def _answer(console: Console, page: Page, request: Request) -> Response:
 
 
 async def _watch(console: Console, page: Page, request: Request) -> AsyncIterator[str]:
-    """An event whenever the page's live content has changed."""
-    last = b""
+    """An event whenever the page's live content is not the one that the browser shows.
+
+    `watch` is the digest of what it shows, so that a change between the page and this request is seen too.
+    """
+    last = request.query_params["watch"]
+    last = last if DIGEST.fullmatch(last) else ""
     for _ in range(int(WATCH_FOR_SECONDS / WATCH_SECONDS)):
         if console.stopping() or await request.is_disconnected():
             return
         answer = await run_in_threadpool(_answer, console, page, request)
-        found = hashlib.sha256(live(bytes(answer.body))).digest()
+        found = digest(bytes(answer.body).decode())
         if last and found != last:
             yield "data: changed\n\n"
         last = found
@@ -117,11 +121,6 @@ def _changed(console: Console, change: Change, request: Request, form: dict[str,
 
 def _without_form(run: Callable[[], str]) -> Change:
     return lambda console, path, form: run()
-
-
-def live(body: bytes) -> bytes:
-    """The part of a page that is compared and replaced: between the marks, without ages and clocks."""
-    return body.partition(b"<!--live-->")[2].partition(b"<!--/live-->")[0]
 
 
 async def static(request: Request) -> Response:

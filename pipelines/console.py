@@ -40,13 +40,16 @@ def clients_of(given: argparse.Namespace) -> Iterator[tuple[Clients, str]]:
     """The clients to read with, and what to call the place they read from."""
     if not given.local:
         clients = Clients(region=given.region)
+        clients.flags = target_flags(given)
         yield clients, f"environment {given.env or DEFAULT_ENVIRONMENT} in {clients.region}"
         return
     from localaws.workspace import Workspace
     from pipelines.local.endpoint import running
 
     with running(Workspace(given.workspace), keep=False) as endpoint:
-        yield Clients(endpoint), f"local endpoint {endpoint.url}"
+        clients = Clients(endpoint)
+        clients.flags = target_flags(given)
+        yield clients, f"local endpoint {endpoint.url}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
             code=ENVIRONMENT,
         ) from error
     with clients_of(given) as (clients, where):
-        pages = BeerPages(Stacks(clients, environment(given.env or DEFAULT_ENVIRONMENT)), target_flags(given))
+        pages = BeerPages(Stacks(clients, environment(given.env or DEFAULT_ENVIRONMENT)))
         try:
             serve(
                 lambda service: clients[service],

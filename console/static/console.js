@@ -16,11 +16,13 @@ function enhance(root) {
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (answer.status === 404) return location.reload();
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const next = page.getElementById("live");
   if (!next || live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
   const open = [...live.querySelectorAll("details")].map((each) => each.open);
   live.replaceChildren(...next.childNodes);
+  live.dataset.digest = next.dataset.digest;
   live.querySelectorAll("details").forEach((each, index) => { each.open = open[index] || false; });
   enhance(live);
 }
@@ -28,7 +30,7 @@ async function refresh() {
 enhance(document);
 if (live && live.firstElementChild && window.EventSource) {
   const url = new URL(location.href);
-  url.searchParams.set("watch", "1");
+  url.searchParams.set("watch", live.dataset.digest);
   const events = new EventSource(url);
   events.onmessage = refresh;
   window.addEventListener("pagehide", () => events.close());

@@ -22,7 +22,6 @@ from pipelines.account import decisions, retraining
 from pipelines.account.s3 import read_json
 from pipelines.account.serving import Serving
 from pipelines.account.stacks import Stacks
-from pipelines.cli.arguments import command_line
 from pipelines.cli.output import Document
 from pipelines.records import commands, model_pages
 from pipelines.records.failures import failed_objects
@@ -73,15 +72,14 @@ LOCAL_COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 class BeerPages(Plugin):
-    """stacks: of the environment that is shown. flags: what a command needs to ask the same place."""
+    """stacks: of the environment that is shown."""
 
     title = "Tapline"
     navigation: Sequence[tuple[str, str]] = (("/data", "Data"),)
     refusals = (ExpectedError,)
 
-    def __init__(self, stacks: Stacks, flags: str) -> None:
+    def __init__(self, stacks: Stacks) -> None:
         self.stacks = stacks
-        self.flags = flags
         self.serving = Serving(stacks)
         self.cache = Cache()
 
@@ -92,8 +90,8 @@ class BeerPages(Plugin):
 
     def first_step(self) -> str:
         """The local run makes everything; in an account a deployment does."""
-        local = self.stacks.clients.local
-        return command_line("run", flags=self.flags) if local else f"make deploy ENV={self.stacks.environment.name}"
+        clients = self.stacks.clients
+        return clients.command("run") if clients.local else f"make deploy ENV={self.stacks.environment.name}"
 
     def command(self, action: str, **values: str) -> str:
         """This project's command for a page's action."""
@@ -102,9 +100,7 @@ class BeerPages(Plugin):
         module, *words = (word.format(**values) for word in known[action])
         if action == "predict":
             words += model_pages.predict_words(values.get("body", ""))
-        # `pipelines.local` takes no --local.
-        flags = self.flags.replace("--local", "", 1).strip() if module == "local" else self.flags
-        return command_line(module, *words, flags=flags)
+        return self.stacks.clients.command(module, *words)
 
     def cards(self) -> list[Card]:
         """The ledger as a bar."""

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from ingestion import record
+from localaws.errors import ExpectedError
 from pipelines.account.model_packages import APPROVED, REJECTED, has_evaluation
 from pipelines.account.serving import NONE, Serving
-from pipelines.cli.errors import ExpectedError
 from pipelines.cli.output import Document
 
 TEXTS = {column.name for column in record.COLUMNS if column.kind == "text"}

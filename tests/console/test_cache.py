@@ -36,6 +36,15 @@ def test_a_first_read_that_fails_is_the_readers_error_and_a_refresh_that_fails_l
     assert cache.get("a", lambda: "old", fresh=10).value == "old"
 
 
+def test_what_is_not_there_any_more_is_not_answered_any_more() -> None:
+    cache = Cache()
+    cache.get("a", lambda: "old")
+    deadline = time.monotonic() + 5
+    with pytest.raises(KeyError):
+        while time.monotonic() < deadline:
+            cache.get("a", lambda: {}["a"], fresh=0)
+
+
 def test_a_change_forgets_everything() -> None:
     cache = Cache()
     cache.get("a", lambda: 1, math.inf)

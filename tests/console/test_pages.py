@@ -7,8 +7,8 @@ import time
 import pytest
 
 from benchmarks.support.definitions import Execution, Project, compare, condition
-from console import web
 from console.account import short_id
+from console.context import FOLDER
 from console.plugin import COMMANDS
 from pipelines.account.clients import Clients
 from tests.console.conftest import HOSTILE, Foreign, Site, without_tags
@@ -145,10 +145,22 @@ def test_a_missing_resource_is_a_page_that_names_it(site: Site, path: str) -> No
 
 
 def test_every_page_names_the_command_that_does_the_same_and_every_command_stands_on_a_page() -> None:
-    templates = "".join(path.read_text() for path in sorted((web.FOLDER / "templates").glob("*.html")))
-    code = "".join(path.read_text() for path in sorted(web.FOLDER.glob("*.py")))
+    templates = "".join(path.read_text() for path in sorted((FOLDER / "templates").glob("*.html")))
+    code = "".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
     named = set(re.findall(r'command\(\s*"(\w+)"', templates + code))
     assert named == set(COMMANDS)
+
+
+def test_a_change_between_a_page_and_its_watching_is_sent_at_once(site: Site, clients: Clients) -> None:
+    project = Project(clients)
+    project.upsert([project.processing("Only", "pass")])
+    path = f"/pipelines/{project.name}"
+    (shown,) = re.findall(r'data-digest="([0-9a-f]{64})"', site.get(path))
+    project.start().wait()
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    connection.request("GET", f"{path}?watch={shown}")
+    assert connection.getresponse().readline() == b"data: changed\n"
+    connection.close()
 
 
 def test_a_watched_page_sends_an_event_when_its_content_changes(site: Site, clients: Clients) -> None:

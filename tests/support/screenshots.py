@@ -5,9 +5,9 @@ The chain runs in a workspace of its own, the model is approved, and Chromium op
 
 import argparse
 import contextlib
+import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ OUT = ROOT / "docs" / "screenshots"
 PIPELINE = "/pipelines/tapline-ibu-dev"
 MODELS = "/models/tapline-ibu-dev"
 PAGES = {"overview": "/", "pipeline": PIPELINE, "registry": f"{MODELS}/1"}
+# Below the current folder, so that the commands in the pictures have a short path.
+WORKSPACE = ROOT / ".cache" / "screenshots"
 # Name -> width and height in CSS pixels.
-SIZES = {"wide": (1100, 720), "narrow": (390, 720)}
+SIZES = {"wide": (1000, 840), "narrow": (390, 840)}
 
 
 @contextlib.contextmanager
@@ -62,12 +64,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR")
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as work, console(Path(work) / "tapline") as address, sync_playwright() as driver:
+    shutil.rmtree(WORKSPACE, ignore_errors=True)
+    with console(WORKSPACE) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for target in shoot(browser, address, folder):
             print(f"{target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target} "
                   f"{target.stat().st_size / 1000:.0f} kB")  # fmt: skip
         browser.close()
+    shutil.rmtree(WORKSPACE)
     return 0
 
 

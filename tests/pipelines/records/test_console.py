@@ -10,6 +10,7 @@ import pytest
 
 from console import web
 from console.plugin import COMMANDS as AWS_COMMANDS
+from pipelines.account.clients import Clients
 from pipelines.records.console import COMMANDS, BeerPages
 
 VALUES = {
@@ -26,8 +27,10 @@ FORMS = {"start", "stop", "retry", "approve", "reject", "replay", "rollback"}
 def pages(monkeypatch: pytest.MonkeyPatch, *, local: bool) -> BeerPages:
     """The pages of an environment that is never asked."""
     monkeypatch.setattr("pipelines.records.console.Serving", lambda stacks: None)
-    stacks: Any = SimpleNamespace(clients=SimpleNamespace(local=local))
-    return BeerPages(stacks, "--local --workspace '/tmp/a b'" if local else "--env prod")
+    clients = Clients()
+    clients.flags = "--local --workspace '/tmp/a b'" if local else "--env prod"
+    stacks: Any = SimpleNamespace(clients=clients)
+    return BeerPages(stacks)
 
 
 @pytest.mark.parametrize("local", [True, False])
