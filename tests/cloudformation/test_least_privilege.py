@@ -107,13 +107,13 @@ def named(role: str, call: Call) -> str:
     return f"{role}: {service}.{operation} {target}"
 
 
-def outcomes(strict: Strict, asked: Iterable[tuple[str, Call]]) -> list[tuple[str, str]]:
+def decisions(strict: Strict, asked: Iterable[tuple[str, Call]]) -> list[tuple[str, str]]:
     """Each call, named, and what became of it."""
     return [(named(role, call), strict.attempt(role, call)) for role, call in asked]
 
 
 def test_what_the_chain_did_is_allowed_to_the_role_that_did_it(strict: Strict, calls: dict[str, list[Call]]) -> None:
-    found = outcomes(strict, [(role, call) for role, listed in calls.items() for call in listed])
+    found = decisions(strict, [(role, call) for role, listed in calls.items() for call in listed])
     assert [(name, outcome) for name, outcome in found if outcome not in ALLOWED] == []
     assert [role for role, listed in calls.items() if not listed] == ["TransformRole"]
 
@@ -165,7 +165,7 @@ def test_the_collectors_own_code_does_all_it_does_with_its_one_right(
 
 
 def test_what_no_component_does_is_refused(strict: Strict) -> None:
-    found = outcomes(strict, forbidden(strict.names, strict.roles))
+    found = decisions(strict, forbidden(strict.names, strict.roles))
     assert [(name, outcome) for name, outcome in found if outcome != "denied"] == []
     assert len(found) >= 50
 
