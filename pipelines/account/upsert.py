@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,9 @@ from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, upload
 from pipelines.authoring import archives
 from pipelines.authoring.settings import SOURCES, Settings, assets
+
+# An account's descriptions lag behind what was written.
+CONFIRM_SECONDS = 1.0
 
 
 def settings(clients: Clients, stacks: Stacks) -> Settings:
@@ -67,8 +71,13 @@ def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]
 
     text: the definition of exactly these settings.
     """
+    after = json.loads(text)
     before = deployed(clients, settings.pipeline_name)
-    if before == json.loads(text):
+    if before == after and not clients.consistent:
+        # The description may be the one from before somebody's update of a moment ago.
+        time.sleep(CONFIRM_SECONDS)
+        before = deployed(clients, settings.pipeline_name)
+    if before == after:
         return "unchanged"
     with ThreadPoolExecutor(8) as pool:
         uploads = [pool.submit(upload, clients, settings.artifact_bucket, asset) for asset in assets(settings)]
@@ -79,7 +88,7 @@ def upsert(clients: Clients, settings: Settings, text: str, tags: dict[str, str]
         "PipelineDescription": "From beers to a model of their bitterness (IBU) that waits for approval",
         "RoleArn": settings.pipeline_role_arn,
         # The API accepts 1 MB; the indented text is for people.
-        "PipelineDefinition": graph.canonical(json.loads(text)),
+        "PipelineDefinition": graph.canonical(after),
     }
     with aws_errors(f"writing the pipeline {settings.pipeline_name}"):
         if before is None and _create(clients, request, tags):

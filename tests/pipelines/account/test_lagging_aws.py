@@ -1,6 +1,7 @@
 """The commands under an AWS that lags: stale reads, throttles, short pages. What they report is so, or an error."""
 
 import argparse
+import dataclasses
 import json
 import uuid
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ from benchmarks.support.definitions import parameter
 from localaws.endpoint import Endpoint
 from localaws.errors import ExpectedError
 from pipelines import deploy, registry, runs
-from pipelines.account import executions, retraining
+from pipelines.account import executions, retraining, upsert
 from pipelines.account.clients import Clients
 from pipelines.account.model_packages import Registry
 from pipelines.account.runs import Runs
 from pipelines.account.stacks import Environment, Stacks, environment
+from pipelines.authoring import committed
 from pipelines.authoring.parameters import PARAMETERS
+from pipelines.authoring.settings import Settings
 from tests.support.lagging import Lagging
 
 
@@ -155,6 +158,29 @@ def test_a_run_is_reported_as_it_ended(lagged: Lagged) -> None:
 
 def test_a_decision_is_stored_and_all_pages_are_read(lagged: Lagged) -> None:
     registered_and_approved(lagged)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_upsert_leaves_the_definition_that_it_was_given(endpoint: Endpoint, clients: Clients, seed: int) -> None:
+    name = f"lag{uuid.uuid4().hex[:8]}"
+    clients.s3.create_bucket(Bucket=name)
+    role = "arn:aws:iam::000000000000:role/tests"
+    settings = Settings(
+        pipeline_name=name,
+        artifact_bucket=name,
+        pipeline_role_arn=role,
+        job_role_arn=role,
+        model_package_group_name=name,
+    )
+    texts = [committed.definition(dataclasses.replace(settings, git_commit=commit)) for commit in ("one", "two")]
+    slow = Clients(endpoint, attempts=8)
+    lag = Lagging(slow, seed)
+    for text in (texts[0], texts[1], texts[0], texts[0], texts[1]):
+        outcome = upsert.upsert(slow, settings, text, {})
+        described = clients.sagemaker.describe_pipeline(PipelineName=name)
+        assert json.loads(described["PipelineDefinition"]) == json.loads(text), outcome
+    assert lag.stale > 0
+    clients.sagemaker.delete_pipeline(PipelineName=name)
 
 
 @pytest.mark.release
