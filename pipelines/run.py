@@ -5,7 +5,7 @@
     python -m pipelines.run --print                the pipeline definition, from the files alone
     python -m pipelines.run --print-workflow retrain
     python -m pipelines.run --graph pipeline.svg   the pipeline's steps as a picture
-    python -m pipelines.run --start --wait         start a run on the table as it is now, and follow it
+    python -m pipelines.run --start --wait         train by hand, on new data or not, and follow the run
     python -m pipelines.run --local                the whole chain on this machine, without AWS and Docker
 
 AWS_ENDPOINT_URL points the account's commands at another endpoint, such as the local one.
@@ -62,7 +62,7 @@ def arguments() -> Arguments:
     what.add_argument("--print-workflow", metavar="NAME", help=f"print a state machine's ASL: {', '.join(WORKFLOWS)}")
     what.add_argument("--graph", type=Path, metavar="FILE.svg", help="draw the pipeline's steps as a picture")
     what.add_argument("--dry-run", action="store_true", help="show what an upsert would change, and change nothing")
-    what.add_argument("--start", action="store_true", help="start a run of the deployed pipeline")
+    what.add_argument("--start", action="store_true", help="start a run of the deployed pipeline by hand")
     what.add_argument("--local", action="store_true", help="run the whole chain on this machine")
     add_account_flags(parser.add_argument_group("in an account"))
     local = parser.add_argument_group("with --local")
