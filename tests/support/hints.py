@@ -70,7 +70,11 @@ class Hints:
             words = [self.texts(each, function) for each in node.args if not isinstance(each, ast.Starred)]
             # A module that is a parameter is one of the commands.
             words[0] = ["run"] if words[0] == [VALUE] else words[0]
-            return [f"python -m pipelines.{' '.join(each)}" for each in itertools.product(*words)]
+            # The words after the module are quoted, as command_line does.
+            return [
+                f"python -m pipelines.{module} {shlex.join(rest)}".rstrip()
+                for module, *rest in itertools.product(*words)
+            ]
         if ast.unparse(node.func) == "shlex.join":
             return [shlex.join(each) for each in itertools.product(*self._items(node.args[0], function))]
         if name in self.functions:
