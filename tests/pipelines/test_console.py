@@ -185,6 +185,26 @@ def test_an_approved_model_serves_and_answers_the_form_and_bad_input_by_its_fiel
     assert page.get_by_text("requests in the last hour").count() == 1
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_projects_pages_fit_a_narrow_screen_and_have_no_serious_finding_of_axe(
+    browser: Any, address: str, scheme: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(
+        base_url=address, color_scheme=scheme, viewport={"width": 390, "height": 800}, bypass_csp=True
+    )
+    page, wrong = context.new_page(), []
+    for path in ("/", "/data", "/models/tapline-ibu-dev", "/models/tapline-ibu-dev/1", f"/endpoints/{ENDPOINT}"):
+        page.goto(path)
+        violations = Axe().run(page).response["violations"]
+        wrong += [(path, each["id"]) for each in violations if each["impact"] in ("serious", "critical")]
+        if page.evaluate("document.documentElement.scrollWidth") > 390:
+            wrong.append((path, "too wide"))
+    context.close()
+    assert wrong == []
+
+
 def test_a_rollback_brings_the_version_before_back_and_the_last_rejection_ends_serving(page: Any, second: str) -> None:
     page.goto("/models/tapline-ibu-dev/1")
     if page.get_by_role("button", name="Approve").count():
