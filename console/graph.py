@@ -125,7 +125,7 @@ def _edge(start: Place, end: Place, branch: str, label: str) -> str:
 def _node(step: Step, place: Place, mark: Mark) -> str:
     radius = HEIGHT / 2 if step.type == "Condition" else 8
     note = " ".join(each for each in (MARKS.get(mark.status, ""), mark.note or mark.status) if each)
-    lines = [("", 25 if note else 30, _short(step.title, 26)), ("type", 42 if note else 49, step.type)]
+    lines = [("", 25 if note else 30, _short(step.title, 23)), ("type", 42 if note else 49, step.type)]
     if note:
         lines.append(("note", 58, _short(note, 34)))
     texts = "".join(
