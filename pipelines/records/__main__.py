@@ -4,6 +4,7 @@
     python -m pipelines.records failed --env prod      which records failed, why, and their content
     python -m pipelines.records replay --env prod      deliver failed records again, each once
     python -m pipelines.records load --file DUMP       load a file of beers, and all others that have landed
+    python -m pipelines.records generate --count 1000  beers by brewing formulas; needs no account
 
 `python -m pipelines.local ledger`, `failed` and `replay` do the same at the local endpoint.
 """
@@ -17,7 +18,7 @@ from localaws.errors import exit_code
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks, environment
 from pipelines.cli.arguments import add_account_flags, add_json_flag, target_flags
-from pipelines.records import commands
+from pipelines.records import commands, generate
 
 
 def arguments() -> Arguments:
@@ -31,12 +32,20 @@ def arguments() -> Arguments:
         commands.add_flags(name, command)
         add_account_flags(command)
         add_json_flag(command)
+    summary = "write plausible beers as JSON lines, seeded, with any share of defects"
+    generated = names.add_parser("generate", help=summary, description=summary)
+    generate.add_flags(generated)
+    add_json_flag(generated)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a sub-command."""
     given = arguments().parse_args(argv)
+    if given.command == "generate":
+        result = generate.run(given)
+        print(json.dumps(result) if given.json else generate.text(result), file=None if given.out else sys.stderr)
+        return 0
     clients = Clients(region=given.region)
     clients.flags = target_flags(given)
     result = commands.run(given.command, Stacks(clients, environment(given.env or "dev")), given)
