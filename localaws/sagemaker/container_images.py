@@ -56,6 +56,11 @@ class Image:
         return next((needed for known, needed in PACKAGES if re.fullmatch(known, self.repository)), None)
 
 
+def xgboost_version(image: Image) -> tuple[int, ...]:
+    """The version of XGBoost in an image of AWS's algorithm; the repository `xgboost` has 0.72 alone."""
+    return (0, 72) if image.repository == "xgboost" else image.version or (1, 2)
+
+
 def parse(uri: str) -> Image:
     """An image URI taken apart."""
     name, _, tag = uri.rpartition("/")[2].partition("@")[0].partition(":")

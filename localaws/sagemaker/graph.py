@@ -110,7 +110,7 @@ def _reference_problems(
 ) -> Iterator[str]:
     for name in step.get("DependsOn", []):
         if name in failing:
-            yield f"{address}.DependsOn: {name!r} is a Fail step, which no step can depend on"
+            yield f"{address}.DependsOn: {step['Name']} can not depends on {name}, which is a Fail step"
         if name not in names:
             yield f"{address}.DependsOn: no step {name!r} (have: {', '.join(names)})"
     for where, path in references(without_branches(step)):

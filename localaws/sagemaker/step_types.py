@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from localaws.sagemaker import cache, failures, graph, s3
+from localaws.sagemaker import cache, failures, graph, s3, step_outputs
 from localaws.sagemaker.callbacks import Callbacks, wait_for
 from localaws.sagemaker.conditions import holds
 from localaws.sagemaker.expressions import as_text
@@ -26,12 +26,6 @@ JOBS = {
     "Training": ("training-job", "TrainingJob", 63),
     "Transform": ("transform-job", "TransformJob", 63),
     "Tuning": ("hyper-parameter-tuning-job", "TuningJob", 32),
-}
-OUTPUT_TYPES: dict[str, tuple[type, ...]] = {
-    "String": (str,),
-    "Integer": (int,),
-    "Float": (int, float),
-    "Boolean": (bool,),
 }
 
 
@@ -186,7 +180,7 @@ def _call_lambda(context: Context, attempt: Attempt) -> Document:
     if "FunctionError" in answer:
         raise JobFailed(f"ClientError: The Lambda function {function} failed: {json.dumps(payload)}")
     given = payload if isinstance(payload, dict) else {}
-    outputs = _outputs(attempt.step, given, f"the answer of {function}")
+    outputs = step_outputs.outputs(attempt.step.get("OutputParameters", []), given, f"the answer of {function}")
     return _with_outputs("Lambda", {"Arn": function}, outputs)
 
 
@@ -205,33 +199,8 @@ def _call_back(context: Context, attempt: Attempt) -> Document:
         }
         s3.client("sqs", context.arn.split(":")[3]).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
         given = wait_for(answers, context.stop)
-    outputs = _outputs(attempt.step, given, "SendPipelineExecutionStepSuccess")
+    outputs = step_outputs.outputs(attempt.step.get("OutputParameters", []), given, "SendPipelineExecutionStepSuccess")
     return _with_outputs("Callback", {"CallbackToken": token, "SqsQueueUrl": queue}, outputs)
-
-
-def _outputs(step: graph.Step, given: Document, source: str) -> Document:
-    """The step's OutputParameters, each of its declared type; JobFailed for one that is missing or of another."""
-    found = {}
-    for declared in step.get("OutputParameters", []):
-        name, kind = declared["OutputName"], declared["OutputType"]
-        if name not in given:
-            have = ", ".join(given)
-            raise JobFailed(f"ClientError: the output parameter {name} is missing in {source} (have: {have})")
-        value = _typed(given[name], kind)
-        if not isinstance(value, OUTPUT_TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
-            raise JobFailed(f"ClientError: the output parameter {name} is {value!r}, not of type {kind}")
-        found[name] = value
-    return found
-
-
-def _typed(value: object, kind: str) -> object:
-    """A text as the type that is declared; anything else as it is."""
-    if not isinstance(value, str) or kind == "String":
-        return value
-    try:
-        return json.loads(value.lower() if kind == "Boolean" else value)
-    except ValueError:
-        return value
 
 
 def _with_outputs(kind: str, metadata: Document, outputs: Document) -> Document:

@@ -1,18 +1,27 @@
 """The inference side of AWS's XGBoost algorithm, as inference code of the model server.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost.html#InputOutput-XGBoost
+https://github.com/aws/sagemaker-xgboost-container/blob/master/src/sagemaker_xgboost_container/algorithm_mode/serve.py
 """
 
 import csv
 import io
+import json
 import os
 import pickle
+import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from werkzeug import Response
 
-CSV, LIBSVM = "text/csv", ("text/libsvm", "text/x-libsvm")
+CSV, JSON = "text/csv", "application/json"
+CSV_TYPES, LIBSVM_TYPES = (CSV, "csv"), ("libsvm", "text/libsvm", "text/x-libsvm")
+# The container accepts further types, whose bodies it then fails to write: those are 500 there and here.
+ACCEPTS = (CSV, JSON, "application/jsonlines", "application/x-recordio-protobuf")
+# What the endpoint sets in the container's environment: the version in the image's tag.
+IMAGE_VERSION = "LOCALAWS_IMAGE_VERSION"
 
 
 def model_fn(folder: str) -> Any:
@@ -28,36 +37,82 @@ def model_fn(folder: str) -> Any:
     return model
 
 
-def input_fn(body: Any, content_type: str) -> Any:
-    """The rows of a request: CSV without a label and a header, or libsvm."""
-    text = body.decode() if isinstance(body, bytes) else body
-    kind = (content_type or "").partition(";")[0].strip()
+def transform_fn(model: Any, body: Any, content_type: str, accept: str) -> Response:
+    """Answer a request: 415 for rows that cannot be read, 400 for rows that do not fit, 406 for an unknown Accept."""
+    if not body:
+        return Response(status=204)
+    try:
+        rows = read_rows(body if isinstance(body, str) else body.decode(), content_type)
+    except Exception as error:
+        return _failed(415, str(error))
+    try:
+        predictions = _predict(model, rows)
+    except Exception as error:
+        return _failed(400, f"Unable to evaluate payload provided: {error}")
+    if _first_images():
+        return Response(_separated(predictions, "," if not _is_batch() else "\n"), mimetype=CSV)
+    kind = accept.partition(";")[0].strip().lower()
+    if kind not in ACCEPTS:
+        return _failed(406, f"Accept type {accept} is not supported. Please use supported accept types: {ACCEPTS}.")
+    if _is_batch():
+        return Response(_separated(predictions, "\n"), mimetype=kind)
+    if kind == JSON:
+        scores = [{"score": each} for each in predictions]
+        return Response(json.dumps({"predictions": scores}), mimetype=JSON)
     if kind == CSV:
+        text = io.StringIO()
+        np.savetxt(text, predictions, delimiter=",", fmt="%s")
+        return Response(text.getvalue(), mimetype=CSV)
+    raise ValueError(f"the response cannot be written as {kind}")
+
+
+def read_rows(text: str, content_type: str) -> Any:
+    """The rows of a request: CSV without a label and a header, or libsvm, which is the default."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in CSV_TYPES:
         rows = [row for row in csv.reader(io.StringIO(text)) if row]
         return np.array([[float(cell) if cell.strip() else np.nan for cell in row] for row in rows])
-    if kind in LIBSVM:
-        from sklearn.datasets import load_svmlight_file
-
-        lines = text.splitlines()
-        # The label is optional in a request.
-        labelled = [line if ":" not in line.split(" ")[0] else f"0 {line}" for line in lines if line.strip()]
-        return load_svmlight_file(io.BytesIO("\n".join(labelled).encode()), zero_based=True)[0].toarray()
-    raise ValueError(f"Content type {content_type} is not supported.")
+    if kind in LIBSVM_TYPES or not kind:
+        return _read_libsvm(text.strip().split("\n"))
+    raise ValueError(f"Content-type {content_type} is not supported.")
 
 
-def predict_fn(rows: Any, model: Any) -> Any:
+def _read_libsvm(lines: list[str]) -> Any:
+    """Rows of `index:value`, with or without a label; indices begin with 0, or with 1 where there is no 0."""
+    found = [[each.split(":") for each in line.split(" ") if ":" in each] for line in lines]
+    indices = [int(index) for row in found for index, _ in row]
+    first = 1 if min(indices, default=0) >= 1 else 0
+    rows = np.zeros((len(lines), max(indices, default=first) - first + 1))
+    for number, row in enumerate(found):
+        for index, value in row:
+            rows[number, int(index) - first] = float(value)
+    return rows
+
+
+def _predict(model: Any, rows: Any) -> list[Any]:
     """The predictions; trailing features that libsvm leaves out are 0."""
     import xgboost
 
     missing = model.num_features() - rows.shape[1]
     if missing > 0:
         rows = np.pad(rows, ((0, 0), (0, missing)))
-    return model.predict(xgboost.DMatrix(rows), validate_features=False)
+    return list(model.predict(xgboost.DMatrix(rows), validate_features=False).tolist())
 
 
-def output_fn(predictions: Any, accept: str) -> tuple[str, str]:
-    """A prediction per line in a batch transform, else all in one line; a row of class probabilities is a list."""
-    texts = [str(each) for each in predictions.tolist()]
-    if os.environ.get("SAGEMAKER_BATCH") == "true":
-        return "\n".join(texts) + "\n", CSV
-    return ",".join(texts), CSV
+def _separated(predictions: list[Any], separator: str) -> str:
+    """The predictions as texts; a row of class probabilities is a list."""
+    return separator.join(map(str, predictions)) + ("\n" if separator == "\n" else "")
+
+
+def _is_batch() -> bool:
+    return os.environ.get("SAGEMAKER_BATCH") == "true"
+
+
+def _first_images() -> bool:
+    """Whether the image is older than 1.2: all predictions are in one line, whatever the request accepts."""
+    return tuple(map(int, os.environ[IMAGE_VERSION].split("."))) < (1, 2)
+
+
+def _failed(status: int, message: str) -> Response:
+    traceback.print_exc()
+    return Response(message, status, mimetype="text/html")

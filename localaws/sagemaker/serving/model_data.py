@@ -15,6 +15,9 @@ ENVIRONMENT = {
     "SAGEMAKER_SAFE_PORT_RANGE": "8080-8099",
 }
 
+# What the model server takes a request for that names neither; see model_server.
+CONTENT_TYPE, ACCEPT = "LOCALAWS_DEFAULT_CONTENT_TYPE", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+
 
 class ModelDataError(Exception):
     """The model data cannot be fetched or unpacked; the text is the endpoint's FailureReason."""
@@ -31,9 +34,13 @@ def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
         _place(code, directory.make("/opt/ml/code"))
         environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/code"
     if not environment.get("SAGEMAKER_PROGRAM"):
+        image = container_images.parse(definition["Image"])
         program = Path(xgboost_serving.__file__)
         shutil.copyfile(program, directory.make("/opt/ml/code") / program.name)
         environment["SAGEMAKER_PROGRAM"] = program.name
+        # The algorithm's own defaults; the toolkit's are JSON.
+        environment |= {CONTENT_TYPE: "", ACCEPT: environment.get(ACCEPT, xgboost_serving.CSV)}
+        environment[xgboost_serving.IMAGE_VERSION] = ".".join(map(str, container_images.xgboost_version(image)))
     return environment
 
 

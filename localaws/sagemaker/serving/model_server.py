@@ -116,7 +116,7 @@ class Application:
         return self._transform
 
     def _invoke(self, request: Request, transform: Transform) -> Response:
-        content_type = request.headers.get("Content-Type") or JSON
+        content_type = request.headers.get("Content-Type") or os.environ.get("LOCALAWS_DEFAULT_CONTENT_TYPE", JSON)
         accept = request.headers.get("Accept")
         if not accept or accept == "*/*":
             accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)

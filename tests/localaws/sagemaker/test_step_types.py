@@ -52,7 +52,7 @@ def test_a_job_with_a_custom_name_has_a_new_one_in_every_execution(project: Proj
 def test_a_fail_step_without_a_message_has_no_reason_and_nothing_may_depend_on_it(project: Project) -> None:
     silent = {"Name": "Silent", "Type": "Fail", "Arguments": {}}
     assert "FailureReason" not in project.run(silent).steps()["Silent"]
-    with pytest.raises(ClientError, match="DependsOn: 'Silent' is a Fail step"):
+    with pytest.raises(ClientError, match="After can not depends on Silent"):
         project.upsert([silent, project.processing("After", DependsOn=["Silent"])])
 
 
