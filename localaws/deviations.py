@@ -111,7 +111,19 @@ ATHENA = (
         "$path.",
         "MiniStack hands Athena's SQL to DuckDB as it is.",
     ),
-    Deviation("UNLOAD writes to S3, as Parquet.", "MiniStack lacks it."),
+    Deviation(
+        "What a statement writes goes to S3 as Parquet or text: UNLOAD, CREATE TABLE AS, INSERT INTO. A table with "
+        "partition keys and without projection has the rows of its registered partitions.",
+        "MiniStack lacks the statements, and reads every object below a table's location.",
+    ),
+    Deviation(
+        "A workgroup that enforces its settings overrides the location of results and new tables.",
+        "MiniStack takes the query's.",
+    ),
+    Deviation(
+        "A view fails as stale when the types of its columns have changed at all; Athena allows wider ones.",
+        "What runs here runs there.",
+    ),
     Deviation(
         "startQueryExecution.sync and the other integrations of Step Functions wait for the query and return it.",
         "MiniStack lacks them.",

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from localaws import deviations, shapes
+from localaws.athena import create_table_as, glue_api, hive, information_schema, statements, tables, writing
 from localaws.deviations import Deviation
 from localaws.ministack import patches
 from localaws.sagemaker import conditions, steps
@@ -96,7 +97,7 @@ def render() -> str:
         "## Known deviations from AWS": [*_deviations(deviations.SAGEMAKER), "", _switches()],
         "## Where this package differs from MiniStack": [],
         "### Firehose": _deviations(deviations.FIREHOSE),
-        "### Athena": _deviations(deviations.ATHENA),
+        "### Athena": [*_athena(), "", *_deviations(deviations.ATHENA)],
         "### Step Functions": [f"- {(patch.__doc__ or '').splitlines()[0]}" for patch in STEP_FUNCTIONS],
     }
     lines = ["# AWS on one machine: what is offered", ""]
@@ -128,6 +129,20 @@ def _step_functions() -> list[str]:
     return [
         "`aws-sdk:sagemaker:*` reaches every operation above, `aws-sdk:sagemakerruntime:invokeEndpoint` every "
         f"endpoint. Optimised integrations: {requests}.",
+    ]
+
+
+def _athena() -> list[str]:
+    hive_statements = [words.upper() for words, run in hive.STATEMENTS.items() if run is not hive.refuse]
+    names = sorted({*statements.STATEMENTS, *hive_statements, "CREATE EXTERNAL TABLE"})
+    return [
+        f"- Statements that run: {', '.join(f'`{name}`' for name in names)}. Others are refused by name: MERGE, "
+        "UPDATE, DELETE, OPTIMIZE, VACUUM and everything else of Iceberg's; EXPLAIN, PREPARE, EXECUTE.",
+        f"- CREATE TABLE AS takes {', '.join(f'`{name}`' for name in sorted(create_table_as.PROPERTIES))}, writes "
+        f"{' or '.join(create_table_as.FORMATS)}, at most {writing.MOST_PARTITIONS} partitions.",
+        f"- Tables are read in these formats: {', '.join((tables.OPEN_CSV, tables.LAZY_SIMPLE, tables.PARQUET))}.",
+        f"- `information_schema` has {', '.join(f'`{name}`' for name in information_schema.COLUMNS)}.",
+        f"- Operations of Glue's that MiniStack lacks: {', '.join(sorted(glue_api.OPERATIONS))}.",
     ]
 
 

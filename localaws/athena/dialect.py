@@ -43,6 +43,8 @@ WHOLE = ("TINYINT", "SMALLINT", "INT", "BIGINT")
 FRACTIONS = ("DOUBLE", "FLOAT")
 # What a text is never compared with.
 OTHERS = (*WHOLE, *FRACTIONS, "DECIMAL", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ")
+# DuckDB has an information_schema of its own.
+INFORMATION_SCHEMA = "athena_information_schema"
 # Replaced by _col0, _col1, ... when the columns are known.
 UNNAMED = "_unnamed"
 DAYS_AND_LONGER = ("DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
@@ -56,17 +58,42 @@ class QueryError(Exception):
 Columns = Callable[[str, str], Mapping[str, str]]
 
 
-def translate(query: str, database: str, columns: Columns) -> str:
-    """The statement in DuckDB's dialect. columns: gives a table's columns, or raises QueryError for a missing table.
+def parse(text: str) -> Any:
+    """sqlglot's tree of one statement; QueryError for what is none."""
+    import logging
 
-    Raises QueryError for a statement that Athena refuses, and for one that has no equal in DuckDB.
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    # A statement that sqlglot does not know is refused by name.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        found = [each for each in sqlglot.parse(text, read="athena") if each is not None]
+    except SqlglotError as error:
+        raise QueryError(f"line 1:1: {str(error).splitlines()[0]}") from error
+    if len(found) != 1:
+        raise QueryError("Only one sql statement is allowed.")
+    return found[0]
+
+
+def table_name(table: Any, database: str) -> tuple[str, str]:
+    """(database, name) of a table in a parsed statement; Athena's names have small letters."""
+    if table.catalog and table.catalog.lower() != "awsdatacatalog":
+        raise QueryError(f"CATALOG_NOT_FOUND: line 1:1: Catalog '{table.catalog}' not found")
+    return (table.db or database).lower(), table.name.lower()
+
+
+def translate(tree: Any, database: str, columns: Columns) -> str:
+    """A parsed query in DuckDB's dialect. columns: gives a table's columns, or raises QueryError for a missing table.
+
+    Raises QueryError for a query that Athena refuses, and for one that has no equal in DuckDB.
     """
     import sqlglot
     from sqlglot import expressions as ast
     from sqlglot.errors import SqlglotError
 
+    tree = tree.copy()
     try:
-        tree = sqlglot.parse_one(query, read="athena")
         _refuse_other_sources(tree)
         _mark_unnamed(tree)
         tree = _resolved(tree, database, columns)
@@ -83,10 +110,12 @@ def _refuse_other_sources(tree: Any) -> None:
     from sqlglot import expressions as ast
 
     if not isinstance(tree, ast.Query | ast.Values):
-        raise QueryError(f"NOT_SUPPORTED: The local Athena runs SELECT and UNLOAD, not {tree.key.upper()}.")
+        raise QueryError(f"NOT_SUPPORTED: The local Athena does not run {tree.key.upper()}.")
     for table in tree.find_all(ast.Table):
         if not isinstance(table.this, ast.Identifier):
             raise QueryError(f"FUNCTION_NOT_FOUND: {table.this.sql(dialect='athena')} is not a table.")
+        if table.args.get("version"):
+            raise QueryError("NOT_SUPPORTED: The local Athena has no Iceberg tables, whose versions can be queried.")
     for lateral in tree.find_all(ast.Lateral):
         raise QueryError(f"NOT_SUPPORTED: {lateral.sql(dialect='athena')}")
     for function in tree.find_all(ast.Anonymous, ast.ReadCSV, ast.ReadParquet):
@@ -108,10 +137,13 @@ def _resolved(tree: Any, database: str, columns: Columns) -> Any:
     common = {each.alias.lower() for each in tree.find_all(ast.CTE)}
     known: dict[str, dict[str, dict[str, str]]] = {}
     for table in tree.find_all(ast.Table):
-        table.set("catalog", None)
         if table.db or table.name.lower() not in common:
-            home, name = (table.db or database).lower(), table.name.lower()
+            home, name = table_name(table, database)
+            if home == "information_schema":
+                home = INFORMATION_SCHEMA
+                table.set("db", ast.to_identifier(home))
             known.setdefault(home, {})[name] = dict(columns(home, name))
+        table.set("catalog", None)
     visible = {
         home: {name: [each for each in listed if each != "$path"] for name, listed in tables.items()}
         for home, tables in known.items()

@@ -10,10 +10,15 @@ from typing import Any
 JAVA_DATE, PYTHON_DATE = "yyyy-MM-dd", "%Y-%m-%d"
 
 
+def enabled(table: dict[str, Any]) -> bool:
+    """Whether the table's partitions are computed, not registered."""
+    return str((table.get("Parameters") or {}).get("projection.enabled", "")).lower() == "true"
+
+
 def condition(table: dict[str, Any]) -> str:
     """The WHERE clause of the rows that Athena sees; empty for a table without projection."""
     parameters = table.get("Parameters") or {}
-    if str(parameters.get("projection.enabled", "")).lower() != "true":
+    if not enabled(table):
         return ""
     keys = [each["Name"] for each in table.get("PartitionKeys") or []]
     found = [text for key in keys if (text := _of_key(key, parameters))]

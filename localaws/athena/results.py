@@ -4,7 +4,8 @@ https://docs.aws.amazon.com/athena/latest/ug/data-types.html
 """
 
 import datetime
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 # DuckDB type -> Athena type, for the columns of a result.
 TYPES = {
@@ -28,6 +29,23 @@ TYPES = {
     "STRUCT": "row",
     "MAP": "map",
 }
+
+
+class Result(NamedTuple):
+    """What a statement returns; written: the rows that CREATE TABLE AS or INSERT wrote."""
+
+    columns: Sequence[str] = ()
+    types: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    written: int = 0
+
+
+NOTHING = Result()
+
+
+def lines(found: Sequence[str], column: str = "result") -> Result:
+    """The result of a statement that prints lines."""
+    return Result([column], ["string"], [[each] for each in found])
 
 
 def kind(duckdb_type: str) -> str:

@@ -18,7 +18,14 @@ def table(project: Project) -> None:
     }
     partitions = [{"Name": "dt", "Type": "string"}]
     project.clients.glue.create_database(DatabaseInput={"Name": project.name})
-    described = {"Name": "beers", "StorageDescriptor": storage, "PartitionKeys": partitions}
+    projection = {"enabled": "true", "dt.type": "date", "dt.format": "yyyy-MM-dd", "dt.range": "2026-01-01,NOW"}
+    parameters = {f"projection.{name}": value for name, value in projection.items()}
+    described = {
+        "Name": "beers",
+        "StorageDescriptor": storage,
+        "PartitionKeys": partitions,
+        "Parameters": parameters,
+    }
     project.clients.glue.create_table(DatabaseName=project.name, TableInput=described)
 
 

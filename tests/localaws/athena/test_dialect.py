@@ -30,7 +30,7 @@ def connection() -> Any:
 
 
 def run(connection: Any, query: str) -> list[Any]:
-    statement = dialect.translate(query, "db", lambda database, table: COLUMNS)
+    statement = dialect.translate(dialect.parse(query), "db", lambda database, table: COLUMNS)
     return [[results.text(each) for each in row] for row in connection.execute(statement).fetchall()]
 
 
@@ -122,7 +122,9 @@ def test_a_query_has_athenas_rows(connection: Any, query: str) -> None:
 
 
 def test_columns_without_a_name_are_numbered_by_their_place(connection: Any) -> None:
-    statement = dialect.translate("SELECT 1, n AS one, count(*) FROM t GROUP BY n", "db", lambda *_: COLUMNS)
+    statement = dialect.translate(
+        dialect.parse("SELECT 1, n AS one, count(*) FROM t GROUP BY n"), "db", lambda *_: COLUMNS
+    )
     assert [each[0] for each in connection.execute(statement).description] == ["_col0", "one", "_col2"]
 
 

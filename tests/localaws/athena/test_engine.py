@@ -1,7 +1,5 @@
 """Queries through the API: what the tables' files, names and partitions make of them."""
 
-import itertools
-import time
 from typing import Any
 
 import pytest
@@ -11,52 +9,9 @@ from botocore.exceptions import ClientError
 from localaws.clients import session
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
+from tests.support.lake import Lake
 
-_numbers = itertools.count(1)
-
-
-class Lake:
-    """A database and a bucket of a test's own."""
-
-    def __init__(self, clients: Clients) -> None:
-        self.clients = clients
-        self.name = f"lake{next(_numbers)}"
-        clients.s3.create_bucket(Bucket=f"{self.name}-bucket")
-        clients.glue.create_database(DatabaseInput={"Name": self.name})
-
-    def put(self, key: str, content: str) -> None:
-        self.clients.s3.put_object(Bucket=f"{self.name}-bucket", Key=key, Body=content.encode())
-
-    def table(self, columns: dict[str, str], **parameters: str) -> None:
-        """The CSV table `t` over `rows/`, partitioned by `dt`."""
-        serde = {"SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde"}
-        storage = {
-            "Columns": [{"Name": name, "Type": kind} for name, kind in columns.items()],
-            "Location": f"s3://{self.name}-bucket/rows/",
-            "SerdeInfo": serde,
-        }
-        keys = [{"Name": "dt", "Type": "string"}]
-        table = {"Name": "t", "StorageDescriptor": storage, "PartitionKeys": keys, "Parameters": parameters}
-        self.clients.glue.create_table(DatabaseName=self.name, TableInput=table)
-
-    def query(self, text: str, **context: str) -> tuple[str, Any]:
-        """(state, rows or reason, the columns' types first) of a query. context: Database= its own by default."""
-        athena = self.clients.athena
-        output = {"OutputLocation": f"s3://{self.name}-bucket/results/"}
-        query = athena.start_query_execution(
-            QueryString=text, QueryExecutionContext=context or {"Database": self.name}, ResultConfiguration=output
-        )["QueryExecutionId"]
-        while True:
-            status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
-            if status["State"] == "FAILED":
-                return "FAILED", status["StateChangeReason"]
-            if status["State"] == "SUCCEEDED":
-                break
-            time.sleep(0.02)
-        found = athena.get_query_results(QueryExecutionId=query)["ResultSet"]
-        types = [each["Type"] for each in found["ResultSetMetadata"]["ColumnInfo"]]
-        rows = [[each.get("VarCharValue") for each in row["Data"]] for row in found["Rows"]]
-        return "SUCCEEDED", [types, *rows[1:]]
+ONE_DAY = {"projection.enabled": "true", "projection.dt.type": "integer", "projection.dt.range": "1,1"}
 
 
 @pytest.fixture
@@ -97,7 +52,7 @@ def test_star_hides_the_path_and_projection_hides_what_is_outside_its_range(lake
 def test_a_query_reads_tables_and_nothing_else_of_this_machine(lake: Lake, tmp_path: Any) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("secret\n", encoding="utf-8")
-    lake.table({f"id\" FROM read_text('{secret}') --": "string", "it's": "string"})
+    lake.table({f"id\" FROM read_text('{secret}') --": "string", "it's": "string"}, **ONE_DAY)
     lake.put("rows/dt=1/a", "hops,malt\n")
     assert "secret\\n" not in str(lake.query("SELECT * FROM t"))
     for source in (f"read_text('{secret}')", f"'{secret}'", f'"{secret}"', "duckdb_settings()"):
@@ -114,7 +69,7 @@ def test_a_column_type_that_is_not_read_here_is_refused(lake: Lake) -> None:
 
 
 def test_a_query_without_a_database_reads_default_and_no_other(lake: Lake) -> None:
-    lake.table({"id": "string"})
+    lake.table({"id": "string"}, **ONE_DAY)
     lake.put("rows/dt=1/a", "hops\n")
     own = ("SUCCEEDED", [["varchar"], ["hops"]])
     assert lake.query("SELECT id FROM t") == own
