@@ -38,7 +38,6 @@ def session(credentials: Credentials, region: str = REGION) -> Any:
     import boto3
     import botocore.session
     from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
-    from botocore.loaders import Loader
 
     defaults = BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
     names = {name: (None, None, default, convert) for name, (_, _, default, convert) in defaults}
@@ -48,10 +47,7 @@ def session(credentials: Credentials, region: str = REGION) -> Any:
     store.set_config_variable("proxies_config", None)
     for name in ("config_file", "credentials_file"):
         made.set_config_variable(name, os.devnull)
-    # Without the service models of ~/.aws/models.
-    made.register_component(
-        "data_loader", Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    )
+    made.register_component("data_loader", _models())
     return boto3.session.Session(
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,
@@ -59,3 +55,11 @@ def session(credentials: Credentials, region: str = REGION) -> Any:
         region_name=region,
         botocore_session=made,
     )
+
+
+@functools.cache
+def _models() -> Any:
+    """botocore's service models, without those of ~/.aws/models. One for all sessions: reading them takes long."""
+    from botocore.loaders import Loader
+
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)

@@ -64,6 +64,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
     ),
     "core.lambda_runtime": ("execution_credentials",),
     "services.cloudformation": ("_stacks", "_change_sets"),
+    "services.cloudformation.engine": ("CfnLoader",),
     "services.cloudformation.handlers": ("_deploy_stack_async", "_delete_stack_async"),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "services.cloudformation.stacks": ("_deploy_stack_async", "_delete_stack_async", "_roll_back_operation"),

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import yaml
+
 from localaws.ministack import patches
 
 logger = logging.getLogger("localaws.stacks")
@@ -21,6 +23,7 @@ Stack = dict[str, Any]
 
 def install(save: Callable[[], None]) -> None:
     """Save a stack's status before its first resource is created, changed or deleted. save: writes all state."""
+    _parse_in_c()
     stacks = patches.module("services.cloudformation.stacks")
     deploy, delete = stacks._deploy_stack_async, stacks._delete_stack_async
 
@@ -44,6 +47,14 @@ def install(save: Callable[[], None]) -> None:
         for original, saved in ((deploy, deploy_saved), (delete, delete_saved)):
             if hasattr(patches.module(f"services.cloudformation.{module}"), original.__name__):
                 setattr(patches.module(f"services.cloudformation.{module}"), original.__name__, saved)
+
+
+def _parse_in_c() -> None:
+    """Let libyaml read the templates, where PyYAML was built with it: ten times as fast as MiniStack's loader."""
+    engine = patches.module("services.cloudformation.engine")
+    if parser := getattr(yaml, "CSafeLoader", None):
+        members = {"yaml_constructors": engine.CfnLoader.yaml_constructors}
+        engine.CfnLoader = type("CfnLoader", (parser,), members)
 
 
 async def recover() -> None:
