@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 CHECKOV := .cache/checkov/.venv
 
 # One local endpoint per worker; more workers than cores only wait for each other.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: local generate test test-fast test-release check bench soak fuzz screenshots deploy delete clean help
 

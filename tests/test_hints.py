@@ -19,15 +19,6 @@ FILES = sorted(
     ]
 )
 ALL = sorted({hint for path in FILES for hint in Hints(path).all()})
-# Elsewhere a hint may be a sentence; one that begins like a command is nothing but a command.
-EVERY = sorted(
-    {
-        hint
-        for folder in ("console", "localaws", "pipelines")
-        for path in (ROOT / folder).rglob("*.py")
-        for hint in Hints(path).all()
-    }
-)
 PROGRAMS = {"aws", "cat", "eval", "export", "kill", "make", "pip", "python", "rm", "unset"}
 
 
@@ -55,7 +46,10 @@ def test_a_hint_is_a_command_that_our_parsers_or_those_of_aws_accept(place: str,
 
 
 def test_a_hint_that_begins_like_a_command_can_be_pasted_whole() -> None:
-    commands = [(place, text) for place, text in EVERY if text.split(maxsplit=1)[0] in PROGRAMS]
+    # Elsewhere a hint may be a sentence; one that begins like a command is nothing but a command.
+    paths = [path for folder in ("console", "localaws", "pipelines") for path in (ROOT / folder).rglob("*.py")]
+    every = sorted({hint for path in paths for hint in Hints(path).all()})
+    commands = [(place, text) for place, text in every if text.split(maxsplit=1)[0] in PROGRAMS]
     assert len(commands) > len(ALL) / 2
     assert [
         (place, text, why) for place, text in commands for part in text.split(" | ") if (why := refused(part.strip()))

@@ -14,7 +14,7 @@ import pytest
 
 from ingestion import record
 from localaws.sagemaker import graph
-from pipelines.authoring import archives, committed, step_outputs, workflows
+from pipelines.authoring import archives, committed, step_outputs
 from pipelines.authoring.parameters import PARAMETERS
 from pipelines.authoring.settings import Settings, assets
 from pipelines.records import objects
@@ -282,14 +282,14 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
 
 
 def test_a_snapshot_is_read_where_it_was_put() -> None:
-    put = re.findall(r"TO \\*'(s3://[^']*?)\\*'", workflows.definition("retrain"))
-    read = re.findall(r"'uri': '(s3://[^']*)'", workflows.definition("retrain"))
+    put = re.findall(r"TO \\*'(s3://[^']*?)\\*'", committed.machine("retrain"))
+    read = re.findall(r"'uri': '(s3://[^']*)'", committed.machine("retrain"))
     assert [each.removesuffix("{}/") for each in put] == read == ["s3://${ArtifactBucket}/snapshots/"]
 
 
 def test_every_parameter_reaches_a_step_or_is_read_by_the_state_machine() -> None:
     used = {path.removeprefix("Parameters.") for _, path in graph.references(REAL["Steps"])}
-    asked = {parameter.name for parameter in PARAMETERS if f"last.{parameter.name}" in workflows.definition("retrain")}
+    asked = {parameter.name for parameter in PARAMETERS if f"last.{parameter.name}" in committed.machine("retrain")}
     # The data are both: read by Preprocess, and compared by the state machine to skip equal data.
     assert used & asked == {"InputData", "CutOff"}
     assert {parameter.name for parameter in PARAMETERS} <= used | asked

@@ -13,7 +13,7 @@ import yaml
 from cfnlint.api import lint
 
 from ingestion import clean, collect
-from pipelines.authoring import committed, workflows
+from pipelines.authoring import committed
 from pipelines.authoring.settings import Settings
 from tests.support import cfn, template_access, template_operation
 from tests.support.cfn import Template
@@ -247,12 +247,12 @@ def test_the_lambdas_count_what_alarms_and_graphs_may_show(
 
 def test_the_stack_fills_in_every_placeholder_of_retrain_and_no_other() -> None:
     machine = TEMPLATES["pipelines"]["Resources"]["Retrain"]["Properties"]
-    placeholders = re.findall(r"\$\{(\w+)\}", workflows.definition("retrain"))
+    placeholders = re.findall(r"\$\{(\w+)\}", committed.machine("retrain"))
     assert set(machine["DefinitionSubstitutions"]) == set(placeholders)
 
 
 def test_retrain_may_call_the_services_it_calls_and_no_other() -> None:
-    called = set(re.findall(r"arn:aws:states:::(?:aws-sdk:)?([\w:.]+)", workflows.definition("retrain")))
+    called = set(re.findall(r"arn:aws:states:::(?:aws-sdk:)?([\w:.]+)", committed.machine("retrain")))
     # To wait for a query's end is to ask how it does, and to stop it when the execution is stopped.
     waited = {"athena:getQueryExecution", "athena:stopQueryExecution", "athena:getDataCatalog"}
     # What S3 is asked for has other names than the rights to it: the checks of rights compare those.

@@ -26,6 +26,7 @@ from pipelines.account.clients import Clients
 FEW = ("execution-created", "job-uploaded", "cache-stored", "package-stored", "execution-finishing")
 
 
+@pytest.mark.release
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim: Victim) -> None:
     project = Project(victim.up().clients, "crashes")
     build(project)
@@ -100,7 +101,7 @@ def test_a_killed_endpoint_comes_back_with_its_stacks_and_objects(victim: Victim
     assert (found["Body"].read(), found["ContentType"], found["Metadata"]) == (b"1", "text/plain", {"beer": "ale"})
 
 
-@pytest.mark.parametrize("passes", [1, 2, 3, 4])
+@pytest.mark.parametrize("passes", [2, *(pytest.param(each, marks=pytest.mark.release) for each in (1, 3, 4))])
 def test_a_stack_whose_creation_was_killed_can_be_created_again(victim: Victim, passes: int) -> None:
     clients = victim.up(f"state-saving:{passes}").clients
     for name in ("first", "second", "third"):
@@ -117,7 +118,7 @@ def test_a_stack_whose_creation_was_killed_can_be_created_again(victim: Victim, 
     assert len(clients.sqs.list_queues()["QueueUrls"]) == 3
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1])
+@pytest.mark.parametrize("delay", [0.02, *(pytest.param(each, marks=pytest.mark.release) for each in (0.0, 0.05, 0.1))])
 def test_a_stack_whose_creation_update_or_deletion_was_killed_ends_as_before_or_after(
     victim: Victim, delay: float
 ) -> None:

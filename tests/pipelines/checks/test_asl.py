@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.authoring import workflows
+from pipelines.authoring import committed, workflows
 from pipelines.authoring.parameters import PARAMETERS
 from pipelines.checks import asl, dataflow, integrations
 from pipelines.checks.intrinsics import BadExpression, Call, Filter, Path, parse
@@ -13,7 +13,7 @@ from pipelines.checks.state_machine import CHECKS, check
 from tests.support import planted
 from tests.support.planted import FAULTS
 
-MACHINES: dict[str, asl.Machine] = {name: json.loads(workflows.definition(name)) for name in workflows.WORKFLOWS}
+MACHINES: dict[str, asl.Machine] = {name: json.loads(committed.machine(name)) for name in workflows.WORKFLOWS}
 
 # A machine for the planted faults, which does not change with the project's own.
 MACHINE: asl.Machine = json.loads(planted.MACHINE.read_text())
