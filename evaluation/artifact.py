@@ -139,12 +139,17 @@ def load(path: Path, scratch: Path) -> Served:
             body = json.dumps(request | {"explain": True} if explain else request)
             try:
                 answer = code.predict_fn(code.input_fn(body, "application/json"), model)
-                answers += json.loads(code.output_fn(answer, "application/json")[0])["predictions"]
+                answers += json.loads(_text(code.output_fn(answer, "application/json")))["predictions"]
             except (Exception, SystemExit) as error:
                 raise BrokenArtifact(f"{type(error).__name__}: {error}") from error
         return answers
 
     return Served(card, out_of_fold, features, ask)
+
+
+def _text(output: Any) -> Any:
+    """The body of a serving function's output: a pair with the media type, or a Response when no row is answered."""
+    return output[0] if isinstance(output, tuple) else output.get_data()
 
 
 def read_out_of_fold(text: str) -> OutOfFold:

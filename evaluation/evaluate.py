@@ -43,6 +43,7 @@ from bootstrap import figure, relative
 from card import CARD
 from champion import Comparison, compare
 from classes import probability_calibration
+from failure import Unusable, write_message
 from gate import DEFAULTS, Evidence, Limits, decide
 from held_out import HeldOut, predict
 from measure import Measured, measure
@@ -58,13 +59,6 @@ INPUTS = {
 }
 REGRESSION = ("mae", "mse", "rmse", "r2", "median_absolute_error")
 CLASSIFICATION = ("accuracy", "macro_f1")
-
-
-class Unusable(Exception):
-    """The candidate cannot be evaluated. The message has three lines: Error, Where, Try."""
-
-    def __init__(self, what: str, where: str, remedy: str) -> None:
-        super().__init__(f"Error: {what}\nWhere: {where}\nTry: {remedy}")
 
 
 class Evaluated(NamedTuple):
@@ -231,16 +225,6 @@ def main(values: list[str] | None = None) -> int:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_message(path: Path, text: str) -> None:
-    """Writes the job's exit message, which SageMaker shows; the folder need not exist."""
-    try:
-        if path.parent.parent.is_dir():  # Not outside a container.
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        print(f"Warning: no exit message: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

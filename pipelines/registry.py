@@ -10,6 +10,7 @@
     python -m pipelines.registry status            what serves: version, since when, healthy, canary
     python -m pipelines.registry predict --abv 6.7 --target-og 1060
     python -m pipelines.registry predict --file beers.csv
+    python -m pipelines.registry predict --table   every beer of the table, into the table `predictions`
     python -m pipelines.registry release 3 --out DIR    everything about an approved version, as files
     python -m pipelines.registry promote 3 --to prod    register it in another environment, pending approval
 
@@ -27,7 +28,7 @@ from typing import Any
 from ingestion import record
 from localaws.arguments import Arguments
 from localaws.errors import WRONG_USAGE, ExpectedError, exit_code
-from pipelines.account import decisions, model_packages, releases, s3
+from pipelines.account import decisions, model_packages, releases, s3, scoring
 from pipelines.account.model_packages import Registry
 from pipelines.account.package_summary import summary
 from pipelines.account.serving import Serving
@@ -81,6 +82,7 @@ def add_flags(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--to", required=True, metavar="ENV", help="environment to register it in")
     if name == "predict":
         command.add_argument("--file", type=Path, help="CSV of beers, with a header or in the table's order")
+        command.add_argument("--table", action="store_true", help="every beer of the table, into the table predictions")
         for column in FEATURES:
             kind = str if column.kind == "text" else float
             flag = "--" + column.name.replace("_", "-")
@@ -166,15 +168,18 @@ def status(serving: Serving, given: argparse.Namespace) -> Document:
 
 
 def predict(serving: Serving, given: argparse.Namespace) -> Document:
-    """Predict the bitterness of one beer, or of the beers in a CSV file."""
+    """Predict the bitterness of one beer, of the beers in a CSV file, or of every beer of the table."""
     one = {column.name: getattr(given, column.name) for column in FEATURES if getattr(given, column.name) is not None}
-    if bool(one) == bool(given.file):
+    if bool(one) + bool(given.file) + given.table != 1:
         raise ExpectedError(
-            "give either a file or the values of one beer",
+            "give either a file, or --table, or the values of one beer",
             where="the arguments of python -m pipelines.registry predict",
             hint=serving.clients.command("registry", "predict", "--abv", "6.7", "--target-og", "1060"),
             code=WRONG_USAGE,
         )
+    if given.table:
+        with Progress().step("score") as step:
+            return scoring.score(serving.stacks, step.update)
     instances = read_beers(given.file, serving) if given.file else [one]
     answer = serving.predict(instances)
     names = [str(each.get("name", number)) for number, each in enumerate(instances, start=1)]
@@ -262,6 +267,8 @@ def decision_text(result: Document) -> str:
 
 def serving_text(command: str, result: Document) -> str:
     """A result of the commands about serving."""
+    if "classes" in result:
+        return scores_text(result)
     if command == "predict":
         rows = [{name: each.get(name) for name in PREDICTION} for each in result["predictions"]]
         return f"{table(rounded(rows))}\nversion {result['model_version']}"
@@ -274,6 +281,13 @@ def serving_text(command: str, result: Document) -> str:
     alarms = {"alarms": ", ".join(result["alarms"])}
     serving = {name: value for name, value in result.items() if name != "deployment"}
     return groups({"serving": serving | alarms, "deployment": result["deployment"]})
+
+
+def scores_text(result: Document) -> str:
+    """What the table of the predictions holds."""
+    done = {"scored": "scored", "unchanged": "scored before"}[result["decision"]]
+    line = f"{result['beers']} beers {done} by version {result['version']} (data up to {result['cut_off']})"
+    return f"{table(result['classes'])}\n{line}\nAthena: {result['query']}"
 
 
 def rounded(rows: list[Document]) -> list[Document]:

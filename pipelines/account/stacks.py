@@ -214,7 +214,13 @@ class Stacks:
         if short == "pipelines":
             return {"RetrainDefinitionKey": self.upload(archives.document("retrain", committed.machine("retrain")))}
         if short == "deployment":
-            return {"DeployDefinitionKey": self.upload(archives.document("deploy", committed.machine("deploy")))}
+            machines = {"DeployDefinitionKey": "deploy", "ScoreDefinitionKey": "score"}
+            keys = {
+                key: self.upload(archives.document(name, committed.machine(name))) for key, name in machines.items()
+            }
+            # The pipeline's upsert uploads the code.
+            code = archives.step_folder("evaluation")[0].folder
+            return {**keys, "EvaluationCode": code, "ImageUri": committed.image(self.clients.region)}
         return {}
 
     def _earlier_outputs(self, short: str) -> Values:

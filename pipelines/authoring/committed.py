@@ -57,25 +57,30 @@ def filled(value: Any, values: Mapping[str, str]) -> Any:
 
 def placeholders(settings: Settings) -> dict[str, str]:
     """`${Name}` -> value, but for the key."""
-    images: dict[str, str] = json.loads(IMAGES.read_text(encoding="utf-8"))
-    if settings.region not in images:
-        raise ExpectedError(
-            f"SageMaker's scikit-learn image is not offered in {settings.region}",
-            where="cloudformation/images.json",
-            hint="python -m pipelines.run --region us-east-1",
-            code=ENVIRONMENT,
-        )
     return {
         "${PipelineName}": settings.pipeline_name,
         "${ArtifactBucket}": settings.artifact_bucket,
         "${JobRoleArn}": settings.job_role_arn,
         "${ModelPackageGroupName}": settings.model_package_group_name,
         "${GitCommit}": settings.git_commit,
-        "${ImageUri}": images[settings.region],
+        "${ImageUri}": image(settings.region),
         "${ProcessingCode}": archives.step_folder("processing")[0].folder.rstrip("/"),
         "${EvaluationCode}": archives.step_folder("evaluation")[0].folder.rstrip("/"),
         "${TrainingCode}": archives.source_archive("training").key,
     }
+
+
+def image(region: str) -> str:
+    """The URI of SageMaker's scikit-learn image in a region; raises ExpectedError where it is not offered."""
+    images: dict[str, str] = json.loads(IMAGES.read_text(encoding="utf-8"))
+    if region not in images:
+        raise ExpectedError(
+            f"SageMaker's scikit-learn image is not offered in {region}",
+            where="cloudformation/images.json",
+            hint="python -m pipelines.run --region us-east-1",
+            code=ENVIRONMENT,
+        )
+    return images[region]
 
 
 @cache

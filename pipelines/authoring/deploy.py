@@ -106,6 +106,8 @@ def candidate(s: StateMachine, then: Any) -> dict[str, Any]:
             package="""{
                 'arn': $states.result.ModelPackageArn,
                 'version': $string($states.result.ModelPackageVersion),
+                'model': $states.result.InferenceSpecification.Containers[0].ModelDataUrl,
+                'sha256': $append($states.result.CustomerMetadataProperties.ArtifactSha256, ['unknown'])[0],
                 'evaluation': $append($states.result.CustomerMetadataProperties.Evaluation, [''])[0],
                 'failed': $append($states.result.CustomerMetadataProperties.DeploymentStatus, [''])[0] = 'Failed',
                 'name': '${EndpointName}-v' & $string($states.result.ModelPackageVersion)

@@ -115,10 +115,16 @@ def success(s: StateMachine) -> Any:
             otherwise=served,
         )
         chain(notify, served)
-        cleaned = old_configs(s, other_kind(s, notify))
+        cleaned = start_scoring(s, old_configs(s, other_kind(s, notify)))
         return record(s, "RecordSuccess", "Serving", "'Serving at ${EndpointName}'", cleaned)
 
     return memo(s, "success", make)
+
+
+def start_scoring(s: StateMachine, then: Any) -> Any:
+    """Start the state machine `score`; its own alarm reports a failure."""
+    request = {"StateMachineArn": "${ScoreArn}", "Input": '{"source": "deploy"}'}
+    return chain(s.call("StartScoring", "aws-sdk:sfn:startExecution", request, None, otherwise=then), then)
 
 
 def old_configs(s: StateMachine, then: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 from pipelines.authoring.step_functions import StateMachine, chain, format_
 
 
-def failure(s: StateMachine) -> Any:
+def failure(s: StateMachine, machine: str = "retrain") -> Any:
     """Publish error and cause, then fail with them."""
     end = s.fail("Failed", "$.error.Error", "$.error.Cause")
     message = "States.Format('{}: {}', $.error.Error, $.error.Cause)"
     # Where publishing fails, the state machine's alarm remains.
-    return chain(s.publish("NotifyFailure", "failed", "Tapline: retrain failed", message, otherwise=end), end)
+    return chain(s.publish("NotifyFailure", "failed", f"Tapline: {machine} failed", message, otherwise=end), end)
 
 
 def run(s: StateMachine) -> Any:

@@ -11,19 +11,7 @@ TRY = "States.Hash(States.Format('{} {} {}', $$.Execution.Id, $$.Execution.Start
 
 def data(s: StateMachine, then: Any) -> Any:
     """The data in $.data.uri: the input's, the latest run's where the table has not changed, or a new snapshot."""
-    taken = s.athena(
-        "Snapshot",
-        format_(snapshot.unload(), "$.table.cut_off", TRY),
-        "$.unload",
-        # Another try is another query: with the same token Athena answers with the failed one.
-        token=TRY,
-    )
-    new = s.compute(
-        "NewSnapshot",
-        data="{'uri': 's3://${ArtifactBucket}/snapshots/' "
-        "& $match($states.input.unload.text, /[0-9a-f]{64}/)[0].match & '/'}",
-    )
-    taken = chain(taken, new, then)
+    taken = take_snapshot(s, snapshot.unload(), then)
     same = s.pass_("SameSnapshot", {"uri.$": "$.last.InputData"}, "$.data")
     # Snapshots expire (SnapshotExpirationInDays).
     there = objects(s, "SnapshotObjects", "data.uri", taken)
@@ -39,6 +27,23 @@ def data(s: StateMachine, then: Any) -> Any:
         ]
     )
     return s.choice("IsSameData", (s.present("$.given.InputData"), given), (unchanged, same), otherwise=taken)
+
+
+def take_snapshot(s: StateMachine, statement: str, then: Any) -> Any:
+    """Run an UNLOAD up to $.table.cut_off; its address is in $.data.uri."""
+    taken = s.athena(
+        "Snapshot",
+        format_(statement, "$.table.cut_off", TRY),
+        "$.unload",
+        # Another try is another query: with the same token Athena answers with the failed one.
+        token=TRY,
+    )
+    new = s.compute(
+        "NewSnapshot",
+        data="{'uri': 's3://${ArtifactBucket}/snapshots/' "
+        "& $match($states.input.unload.text, /[0-9a-f]{64}/)[0].match & '/'}",
+    )
+    return chain(taken, new, then)
 
 
 def champion(s: StateMachine, then: Any) -> Any:
@@ -94,8 +99,11 @@ def approved(s: StateMachine, describe: Any, none: Any) -> Any:
     return chain(first, choice)
 
 
-def objects(s: StateMachine, name: str, uri: str, none: Any) -> Any:
-    """Count the objects at an S3 address of the state's input. none: the next state where the bucket does not exist."""
+def objects(s: StateMachine, name: str, uri: str, none: Any = None) -> Any:
+    """Count the objects at an S3 address of the state's input.
+
+    none: the next state where the bucket does not exist (default: `failed`).
+    """
     address = f"$states.input.{uri}"
     return s.jsonata(
         name,
@@ -106,5 +114,5 @@ def objects(s: StateMachine, name: str, uri: str, none: Any) -> Any:
             "MaxKeys": 1,
         },
         added(found="{'objects': $states.result.KeyCount}"),
-        {"S3.NoSuchBucketException": none},
+        {"S3.NoSuchBucketException": none} if none else None,
     )

@@ -46,19 +46,21 @@ FROM {TABLE}
 """
 
 
-def unload() -> str:
+def unload(*more: str) -> str:
     """The statement that writes a snapshot: the latest row of every beer, as Parquet.
 
+    more: columns beside the table's: `delivered` of the row, `arrived` of the beer's first row (YYYY-MM-DD-HH-MM-SS).
     Filled with: cut-off, name of the snapshot. Rows of the same time are ordered by their values, so that the same rows
     always give the same snapshot. The target must be empty, and a failed UNLOAD leaves its files there:
     https://docs.aws.amazon.com/athena/latest/ug/unload.html
     """
     names = ", ".join(f"{name} NULLS LAST" for name in record.NAMES[1:])
+    arrived = ", min(delivered) OVER (PARTITION BY id) AS arrived" if "arrived" in more else ""
     return f"""
 UNLOAD (
-  SELECT {", ".join(typed(column) for column in record.COLUMNS)}
+  SELECT {", ".join([*(typed(column) for column in record.COLUMNS), *more])}
   FROM (
-    SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {names}) AS place
+    SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {names}) AS place{arrived}
     FROM (SELECT *, {DELIVERED} AS delivered FROM {TABLE})
     WHERE delivered <= '{{}}'
   )

@@ -97,6 +97,15 @@ class StateMachine:
             task.add_catch(_catch(["States.ALL"], otherwise or self.failed, Output=added(error="$states.errorOutput")))
         return _with(task, QueryLanguage="JSONata", Arguments=arguments, Output=output)
 
+    def job(self, name: str, arguments: dict[str, Any], output: str) -> Any:
+        """A processing job, run to its end. A failed one is tried once more, under another name.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
+        """
+        task = self._task(name, "sagemaker:createProcessingJob.sync", HOUR, attempts=1)
+        task.add_catch(_catch(["States.ALL"], self.failed, Output=added(error="$states.errorOutput")))
+        return _with(task, QueryLanguage="JSONata", Arguments=arguments, Output=output)
+
     def compute(self, name: str, **members: str) -> Any:
         """A Pass state that adds members, each a JSONata expression, to its input."""
         return _with(self.steps.Pass(name), QueryLanguage="JSONata", Output=added(**members))
@@ -165,9 +174,9 @@ class StateMachine:
         """The rule that a path exists and is true."""
         return self.rule.And([self.present(path), self.rule.BooleanEquals(path, True)])
 
-    def _task(self, name: str, integration: str, timeout_seconds: int) -> Any:
+    def _task(self, name: str, integration: str, timeout_seconds: int, attempts: int = 4) -> Any:
         task = self.steps.Task(name, resource=f"arn:aws:states:::{integration}", timeout_seconds=timeout_seconds)
-        retry = self.steps.Retry(error_equals=BUSY, interval_seconds=2, max_attempts=4, backoff_rate=2.0)
+        retry = self.steps.Retry(error_equals=BUSY, interval_seconds=2, max_attempts=attempts, backoff_rate=2.0)
         task.add_retry(_with(retry, JitterStrategy="FULL", MaxDelaySeconds=60))
         return task
 

@@ -59,13 +59,17 @@ def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
     found = permissions_of_stacks.needs(template, artefacts.sources)
     for name, properties in machines_of(template):
         role = text(properties["RoleArn"]).strip("${}").split(".")[0]
-        found.setdefault(role, []).extend(permissions_of_state_machines.needs(artefacts.machines[name]))
+        machine = artefacts.machines[name]
+        found.setdefault(role, []).extend(permissions_of_state_machines.needs(machine, name.capitalize()))
         if "LoggingConfiguration" in properties:
             found[role] += permissions_of_state_machines.log_delivery()
     if "ApproverRole" in template["Resources"]:
         found["ApproverRole"] = list(permissions_of_state_machines.approval())
     if "ModelRole" in template["Resources"]:
         found["ModelRole"] = list(permissions_of_pipeline.model_role(artefacts.of_stack))
+    if "ScoringRole" in template["Resources"]:
+        scoring = permissions_of_pipeline.scoring_role(artefacts.of_stack, artefacts.machines["score"])
+        found["ScoringRole"] = list(scoring)
     if "PipelineRole" in template["Resources"]:
         found["PipelineRole"] = list(permissions_of_pipeline.pipeline_role(artefacts.of_stack))
         started_by = list(artefacts.machines.values())

@@ -23,6 +23,7 @@ OPTIMISED = {
     "athena:startQueryExecution.sync": "GetQueryExecution",
     "athena:stopQueryExecution": None,
     "lambda:invoke": None,
+    "sagemaker:createProcessingJob.sync": "DescribeProcessingJob",
     "sns:publish": None,
 }
 # Where Step Functions' name of a service is not botocore's.

@@ -14,7 +14,7 @@ from localaws.sagemaker.expressions import path_segments
 from pipelines.checks.asl import Machine
 from pipelines.checks.integrations import passed_parameters
 from pipelines.checks.permissions import Need, arn, reading, writing
-from pipelines.checks.permissions_of_state_machines import GROUP, PACKAGES
+from pipelines.checks.permissions_of_state_machines import GROUP, PACKAGES, addresses
 from pipelines.checks.values import is_expression
 
 SETTINGS = {
@@ -26,8 +26,6 @@ SETTINGS = {
     "model_package_group_name": "${ModelPackageGroupName}",
     "kms_key_arn": "${KmsKeyArn}",
 }
-# A state's Output that makes an S3 address: `'data': {'uri': 's3://bucket/prefix/' & ...}`.
-ADDRESS = re.compile(r"'(\w+)': \{'(\w+)': '(s3://[^']*)'")
 # A pipeline names its jobs so (the developer guide's page on step properties).
 JOBS = {
     "Processing": ("ProcessingJob", arn("sagemaker", "processing-job/pipelines-*")),
@@ -88,6 +86,24 @@ def model_role(definition: dict[str, Any]) -> Iterator[Need]:
     (register,) = (step for step in graph.steps(definition) if step["Type"] == "RegisterModel")
     (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]
     yield from _run_container(container["Image"], "Endpoints/${EndpointPrefix}-*", "Image")
+
+
+def scoring_role(definition: dict[str, Any], machine: Machine) -> Iterator[Need]:
+    """Needs of the role of the jobs that a state machine runs: read inputs, write outputs, run the container."""
+    made = {**addresses(machine), "$states.input.package.model": "${ArtifactBucket}/${PipelineName}/executions/*"}
+    (register,) = (step for step in graph.steps(definition) if step["Type"] == "RegisterModel")
+    (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]
+    for name, state in machine["States"].items():
+        request, why = state.get("Arguments", {}), f"States.{name}"
+        if "ProcessingJobName" not in request:
+            continue
+        for each in request["ProcessingInputs"]:
+            address = str(each["S3Input"]["S3Uri"])
+            yield from reading(made.get(address.strip("{%} "), address.removeprefix("s3://")), why)
+        for expression in re.findall(r"'S3Uri': (\$[\w.]+)", str(request["ProcessingOutputConfig"])):
+            yield from writing(made[expression], why)
+        yield from _run_container(container["Image"], "ProcessingJobs", why)
+        yield from _encryption({"KmsKeyId": "${KmsKeyArn}", "VolumeKmsKeyId": "${KmsKeyArn}"}, why)
 
 
 def _sources(arguments: Mapping[str, Any]) -> Iterator[Any]:
@@ -182,10 +198,8 @@ class Addresses:
 
 def _handed_over(machine: Machine) -> Iterator[tuple[str, str]]:
     """(parameter, address) of the S3 addresses with which a state machine starts the pipeline."""
-    made: dict[str, list[str]] = {}
-    for state in machine["States"].values():
-        for name, member, address in ADDRESS.findall(str(state.get("Output", ""))):
-            made.setdefault(f"$states.input.{name}.{member}", []).append(f"{address}*")
+    made = addresses(machine)
     for state in machine["States"].values():
         for parameter, expression in passed_parameters(state).items():
-            yield from ((parameter, address) for address in made.get(expression, []))
+            if expression in made:
+                yield parameter, f"s3://{made[expression]}"

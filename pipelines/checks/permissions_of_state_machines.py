@@ -57,11 +57,31 @@ RESOURCES |= {
     "sagemaker:ListModels": ("*",),
     "sagemaker:UpdateEndpoint": (ENDPOINT, CONFIG),
     "sagemaker:UpdateModelPackage": (PACKAGES,),
-    "states:ListExecutions": ("${Deploy}",),
+    "states:StartExecution": ("${Score}",),
+}
+JOBS = arn("sagemaker", "processing-job/${EndpointPrefix}-*")
+RULE = arn("events", "rule/StepFunctionsGetEventsForSageMakerProcessingJobsRule")
+TABLE = tuple(
+    arn("glue", part) for part in ("catalog", "database/${GlueDatabase}", "table/${GlueDatabase}/${Predictions}")
+)
+RESOURCES |= {
+    "glue:GetTable": TABLE,
+    "glue:UpdateTable": TABLE,
+    "sagemaker:AddTags": (JOBS,),
+    "sagemaker:CreateProcessingJob": (JOBS,),
+    "sagemaker:DescribeProcessingJob": (JOBS,),
+    "sagemaker:ListTags": (JOBS,),
+    "sagemaker:StopProcessingJob": (JOBS,),
 }
 # What a call needs besides its own action.
 IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
     "sagemaker:CreateModel": (("iam:PassRole", "${ModelRole.Arn}"),),
+    # Step Functions waits for a job by an EventBridge rule of its own.
+    # https://docs.aws.amazon.com/step-functions/latest/dg/sagemaker-iam.html
+    "sagemaker:CreateProcessingJob": (
+        ("iam:PassRole", "${ScoringRole.Arn}"),
+        *((f"events:{action}", RULE) for action in ("DescribeRule", "PutRule", "PutTargets")),
+    ),
     # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
     "sagemaker:UpdateEndpoint": (("cloudwatch:DescribeAlarms", arn("cloudwatch", "alarm:*")),),
 }
@@ -70,9 +90,17 @@ ACTIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "sagemakerruntime:InvokeEndpoint": "sagemaker:InvokeEndpoint",
     "sfn:ListExecutions": "states:ListExecutions",
+    "sfn:StartExecution": "states:StartExecution",
 }
-# .sync polls the query, and stops it when the execution is stopped.
-WAITING = {"athena:StartQueryExecution": ("athena:GetQueryExecution", "athena:StopQueryExecution")}
+# .sync polls the query or the job, stops it when the execution is stopped, and marks a job with a tag.
+WAITING = {
+    "athena:StartQueryExecution": ("athena:GetQueryExecution", "athena:StopQueryExecution"),
+    "sagemaker:CreateProcessingJob": tuple(
+        f"sagemaker:{action}" for action in ("AddTags", "DescribeProcessingJob", "ListTags", "StopProcessingJob")
+    ),
+}
+# A state's Output that makes an S3 address: `'data': {'uri': 's3://bucket/prefix/' & ...}`.
+ADDRESS = re.compile(r"'(\w+)': \{'(\w+)': 's3://([^']*)'")
 
 # Log delivery is set up per account; AWS offers no resource for it.
 LOG_DELIVERY = (
@@ -91,8 +119,10 @@ RESULTS = "${ArtifactBucket}/athena/"
 NOT_KNOWN = "a resource that RESOURCES does not list"
 
 
-def needs(machine: Machine) -> Iterator[Need]:
-    """Needs of all tasks."""
+def needs(machine: Machine, itself: str) -> Iterator[Need]:
+    """Needs of all tasks. itself: the logical id of the state machine, which may list its own executions."""
+    known = RESOURCES | {"states:ListExecutions": (f"${{{itself}}}",)}
+    made = addresses(machine)
     for name, state in machine["States"].items():
         match = RESOURCE.fullmatch(state.get("Resource", ""))
         if match is None:
@@ -102,12 +132,27 @@ def needs(machine: Machine) -> Iterator[Need]:
         action = ACTIONS.get(action, action)
         for each in (action, *(WAITING.get(action, ()) if match[3] else ())):
             topic = state.get("Parameters", {}).get("TopicArn")
-            for resource in (topic,) if topic else RESOURCES.get(each, (NOT_KNOWN,)):
+            for resource in (topic,) if topic else _listed(state, made) or known.get(each, (NOT_KNOWN,)):
                 yield Need(each, resource, f"States.{name}")
         for implied, resource in IMPLIED.get(action, ()):
             yield Need(implied, resource, f"States.{name}")
         if service == "athena":
             yield from _query(action, state, f"States.{name}")
+
+
+def addresses(machine: Machine) -> dict[str, str]:
+    """`$states.input.data.uri` -> `bucket/prefix*` of each S3 address that a state makes."""
+    found = (each for state in machine["States"].values() for each in ADDRESS.findall(str(state.get("Output", ""))))
+    return {f"$states.input.{name}.{member}": f"{address}*" for name, member, address in found}
+
+
+def _listed(state: dict[str, Any], made: dict[str, str]) -> tuple[str, ...]:
+    """What a listing of objects needs, if a state of this machine makes its address alone."""
+    listed = re.search(r"\$states\.input\.\w+\.\w+", str(state.get("Arguments", {}).get("Prefix", "")))
+    if not listed or listed[0] not in made or "snapshots/" in made[listed[0]]:
+        return ()
+    bucket, _, prefix = made[listed[0]].partition("/")
+    return (below(bucket_arn(bucket), prefix),)
 
 
 def _query(action: str, state: dict[str, Any], why: str) -> Iterator[Need]:

@@ -3,8 +3,6 @@
 import itertools
 import json
 import re
-import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from console.cache import Cache
 from console.plugin import Action, Card, Field, Plugin
 from ingestion import record
 from localaws.errors import ExpectedError
-from pipelines.account import decisions, retraining
+from pipelines.account import decisions, queries, retraining
 from pipelines.account.s3 import read_json
 from pipelines.account.serving import Serving
 from pipelines.account.stacks import Stacks
@@ -256,23 +254,7 @@ class BeerPages(Plugin):
         """A query's columns and rows, or why there are none."""
         if not READS.match(text) or ";" in text.strip().rstrip(";"):
             return {"error": "one statement that reads: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN"}
-        athena = self.stacks.clients.athena
-        query = athena.start_query_execution(
-            QueryString=text.strip().rstrip(";"),
-            WorkGroup=self.stacks.output("ingestion", "Workgroup"),
-            QueryExecutionContext={"Database": self.stacks.output("ingestion", "GlueDatabase")},
-            ClientRequestToken=uuid.uuid4().hex,
-        )["QueryExecutionId"]
-        while True:
-            status = athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
-            if status["State"] not in ("QUEUED", "RUNNING"):
-                break
-            time.sleep(0.1)
-        if status["State"] != "SUCCEEDED":
-            return {"error": status.get("StateChangeReason", status["State"])}
-        result = athena.get_query_results(QueryExecutionId=query, MaxResults=ROWS)["ResultSet"]
-        rows = [[cell.get("VarCharValue", "") for cell in row["Data"]] for row in result["Rows"]]
-        return {"columns": [each["Name"] for each in result["ResultSetMetadata"]["ColumnInfo"]], "rows": rows[1:]}
+        return queries.run(self.stacks, text.strip().rstrip(";"), ROWS)
 
     def changes(self) -> dict[str, Callable[[], str]]:
         """Replaying failed records, and rolling back."""

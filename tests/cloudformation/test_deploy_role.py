@@ -160,7 +160,7 @@ MADE = {
     "CloudWatch::Dashboard": ("cloudwatch:PutDashboard", "cloudwatch::123456789012:dashboard/{stack}"),
     "Events::Rule": ("events:PutRule", "events:eu-west-1:123456789012:rule/{name}"),
     "Glue::Database": ("glue:CreateDatabase", "glue:eu-west-1:123456789012:database/{database}"),
-    "Glue::Table": ("glue:CreateTable", "glue:eu-west-1:123456789012:table/{database}/beers"),
+    "Glue::Table": ("glue:CreateTable", "glue:eu-west-1:123456789012:table/{database}/{table}"),
     "IAM::ManagedPolicy": ("iam:CreatePolicy", "iam::123456789012:policy/{name}"),
     "IAM::Role": ("iam:CreateRole", "iam::123456789012:role/{name}"),
     "KMS::Key": ("kms:EnableKeyRotation", "kms:eu-west-1:123456789012:key/1234abcd"),
@@ -260,11 +260,16 @@ def covers(action: str, arn: str) -> bool:
 def arn(pattern: str, environment: str, stack: str, name: str, kind: str) -> str:
     full = f"tapline-{environment}-{stack}"
     machine = name.removesuffix("Logs").lower()
-    logs = f"/aws/vendedlogs/states/{full}-{machine}" if machine in ("retrain", "deploy") else f"{full}-{name}-1A2B"
+    logs = (
+        f"/aws/vendedlogs/states/{full}-{machine}"
+        if machine in ("retrain", "deploy", "score")
+        else f"{full}-{name}-1A2B"
+    )
     bucket = f"{full}-{name.removesuffix('Policy')}-1A2B".lower()
     group = f"tapline-ibu-{environment}"
+    table = {"table": {"Table": "beers"}.get(name, name.lower()), "database": f"tapline_{environment}_ingestion"}
     values = {"name": logs, "stack": full, "machine": machine, "bucket": bucket, "group": group}
-    return "arn:aws:" + pattern.format(**values, database=full.replace("-", "_"))
+    return "arn:aws:" + pattern.format(**values, **table)
 
 
 def test_the_role_itself_may_do_what_the_code_calls_and_no_more() -> None:
@@ -293,7 +298,7 @@ def test_a_resource_gets_a_name_that_the_role_may_touch(stack: str, name: str, k
 
 def uploaded(environment: str) -> set[str]:
     """The keys of everything that a deployment puts into the artifact bucket."""
-    documents = [archives.document(name, "{}") for name in ("retrain", "deploy", "templates")]
+    documents = [archives.document(name, "{}") for name in ("retrain", "deploy", "score", "templates")]
     settings = Settings(pipeline_name=f"tapline-ibu-{environment}")
     return {asset.key for asset in (*assets(settings), archives.lambda_archive(), *documents)}
 

@@ -106,6 +106,9 @@ def test_the_stacks_of_an_environment_allow_few_things_on_every_resource() -> No
         ("pipelines", "JobRole", "cloudwatch:PutMetricData"),
         ("deployment", "DeployRole", "sagemaker:ListEndpointConfigs"),
         ("deployment", "DeployRole", "logs:CreateLogDelivery"),
+        ("deployment", "ScoreRole", "logs:CreateLogDelivery"),
+        ("deployment", "ScoringRole", "ecr:GetAuthorizationToken"),
+        ("deployment", "ScoringRole", "cloudwatch:PutMetricData"),
         ("deployment", "ModelRole", "ecr:GetAuthorizationToken"),
         ("deployment", "ModelRole", "cloudwatch:PutMetricData"),
     ]
@@ -153,7 +156,14 @@ def test_cfn_lint_finds_a_misspelt_property() -> None:
 
 def test_what_a_stack_is_not_given_is_an_output_of_a_stack_before_it_or_has_a_default() -> None:
     outputs: set[str] = set()
-    uploaded = {"CodeKey", "DeployDefinitionKey", "RetrainDefinitionKey"}
+    uploaded = {
+        "CodeKey",
+        "DeployDefinitionKey",
+        "EvaluationCode",
+        "ImageUri",
+        "RetrainDefinitionKey",
+        "ScoreDefinitionKey",
+    }
     for name in cfn.NAMES:
         bare = {key for key, value in TEMPLATES[name]["Parameters"].items() if "Default" not in value}
         assert bare - outputs - uploaded == set()

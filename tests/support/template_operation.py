@@ -25,6 +25,9 @@ NO_DEFAULT = {
     "CodeKey": "named by the content of the Lambda zip",
     "RetrainDefinitionKey": "named by the content of the definition",
     "DeployDefinitionKey": "named by the content of the definition",
+    "ScoreDefinitionKey": "named by the content of the definition",
+    "EvaluationCode": "named by the content of the code",
+    "ImageUri": "differs between regions",
     "Repository": "only its owner knows it",
 }
 
@@ -33,9 +36,13 @@ NO_STACK = "the name that CloudFormation makes has no stack, and no role could b
 NAMED = {
     "Workgroup.Name": "AWS requires one; it is the stack's",
     "Table.TableInput.Name": "what people write in queries; the database around it is the stack's own",
+    "Predictions.TableInput.Name": "what people write in queries; the database around it is an environment's",
+    "Predictions.DatabaseName": "the database of the cleaned table, of another stack",
     "DeployLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
+    "ScoreLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
     "Retrain.StateMachineName": NO_STACK,
     "Deploy.StateMachineName": NO_STACK,
+    "Score.StateMachineName": NO_STACK,
     "Dashboard.DashboardName": NO_STACK,
     "Database.DatabaseInput.Name": NO_STACK,
     "Boundary.ManagedPolicyName": "the environment's file names it",
@@ -207,7 +214,7 @@ def prefixes(template: Template) -> list[str]:
         kinds = {each["Type"] for each in target.get("ProcessingConfiguration", {}).get("Processors", [])}
         if "Lambda" in kinds and target["Prefix"] != CLEANED + DAY:
             found.append(f"{name}: does not write to {CLEANED}")
-    for name, table in resources(template, "Glue::Table"):
+    for name, table in cleaned_tables(template):
         places = [branch["Location"] for branch in branches(table["TableInput"]["StorageDescriptor"])]
         projection = {key: text(value) for key, value in table["TableInput"]["Parameters"].items()}
         wanted = {
@@ -228,12 +235,17 @@ def prefixes(template: Template) -> list[str]:
     return found
 
 
+def cleaned_tables(template: Template) -> list[tuple[str, Template]]:
+    """The cleaned table; the table of the predictions has no partitions."""
+    return [each for each in resources(template, "Glue::Table") if "PartitionKeys" in each[1]["TableInput"]]
+
+
 def columns(template: Template) -> list[str]:
     """The record's columns: typed as Parquet; as CSV all text, for its SerDe fails on an empty number."""
     found = []
     typed = [(column.name, SQL_TYPES[column.kind]) for column in record.COLUMNS]
     units = [column.unit for column in record.COLUMNS]
-    for name, table in resources(template, "Glue::Table"):
+    for name, table in cleaned_tables(template):
         parquet, csv = branches(table["TableInput"]["StorageDescriptor"])
         if [(each["Name"], each["Type"]) for each in parquet["Columns"]] != typed:
             found.append(f"{name}: as Parquet, its columns are not the record's")

@@ -44,6 +44,7 @@ def test_a_column_more_makes_exactly_what_names_columns_stale(longer: None) -> N
         *columns,
         "cloudformation/ingestion.yaml",
         "cloudformation/retrain.asl.json",
+        "cloudformation/score.asl.json",
         "cloudformation/sources.sha256",
     }
 

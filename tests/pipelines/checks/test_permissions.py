@@ -138,7 +138,9 @@ def test_the_resources_of_calls_are_those_of_the_service_authorization_reference
         permissions_of_state_machines.CONFIG: "endpoint-config",
         permissions_of_state_machines.ENDPOINT: "endpoint",
         permissions_of_state_machines.RESOURCES["s3:GetObject"][0]: "object",
-        "${Deploy}": "statemachine",
+        permissions_of_state_machines.JOBS: "processing-job",
+        permissions_of_state_machines.TABLE[0]: "catalog",
+        "${Score}": "statemachine",
         "${TopicArn}": "topic",
     }
     for action, resources in permissions_of_state_machines.RESOURCES.items():

@@ -1,0 +1,99 @@
+"""The state machine score, deployed from the templates and run at the local endpoint."""
+
+import hashlib
+import uuid
+from typing import Any
+
+import pytest
+
+from benchmarks.support.accounts import Account
+from benchmarks.support.definitions import IMAGE
+from localaws.errors import ExpectedError
+from pipelines.account import queries, scoring
+from pipelines.account.clients import Clients
+from pipelines.authoring import archives
+from tests.support.beers import workbench
+
+
+class Scored:
+    """An environment with beers in its table and the scoring job's code in its bucket."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.account = Account(clients, f"score{uuid.uuid4().hex[:8]}")
+        self.clients, self.stacks = clients, self.account.stacks
+        name = f"score-{self.account.name}"
+        self.stacks.environment.parameters["deployment"] |= {
+            "EndpointPrefix": name,
+            "ModelPackageGroupName": self.account.pipeline,
+            "PipelineName": self.account.pipeline,
+            "Serving": "none",
+        }
+        self.stacks.deploy_one("deployment")
+        self.bucket = self.stacks.output("artifacts", "ArtifactBucket")
+        self.jobs = f"{name}-score-"
+        for asset in archives.step_folder("evaluation"):
+            clients.s3.put_object(Bucket=self.bucket, Key=f"{self.account.pipeline}/{asset.key}", Body=asset.content)
+
+    def approve(self, content: bytes, sha256: str) -> None:
+        """Register an approved package of an artifact."""
+        home = f"{self.account.pipeline}/executions/{uuid.uuid4().hex}"
+        self.clients.s3.put_object(Bucket=self.bucket, Key=f"{home}/model.tar.gz", Body=content)
+        container = {"Image": IMAGE, "ModelDataUrl": f"s3://{self.bucket}/{home}/model.tar.gz"}
+        self.clients.sagemaker.create_model_package(
+            ModelPackageGroupName=self.account.pipeline,
+            ModelApprovalStatus="Approved",
+            CustomerMetadataProperties={"ArtifactSha256": sha256},
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["application/json"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+        )
+
+    def score(self) -> dict[str, Any]:
+        return scoring.score(self.stacks, lambda text: None)
+
+    def jobs_run(self) -> int:
+        """How many scoring jobs there were."""
+        listed = self.clients.sagemaker.list_processing_jobs(NameContains=self.jobs, MaxResults=100)
+        return len(listed["ProcessingJobSummaries"])
+
+    def predictions(self) -> list[list[str]]:
+        """id, actual and model version of the table's rows."""
+        text = "SELECT id, actual, model_version FROM predictions WHERE predicted BETWEEN low AND high ORDER BY id"
+        rows: list[list[str]] = queries.run(self.stacks, text, 100)["rows"]
+        return rows
+
+
+@pytest.fixture(scope="module")
+def scored(clients: Clients) -> Scored:
+    return Scored(clients)
+
+
+def test_the_newest_approved_model_answers_each_beer_once_and_the_table_is_of_one_run(scored: Scored) -> None:
+    model = (workbench() / "packed" / "model.tar.gz").read_bytes()
+    digest = hashlib.sha256(model).hexdigest()
+    scored.account.deliver(1, 3)
+    scored.account.deliver(3, 2, stamp="2026-11-21-12-00-00")  # Beer 3 again.
+    scored.approve(model, digest)
+
+    first, again = scored.score(), scored.score()
+    assert (first["decision"], again["decision"], scored.jobs_run()) == ("scored", "unchanged", 1)
+    assert {**again, "decision": "scored"} == first
+    assert (first["version"], first["beers"], first["cut_off"]) == (1, 4, "2026-11-21-12-00-00")
+    assert [(each["beers"], each["without_label"]) for each in first["classes"]] == [(4, 0)]
+    assert scored.predictions() == [[str(beer), "40.0", "1"] for beer in (1, 2, 3, 4)]
+
+
+@pytest.mark.release
+def test_a_version_whose_artifact_was_changed_is_refused_and_the_table_has_the_run_before(scored: Scored) -> None:
+    model = (workbench() / "packed" / "model.tar.gz").read_bytes()
+    digest = hashlib.sha256(model).hexdigest()
+    scored.account.deliver(1, 4)
+    scored.approve(model, digest)
+    scored.score()
+    scored.approve(model + b"\0", digest)
+    before = scored.predictions()
+    with pytest.raises(ExpectedError, match="the artifact is not the one that was evaluated"):
+        scored.score()
+    assert scored.predictions() == before != []
