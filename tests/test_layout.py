@@ -250,7 +250,7 @@ def test_the_card_on_the_package_agrees_with_the_evaluation() -> None:
 
 def test_the_columns_are_the_same_everywhere() -> None:
     columns = record.NAMES
-    tables = [table for name in cfn.NAMES for _, table in cfn.resources(cfn.load(name), "Glue::Table")]
+    tables = [table for _, table in cfn.resources(cfn.load("ingestion"), "Glue::Table")]
     described = [
         tuple(column["Name"] for column in storage["Columns"])
         for table in tables
