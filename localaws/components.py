@@ -10,6 +10,7 @@ from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
 from localaws.ministack import execution_logs, history, metrics, patches, stacks
 from localaws.ministack.faults import Faults
+from localaws.ministack.objects import Objects
 from localaws.ministack.state import State
 from localaws.sagemaker import isolation
 from localaws.sagemaker.component import SageMaker
@@ -55,6 +56,8 @@ class Components:
             component.install()
         faults.install()
         metrics.install()
+        self._objects = Objects(workspace.root / "objects.db", workspace.objects)
+        self._objects.install()
         self._state = State(workspace.services)
         self._state.install()
         self._state.restore()
@@ -82,6 +85,7 @@ class Components:
         for component in reversed(self._components):
             component.close()
         self._state.close()
+        self._objects.close()
 
     def _drain(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Deliver what is buffered now, without waiting for size or time."""

@@ -23,7 +23,7 @@ from localaws import environment
 from localaws.clients import REGION
 from localaws.errors import ENVIRONMENT, ExpectedError, exit_code
 from localaws.log_limit import LimitedLog
-from localaws.ministack.objects import ObjectFiles, check_code
+from localaws.ministack.objects import check_code
 from localaws.sagemaker import isolation
 from localaws.security import credentials
 from localaws.security.guard import Guard
@@ -48,7 +48,8 @@ def variables(workspace: Workspace, port: int, time_scale: float) -> dict[str, s
         "PERSIST_STATE": "1",
         "STATE_DIR": str(workspace.state),
         "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(workspace.objects),
+        # `objects` stores them instead; MiniStack makes an empty folder per bucket here.
+        "S3_DATA_DIR": str(workspace.scratch / "buckets"),
         "TMPDIR": str(workspace.scratch),
         "SFN_WAIT_SCALE": str(time_scale),
         "LOG_LEVEL": os.environ.get("LOCALAWS_LOG_LEVEL", "WARNING"),
@@ -108,9 +109,6 @@ def serve(
     isolation.sweep(workspace.scratch)
     workspace.prepare()
     check_code(workspace.state / "lambda-blobs")
-    objects = ObjectFiles(workspace.objects, workspace.state / "writing")
-    if repaired := objects.repair():
-        print(f"{repaired} objects were being written when the endpoint was killed", file=sys.stderr)
     listener = listen(port or preferred_port(workspace))
     port = listener.getsockname()[1]
     found = variables(workspace, port, time_scale)
@@ -121,7 +119,6 @@ def serve(
     from localaws.components import Components
 
     components = Components(workspace, time_scale, extensions)
-    objects.install()
     try:
         asyncio.run(_run(components, listener, workspace, follow_parent, extensions))
     finally:

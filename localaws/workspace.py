@@ -2,10 +2,11 @@
 
 endpoint.json     the running endpoint's address and process    lock       held by the running endpoint
 workspace.json    its format, ports and extensions              state/     Lambda's code
-credentials.json  its access key                                objects/   the buckets' objects, as files
-sagemaker.db      pipelines, executions, jobs, model packages   jobs/      one folder per step that ran
-state.db          MiniStack's services                          models/    one folder per container that serves
-delivery.db       records accepted and not yet delivered        scratch/   temporary files
+credentials.json  its access key                                objects/   the content of the buckets' objects
+objects.db        their keys and metadata                       jobs/      one folder per step that ran
+sagemaker.db      pipelines, executions, jobs, model packages   models/    one folder per container that serves
+state.db          MiniStack's other services                    scratch/   temporary files
+delivery.db       records accepted and not yet delivered
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from localaws.errors import CONFLICT, ENVIRONMENT, WRONG_USAGE, ExpectedError, q
 from localaws.security import credentials
 
 # Raised when a release can no longer read what an older one wrote.
-FORMAT = 4
+FORMAT = 5
 # Local seconds for a second of AWS's own waiting: 60 s of buffering are 0.3 s, a state machine's 30 s are 0.15 s.
 TIME_SCALE = 0.005
 # The space that must be free at the start; a run of the whole chain takes about 10 MB.
@@ -41,6 +42,7 @@ CONTENTS = (
     "lock",
     "models",
     "objects",
+    "objects.db*",
     "sagemaker.db*",
     "scratch",
     "state",

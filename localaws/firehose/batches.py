@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from localaws.firehose import objects, parquet
 from localaws.firehose.answers import Failure
-from localaws.firehose.journal import Entry, Hints, Journal, Queue, Row
+from localaws.firehose.journal import Journal
+from localaws.firehose.records import Entry, Hints, Queue, Row
 from localaws.firehose.transform import REQUEST_BYTES, transform
 from localaws.ministack import patches
 

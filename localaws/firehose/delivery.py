@@ -19,7 +19,8 @@ from itertools import takewhile
 from typing import Any
 
 from localaws.firehose import batches
-from localaws.firehose.journal import Entry, Journal, Queue
+from localaws.firehose.journal import Journal
+from localaws.firehose.records import Entry, Queue
 from localaws.ministack import patches
 from localaws.workspace import Workspace
 

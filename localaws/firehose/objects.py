@@ -11,8 +11,8 @@ import zoneinfo
 from typing import Any
 
 from localaws.firehose.answers import Failure
-from localaws.firehose.journal import Row
 from localaws.firehose.parquet import ConversionError
+from localaws.firehose.records import Row
 from localaws.ministack import patches
 
 PROCESSING_FAILED = "processing-failed"

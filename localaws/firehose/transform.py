@@ -13,7 +13,7 @@ import uuid
 from typing import Any
 
 from localaws.firehose.answers import FUNCTION_ERROR, MALFORMED, Failure, Result, match_records
-from localaws.firehose.journal import Row
+from localaws.firehose.records import Row
 from localaws.ministack import patches
 
 # Lambda's limits for a synchronous invocation (its answer may be 100 bytes longer than its request).

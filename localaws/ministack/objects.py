@@ -1,166 +1,169 @@
-"""S3's objects and Lambda's code as files: on the disk before they are acknowledged, and checked when they are read.
+"""S3's objects: the content of each version is a file of its own, its metadata a row of the store.
 
-An object is a file, and beside it `<name>.meta.json` holds its ETag, size and metadata. The file is replaced first. A
-checksum of the file and one of the metadata are added to what MiniStack writes there.
+A row holds what MiniStack knows about a key: the object, its versions, tags and ACLs. It is committed after its files
+are on the disk and before the request is acknowledged; files that no row names are deleted. The place of the content
+in MiniStack's records holds the file's name and checksum, and the content is checked when it is read.
 """
 
-import contextlib
 import errno
 import hashlib
-import json
 import logging
 import os
-import re
+import sqlite3
+import uuid
 import zlib
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from localaws.crashpoints import crashpoint
 from localaws.errors import ENVIRONMENT, ExpectedError
 from localaws.ministack import patches
+from localaws.store import Store
+from localaws.values import dump, load
 
-META, HALF = ".meta.json", ".tmp"
-# The folder of earlier versions, which have no metadata of their own.
-VERSIONS = ".versions"
-# The end of the metadata: the checksum of the object's file, then that of all before it.
-MD5 = re.compile("[0-9a-f]{32}")
+KIND = "object"
+# What MiniStack stores by bucket, key and version.
+BY_VERSION = ("_object_tags", "_object_acl", "_object_annotations", "_object_retention", "_object_legal_hold")
+# In place of a content: the file's name and checksum.
+File = tuple[str, int]
 logger = logging.getLogger("localaws.objects")
-SEAL = re.compile(r', "content": (null|\d+), "checksum": (\d+)\}$')
 
 
-class ObjectFiles:
-    """The files of S3's buckets below one folder. Use `repair` before MiniStack is imported, which reads them then.
+class Objects:
+    """The objects of all buckets: rows in a store, and files in a folder.
 
-    notes: a folder with one file for each object whose file is being replaced: its new checksum and its path.
+    Raises ExpectedError if the store is damaged or a file is missing.
     """
 
-    def __init__(self, folder: Path, notes: Path) -> None:
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._store = Store(path)
         self._folder = folder
-        self._notes = notes
-        # The checksum of each object's file.
-        self._checksums: dict[str, int] = {}
+        self._s3 = patches.module("services.s3")
+        # The files of each key, by account, bucket and key.
+        self._files: dict[tuple[str, str, str], set[str]] = {}
 
     def install(self) -> None:
-        """Take the place of MiniStack's reading and writing of these files."""
-        s3 = patches.module("services.s3")
-        persist = s3._persist_object
-
-        def refuse_unwritten(bucket: str, key: str, obj: Any) -> None:
-            persist(bucket, key, obj)
-            # MiniStack logs a warning if it cannot write the file; it drops the body from memory if it can.
-            if isinstance(obj, dict) and obj.get("body") is not None:
-                raise OSError(errno.ENOSPC, f"s3://{bucket}/{key} could not be written: is the disk full?")
-
-        def read(bucket: str, key: str, obj: dict[str, Any]) -> bytes:
-            body = obj.get("body")
-            return body if body is not None else self._read(str(s3._object_disk_path(bucket, key)))
-
-        read_version = s3._version_body
-
-        def read_checked_version(bucket: Any, name: str, key: str, version: dict[str, Any]) -> bytes | None:
-            body: bytes | None = read_version(bucket, name, key, version)
-            digest = version["etag"].strip('"')
-            if (
-                body is not None
-                and MD5.fullmatch(digest)
-                and digest != hashlib.md5(body, usedforsecurity=False).hexdigest()
-            ):
-                raise OSError(errno.EIO, f"version {version['version_id']} of s3://{name}/{key} is damaged")
-            return body
-
-        s3._persist_object, s3._read_body, s3._atomic_write = refuse_unwritten, read, self._write
-        s3._version_body = read_checked_version
+        """Take the place of MiniStack's files, and give S3 what is stored."""
+        s3, reset = self._s3, self._s3.reset
+        s3._persist_object = s3._persist_delete_marker = s3._persist_version_state = self._save
+        s3._delete_persisted_object = self._save
+        for name in ("_persist_displaced_version", "_delete_version_file", "_delete_persisted_bucket"):
+            setattr(s3, name, lambda *args: None)
+        s3._read_body = lambda bucket, key, obj: self._content(obj.get("body"))
+        s3._version_body = lambda record, bucket, key, version: self._content(version.get("data"))
         _describe_errors(patches.module("app").SERVICE_HANDLERS)
 
-    def repair(self) -> int:
-        """Complete the objects that were being written when the endpoint was killed; return their number.
+        def reset_stored() -> None:
+            reset()
+            self._store.remove()
+            self._files.clear()
+            self._delete(path.name for path in self._folder.iterdir())
 
-        Raises ExpectedError for an object whose metadata was changed or one of whose two files is missing.
-        """
-        for half in self._folder.rglob(f"*{HALF}"):
-            if not half.with_name(half.name + META).exists():
-                half.unlink(missing_ok=True)
-        self._notes.mkdir(parents=True, exist_ok=True)
-        repaired = sum([self._complete(note) for note in self._notes.iterdir()])
-        for path in self._folder.rglob("*"):
-            if path.is_dir():
-                continue
-            if path.name.endswith(META):
-                self._read_metadata(path)
-            elif VERSIONS not in path.parts and not path.with_name(path.name + META).exists():
-                raise damaged(path, "an object (its metadata is missing)", self._folder.parent)
-        return repaired
+        s3.reset = reset_stored
+        for _, place, body in self._store.rows("kind = ?", KIND):
+            self._restore(load(place), load(body))
+        present, named = {path.name for path in self._folder.iterdir()}, set().union(*self._files.values())
+        if missing := named - present:
+            raise damaged(self._folder / missing.pop(), "an object (its file is missing)", self._folder.parent)
+        self._delete(present - named)
 
-    def _read_metadata(self, beside: Path) -> None:
-        content, seal = beside.with_name(beside.name.removesuffix(META)), self._seal(beside)
-        if seal is None:
-            raise damaged(beside, "the metadata of an object", self._folder.parent)
-        if seal[1] != "null":
-            if not content.exists():
-                raise damaged(content, "an object (its file is missing)", self._folder.parent)
-            self._checksums[str(content)] = int(seal[1])
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
 
-    def _seal(self, beside: Path) -> re.Match[str] | None:
-        """The end of metadata that are as they were written."""
-        text = beside.read_text(errors="replace")
-        seal = SEAL.search(text)
-        return seal if seal and int(seal[2]) == _checksum(text[: seal.start()] + seal[1]) else None
+    def _restore(self, place: tuple[str, str, str], record: dict[str, Any]) -> None:
+        account, bucket, key = place
+        new = {"created": self._s3.now_iso(), "objects": {}, "region": None}
+        buckets = self._s3._buckets._data
+        if record["object"] is not None:
+            buckets.setdefault((account, bucket), new)["objects"][key] = record["object"]
+        if record["versions"]:
+            self._s3._object_versions._data[account, (bucket, key)] = record["versions"]
+        for name in BY_VERSION:
+            for version, value in record[name].items():
+                getattr(self._s3, name)._data[account, (bucket, key, version)] = value
+        self._files[place] = {each[0] for each in _contents(record)}
 
-    def _complete(self, note: Path) -> bool:
-        """Complete an object from the note that its file was being replaced; return whether it had to be."""
-        new, _, path = note.read_text().partition(" ")
-        note.unlink()
-        content, beside = Path(path), Path(path + META)
-        if not content.exists() or str(zlib.crc32(content.read_bytes())) != new:
-            return False
-        if not beside.exists():
-            # It was never acknowledged.
-            content.unlink()
-            return True
-        seal = self._seal(beside)
-        if seal is None or seal[1] == new:
-            return False
-        body = content.read_bytes()
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        found = json.loads(seal.string[: seal.start()] + "}")
-        self._checksums[path] = int(new)
-        self._write(str(beside), json.dumps(found | {"size": len(body), "etag": f'"{etag}"', "checksums": {}}))
-        return True
-
-    def _write(self, path: str, data: str | bytes, *, text: bool = False) -> None:
-        """MiniStack's `_atomic_write`, with a checksum, and finished when the bytes are on the disk."""
-        note = self._notes / hashlib.sha256(path.removesuffix(META).encode()).hexdigest()
-        if isinstance(data, str):
-            self._replace(path, self._sealed(path.removesuffix(META), data).encode())
-            note.unlink(missing_ok=True)
-        else:
-            self._checksums[path] = zlib.crc32(data)
-            if VERSIONS not in Path(path).parts:
-                note.write_text(f"{self._checksums[path]} {path}")
-            self._replace(path, data)
-
-    def _replace(self, path: str, data: bytes) -> None:
-        temporary = Path(path + HALF)
+    def _save(self, bucket: str, key: str, *rest: Any) -> None:
+        """Store what S3 has of a key by now. If it cannot, this raises, and S3 has again what is stored."""
+        place = (self._s3.get_account_id(), bucket, key)
+        record = self._record(bucket, key)
         try:
-            with temporary.open("wb") as handle:
-                handle.write(data)
+            self._write_files(record)
+            crashpoint("object-written")
+            if record["object"] is None and not record["versions"]:
+                self._store.delete(KIND, dump(place))
+            else:
+                self._store.write(KIND, dump(place), dump(record))
+        except (OSError, sqlite3.Error):
+            self._s3._buckets[bucket]["objects"].pop(key, None)
+            self._s3._object_versions.pop((bucket, key), None)
+            for _, _, body in self._store.rows("kind = ? AND key = ?", KIND, dump(place)):
+                self._restore(place, load(body))
+            raise
+        before, now = self._files.pop(place, set()), {each[0] for each in _contents(record)}
+        if now:
+            self._files[place] = now
+        self._delete(before - now)
+
+    def _record(self, bucket: str, key: str) -> dict[str, Any]:
+        """What S3 has of a key. A delete marker hides the object, which S3 drops a little later."""
+        s3 = self._s3
+        versions = s3._object_versions.get((bucket, key)) or []
+        hidden = bool(versions) and versions[-1].get("is_delete_marker")
+        found = None if hidden else s3._buckets[bucket]["objects"].get(key)
+        record: dict[str, Any] = {"object": found, "versions": versions}
+        identifiers = [None, *(each["version_id"] for each in versions)]
+        for name in BY_VERSION:
+            values = {version: getattr(s3, name).get((bucket, key, version)) for version in identifiers}
+            record[name] = {version: value for version, value in values.items() if value is not None}
+        return record
+
+    def _write_files(self, record: dict[str, Any]) -> None:
+        """Write each content that is not in a file yet, and put the file in its place."""
+        written: dict[int, tuple[bytes, File]] = {}
+        for holder, member in _holders(record):
+            content = holder[member]
+            if not isinstance(content, tuple):
+                if id(content) not in written:
+                    written[id(content)] = (content, self._write(content))
+                holder[member] = written[id(content)][1]
+
+    def _write(self, content: bytes) -> File:
+        path = self._folder / uuid.uuid4().hex
+        try:
+            with path.open("xb") as handle:
+                handle.write(content)
                 handle.flush()
                 os.fsync(handle.fileno())
-            temporary.chmod(0o600)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-        temporary.replace(path)
+        return path.name, zlib.crc32(content)
 
-    def _sealed(self, path: str, metadata: str) -> str:
-        content = json.dumps(self._checksums.get(path) if Path(path).exists() else None)
-        return f'{metadata[:-1]}, "content": {content}, "checksum": {_checksum(metadata[:-1] + content)}}}'
+    def _content(self, found: bytes | File | None) -> bytes | None:
+        if not isinstance(found, tuple):
+            return found
+        name, checksum = found
+        content = (self._folder / name).read_bytes()
+        if zlib.crc32(content) != checksum:
+            raise OSError(errno.EIO, f"the object's file is damaged: {self._folder / name}")
+        return content
 
-    def _read(self, path: str) -> bytes:
-        body = Path(path).read_bytes()
-        if zlib.crc32(body) != self._checksums.get(path, zlib.crc32(body)):
-            raise OSError(errno.EIO, f"the object's file is damaged: {path}")
-        return body
+    def _delete(self, names: Any) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def _holders(record: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """The records that hold a content, and the member that holds it."""
+    held = [] if record["object"] is None else [(record["object"], "body")]
+    return held + [(version, "data") for version in record["versions"] if version.get("data") is not None]
+
+
+def _contents(record: dict[str, Any]) -> list[File]:
+    return [holder[member] for holder, member in _holders(record)]
 
 
 def _describe_errors(handlers: dict[str, Any]) -> None:
@@ -170,9 +173,9 @@ def _describe_errors(handlers: dict[str, Any]) -> None:
     async def handle_described(*request: Any, **options: Any) -> Any:
         try:
             return await handle(*request, **options)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             logger.error("S3 cannot answer: %s", error)
-            message = escape(f"{error.strerror or error}")
+            message = escape(getattr(error, "strerror", None) or str(error))
             body = f"<Error><Code>InternalError</Code><Message>{message}</Message></Error>"
             return 500, {"Content-Type": "application/xml"}, body.encode()
 
@@ -182,9 +185,8 @@ def _describe_errors(handlers: dict[str, Any]) -> None:
 def check_code(folder: Path) -> None:
     """Raise ExpectedError for a Lambda's archive, a file named by its SHA-256, that was changed."""
     for path in folder.glob("*.zip"):
-        with contextlib.suppress(FileNotFoundError):
-            if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
-                raise damaged(path, "the code of a Lambda function", folder.parent.parent)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
+            raise damaged(path, "the code of a Lambda function", folder.parent.parent)
 
 
 def damaged(path: Path, what: str, workspace: Path) -> ExpectedError:
@@ -195,7 +197,3 @@ def damaged(path: Path, what: str, workspace: Path) -> ExpectedError:
         hint=f"put back a copy of it, or start again from nothing: rm -r {workspace}",
         code=ENVIRONMENT,
     )
-
-
-def _checksum(text: str) -> int:
-    return zlib.crc32(text.encode(errors="surrogatepass"))

@@ -89,7 +89,7 @@ class Definitions:
             if any(each["PipelineExecutionStatus"] in ("Executing", "Stopping") for each in executions):
                 raise ApiError("ConflictException", f"An execution of {request['PipelineName']} is under way.")
             for each in executions:
-                self.store.delete_kind(f"step {each['PipelineExecutionArn']}")
+                self.store.remove("kind = ?", f"step {each['PipelineExecutionArn']}")
                 self.store.delete(EXECUTION, each["PipelineExecutionArn"])
                 tokens.delete_all(self.store, each["PipelineExecutionArn"])
             tokens.delete_all(self.store, pipeline_arn)

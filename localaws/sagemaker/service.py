@@ -102,7 +102,7 @@ class Service:
 
     def reset(self) -> None:
         """Delete every document: MiniStack's reset."""
-        self.store.clear()
+        self.store.remove()
 
 
 def _why(error: Exception) -> str:

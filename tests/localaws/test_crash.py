@@ -1,7 +1,6 @@
 """A killed endpoint: nothing that was finished is lost, the rest is resumed or reported as failed."""
 
 import contextlib
-import hashlib
 import json
 import sqlite3
 import subprocess
@@ -16,9 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from benchmarks.support.crash import POINTS, Victim, build, environment, made, orphans, resume, wait_for_no_orphans
 from benchmarks.support.definitions import Document, Execution, Project, until
 from localaws import endpoint as endpoints
-from localaws.crashpoints import NAMES, crashpoint
 from localaws.errors import ExpectedError
-from localaws.ministack.objects import ObjectFiles
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 
@@ -190,7 +187,7 @@ def wait_for_saved(workspace: Workspace, text: str) -> None:
 
     def saved() -> bool:
         with contextlib.closing(sqlite3.connect(workspace.services)) as database:
-            rows = database.execute("SELECT body FROM entry").fetchall()
+            rows = database.execute("SELECT body FROM row").fetchall()
         return any(text.encode() in zlib.decompress(body) for (body,) in rows)
 
     until(saved, "the save")
@@ -207,52 +204,49 @@ def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> Non
     assert run.retry().wait().statuses() == {"First": "Succeeded", "Slow": "Succeeded"}
 
 
-def test_an_object_that_a_kill_left_half_overwritten_is_completed(tmp_path: Path) -> None:
-    folder, notes = tmp_path / "objects", tmp_path / "notes"
-    files, key, whole, new = ObjectFiles(folder, notes), *(folder / "b" / name for name in ("key", "whole", "new"))
-    key.parent.mkdir(parents=True)
-    files.repair()
-    for path in (key, whole):
-        files._write(str(path), b"1")
-        metadata = {"size": 1, "etag": '"old"', "content_type": "text/plain", "key": path.name}
-        files._write(f"{path}.meta.json", json.dumps(metadata), text=True)
-    (folder / "b" / "next.tmp").write_text("hal")
-    files._write(str(key), b"hops")
-    files._write(str(new), b"not acknowledged")
-    assert ObjectFiles(folder, notes).repair() == 2
-    repaired = json.loads((folder / "b" / "key.meta.json").read_text())
-    del repaired["content"], repaired["checksum"]
-    assert repaired == {
-        "size": 4,
-        "etag": f'"{hashlib.md5(b"hops").hexdigest()}"',
-        "content_type": "text/plain",
-        "key": "key",
-        "checksums": {},
-    }
-    assert sorted(each.name for each in key.parent.iterdir()) == ["key", "key.meta.json", "whole", "whole.meta.json"]
-    assert ObjectFiles(folder, notes).repair() == 0
+@pytest.mark.parametrize("versioning", ["Suspended", "Enabled"])
+def test_an_object_whose_overwriting_was_killed_is_as_it_was(victim: Victim, versioning: str) -> None:
+    s3 = victim.up().clients.s3
+    s3.create_bucket(Bucket="bucket")
+    s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": versioning})
+    victim.down()
+    s3 = victim.up("object-written:3").clients.s3
+    first = s3.put_object(Bucket="bucket", Key="whole//", Body=b"1").get("VersionId", "null")
+    s3.put_object(Bucket="bucket", Key="deleted", Body=b"hops", Tagging="beer=ale")
+    with pytest.raises(BotoCoreError):
+        s3.put_object(Bucket="bucket", Key="whole//", Body=b"2")
+    victim.wait_until_dead()
+    s3 = victim.up().clients.s3
+    assert len(list(victim.workspace.objects.iterdir())) == 2
+    assert s3.get_object(Bucket="bucket", Key="whole//")["Body"].read() == b"1"
+    assert s3.get_object_tagging(Bucket="bucket", Key="deleted")["TagSet"] == [{"Key": "beer", "Value": "ale"}]
+    s3.put_object(Bucket="bucket", Key="whole//", Body=b"3")
+    s3.delete_object(Bucket="bucket", Key="deleted")
+    victim.kill()
+    s3 = victim.up().clients.s3
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="bucket")["Contents"]] == ["whole//"]
+    versions = {each["VersionId"] for each in s3.list_object_versions(Bucket="bucket")["Versions"]}
+    assert (first in versions, len(versions)) == ((True, 3) if versioning == "Enabled" else (True, 1))
+    if versioning == "Enabled":
+        assert s3.get_object(Bucket="bucket", Key="whole//", VersionId=first)["Body"].read() == b"1"
+    assert len(list(victim.workspace.objects.iterdir())) == len(versions)
 
 
-@pytest.mark.parametrize("damage", ["content", "metadata", "no content", "no metadata"])
-def test_an_object_that_was_damaged_while_the_endpoint_was_down_is_refused(tmp_path: Path, damage: str) -> None:
-    folder, notes = tmp_path / "objects", tmp_path / "notes"
-    files, key = ObjectFiles(folder, notes), folder / "b" / "key"
-    key.parent.mkdir(parents=True)
-    files.repair()
-    files._write(str(key), b"hops")
-    files._write(f"{key}.meta.json", json.dumps({"size": 4}), text=True)
-    path = Path(f"{key}.meta.json") if "metadata" in damage else key
-    path.unlink() if damage.startswith("no") else path.write_bytes(path.read_bytes().replace(b"4", b"5").upper())
-    after = ObjectFiles(folder, notes)
-    with pytest.raises((ExpectedError, OSError), match="damaged"):
-        after.repair()
-        after._read(str(key))
+def test_an_object_whose_file_is_missing_is_refused_at_the_start(victim: Victim) -> None:
+    s3 = victim.up().clients.s3
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="key", Body=b"hops")
+    victim.kill()
+    [content] = victim.workspace.objects.iterdir()
+    content.unlink()
+    with pytest.raises(ExpectedError) as caught:
+        victim.up()
+    assert "an object (its file is missing) is damaged" in str(caught.value)
 
 
-def test_only_listed_crash_points_exist() -> None:
-    assert {*FEW, *POINTS} <= set(NAMES)
-    with pytest.raises(ValueError, match="'somewhere' is not a crash point"):
-        crashpoint("somewhere")
+def test_every_crash_point_that_is_struck_exists() -> None:
+    source = "".join(path.read_text() for path in Path("localaws").rglob("*.py"))
+    assert [name for name in (*FEW, *POINTS) if f'crashpoint("{name}")' not in source] == []
 
 
 def test_an_endpoint_file_of_a_killed_endpoint_is_ignored(victim: Victim) -> None:

@@ -15,8 +15,9 @@ from botocore.exceptions import ClientError
 from benchmarks.support.streams import ACCOUNT, REGION, Streams, transformed_by, wait_until
 from localaws import endpoint as endpoints
 from localaws.endpoint import Endpoint
-from localaws.firehose.journal import Entry, Hints, Journal, Queue
+from localaws.firehose.journal import Journal
 from localaws.firehose.objects import object_key
+from localaws.firehose.records import Entry, Hints, Queue
 from localaws.workspace import Workspace
 
 DAY = r"dt=\d{4}-\d\d-\d\d/"
@@ -183,7 +184,7 @@ def test_what_s3_refuses_is_stored_and_delivered_later(streams: Streams) -> None
 def full_journal(endpoint: Endpoint) -> Iterator[None]:
     """Let every append to the journal fail, as on a full disk."""
     with contextlib.closing(sqlite3.connect(endpoint.workspace.root / "delivery.db", isolation_level=None)) as database:
-        database.execute("CREATE TRIGGER full BEFORE INSERT ON chunk BEGIN SELECT RAISE(FAIL, 'disk full'); END")
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON row BEGIN SELECT RAISE(FAIL, 'disk full'); END")
         try:
             yield
         finally:
