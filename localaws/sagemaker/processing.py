@@ -4,13 +4,15 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-contai
 """
 
 import json
+import os
 
 from localaws.crashpoints import crashpoint
-from localaws.sagemaker import container_images, s3, toolkit
+from localaws.sagemaker import container_images, requirements, s3, toolkit
 from localaws.sagemaker.failures import JobFailed
 from localaws.sagemaker.job_directory import JobDirectory, Phase
 from localaws.store import Document
 
+SOURCE = "sourcedir.tar.gz"
 CONFIG, MESSAGE = "/opt/ml/config", "/opt/ml/output/message"
 # The members of the request that processingjobconfig.json holds.
 CONFIGURED = [
@@ -46,7 +48,7 @@ def run(job: Document, directory: JobDirectory, phase: Phase) -> None:
     _write_configuration(job, directory)
     crashpoint("job-inputs")
     command = [*application["ContainerEntrypoint"], *application.get("ContainerArguments", [])]
-    environment = {"PROCESSING_JOB_NAME": job["ProcessingJobName"]}
+    environment = {"PROCESSING_JOB_NAME": job["ProcessingJobName"], **_packages(job, directory)}
     phase("Processing")
     try:
         directory.execute(job, command, environment, message=MESSAGE)
@@ -69,6 +71,16 @@ def _download(given: Document, directory: JobDirectory) -> None:
     if "LocalPath" not in source:
         raise JobFailed(f"ClientError: the input {given['InputName']} has no LocalPath.")
     s3.download(source["S3Uri"], directory.inside(source["LocalPath"]))
+
+
+def _packages(job: Document, directory: JobDirectory) -> dict[str, str]:
+    """PYTHONPATH with what the source directory of a FrameworkProcessor asks for; its script then has pip check it."""
+    paths = [given["S3Input"]["LocalPath"] for given in job.get("ProcessingInputs", [])]
+    archives = [directory.inside(path) / SOURCE for path in paths]
+    texts = [requirements.of_archive(each.read_bytes()) for each in archives if each.is_file()]
+    folders = [requirements.folder_for(text, directory.packages) for text in texts]
+    found = os.pathsep.join(str(each) for each in folders if each)
+    return {"PYTHONPATH": found} if found else {}
 
 
 def _write_configuration(job: Document, directory: JobDirectory) -> None:

@@ -6,46 +6,73 @@ A local run opens no connection to other machines. `LOCALAWS_INSTALL_REQUIREMENT
 
 import hashlib
 import importlib.metadata
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from localaws.sagemaker.failures import JobFailed
 
 SWITCH = "LOCALAWS_INSTALL_REQUIREMENTS"
+FILE = "requirements.txt"
 
 
-def folder_for(file: Path, cache: Path) -> Path | None:
-    """The folder with the packages that the file asks for and this interpreter lacks; None when it lacks none.
+def problem(text: str) -> str:
+    """Why the requirements are not satisfied and what to do; empty when they are or when pip may install them."""
+    missing = list(_missing(text))
+    if not missing or os.environ.get(SWITCH) == "1":
+        return ""
+    return (
+        f"{FILE} asks for {', '.join(missing)}, not installed here. Try: "
+        f"{sys.executable} -m pip install {' '.join(repr(each) for each in missing)}, or start the endpoint "
+        f"with {SWITCH}=1, which lets pip install it into a folder of its own."
+    )
+
+
+def of_archive(content: bytes) -> str:
+    """The text of the requirements.txt at the top of a source directory (tar.gz); empty when there is none."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            for member in archive:
+                if member.isfile() and member.name.removeprefix("./") == FILE:
+                    read = archive.extractfile(member)
+                    return read.read().decode(errors="replace") if read else ""
+    except (tarfile.TarError, OSError, EOFError):
+        # The job that unpacks it fails with the reason.
+        return ""
+    return ""
+
+
+def folder_for(text: str, cache: Path) -> Path | None:
+    """The folder with the packages that are asked for and that this interpreter lacks; None when it lacks none.
 
     cache: the folder in which such folders are stored. Raises JobFailed.
     """
-    text = file.read_text(errors="replace")
-    missing = list(_missing(text))
-    if not missing:
+    if not any(_missing(text)):
         return None
-    if os.environ.get(SWITCH) != "1":
-        raise JobFailed(
-            f"ClientError: requirements.txt asks for {', '.join(missing)}, not installed here. Try: "
-            f"{sys.executable} -m pip install {' '.join(repr(each) for each in missing)}, or start the endpoint "
-            f"with {SWITCH}=1, which lets pip install it into a folder of its own."
-        )
+    found = problem(text)
+    if found:
+        raise JobFailed(f"ClientError: {found}")
     target = cache / hashlib.sha256(f"{sys.version} {text}".encode()).hexdigest()[:16]
     if not target.exists():
-        _install(file, target)
+        _install(text, target)
     return target
 
 
-def _install(file: Path, target: Path) -> None:
+def _install(text: str, target: Path) -> None:
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(unfinished), "-r", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    unfinished.mkdir(parents=True)
+    (unfinished / FILE).write_text(text)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(unfinished), "-r"]
+    done = subprocess.run([*command, str(unfinished / FILE)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise JobFailed(f"ClientError: requirements.txt cannot be installed: {done.stderr.strip()[-600:]}")
+        shutil.rmtree(unfinished)
+        raise JobFailed(f"ClientError: {FILE} cannot be installed: {done.stderr.strip()[-600:]}")
     unfinished.replace(target)
 
 

@@ -1,14 +1,15 @@
 """What of a pipeline cannot run on this machine, found before its execution starts.
 
-Images and instance counts may be parameters, so they are known when an execution is asked for. One that depends on
-another step's result is checked when the step runs.
+Images, instance counts and source directories may be parameters, so they are known when an execution is asked for. One
+that depends on another step's result is checked when the step runs.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from localaws.sagemaker import container_images, graph
+from localaws.sagemaker import container_images, graph, requirements, s3
 from localaws.sagemaker.expressions import Scope, UnknownReference
+from localaws.sagemaker.processing import SOURCE
 from localaws.sagemaker.service import validation_error
 from localaws.sagemaker.toolkit import decoded
 from localaws.store import Document
@@ -61,9 +62,11 @@ class Known:
 def _processing_problems(known: Known, arguments: Document) -> list[str]:
     application = arguments.get("AppSpecification", {})
     image = known.get(application, "ImageUri")
+    sources = [known.get(each, "S3Input", "S3Uri") for each in arguments.get("ProcessingInputs", [])]
     found = [
         container_images.problem(image, runs_own_program="ContainerEntrypoint" not in application) if image else "",
         _count_problem(known.get(arguments, "ProcessingResources", "ClusterConfig", "InstanceCount")),
+        *(_source_problem(uri) for uri in sources if str(uri).endswith(f"/{SOURCE}")),
     ]
     return [each for each in found if each]
 
@@ -77,6 +80,7 @@ def _training_problems(known: Known, arguments: Document) -> list[str]:
         container_images.problem(image, runs_own_program=own) if image else "",
         _count_problem(known.get(arguments, "ResourceConfig", "InstanceCount")),
         *(_channel_problem(known, each) for each in arguments.get("InputDataConfig", [])),
+        _source_problem(known.get(given, "sagemaker_submit_directory")),
     ]
     if "AlgorithmName" in specification:
         found.append("an AlgorithmName of the Marketplace cannot run here")
@@ -86,6 +90,17 @@ def _training_problems(known: Known, arguments: Document) -> list[str]:
 def _count_problem(count: Any) -> str:
     wanted = decoded(count) if isinstance(count, str) else count
     return f"InstanceCount {wanted}: a job has one instance here" if isinstance(wanted, int) and wanted > 1 else ""
+
+
+def _source_problem(uri: Any) -> str:
+    """What a source directory in S3 asks for and is not installed; empty when it is not there yet."""
+    address = decoded(uri) if isinstance(uri, str) else uri
+    if not isinstance(address, str) or not address.startswith("s3://"):
+        return ""
+    try:
+        return requirements.problem(requirements.of_archive(s3.read_object(*s3.split(address))))
+    except s3.MissingInput:
+        return ""
 
 
 def _channel_problem(known: Known, channel: Any) -> str:

@@ -92,8 +92,9 @@ def _script(job: Document, hyperparameters: Document, directory: JobDirectory) -
     if not (code / name).is_file():
         raise JobFailed(f"ClientError: sagemaker_program {name!r} is not in {source or toolkit.CODE}.")
     path = [toolkit.CODE]
-    if (code / "requirements.txt").is_file():
-        installed = requirements.folder_for(code / "requirements.txt", directory.packages)
+    if (code / requirements.FILE).is_file():
+        text = (code / requirements.FILE).read_text(errors="replace")
+        installed = requirements.folder_for(text, directory.packages)
         path += [str(installed)] if installed else []
     variables = toolkit.environment(job, hyperparameters) | {"PYTHONPATH": os.pathsep.join(path)}
     given = toolkit.arguments(toolkit.script_parameters(hyperparameters))

@@ -1,12 +1,17 @@
 """What cannot run here is refused before the execution starts, by step and image, with what to install."""
 
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.support.definitions import Project, parameter
-from localaws.sagemaker import container_images
+from localaws.sagemaker import container_images, requirements
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -50,6 +55,49 @@ def test_an_execution_that_cannot_run_is_not_started(project: Project) -> None:
     assert "Steps.Train: InstanceCount 2: a job has one instance here" in message
     found = project.clients.sagemaker.list_pipeline_executions(PipelineName=project.name)
     assert found["PipelineExecutionSummaries"] == []
+
+
+def test_requirements_that_are_not_installed_are_refused_before_the_start(project: Project) -> None:
+    archive = project.put("code/sourcedir.tar.gz", packed({"requirements.txt": "numpy\nnot-to-be-found==1.0\n"}))
+    train = project.training("Train", "", hyperparameters={"sagemaker_submit_directory": json.dumps(archive)})
+    process = project.processing("Process", inputs={"code": archive})
+    project.upsert([train, process])
+    with pytest.raises(ClientError) as raised:
+        project.start()
+    message = raised.value.response["Error"]["Message"]
+    for step in ("Train", "Process"):
+        assert f"Steps.{step}: requirements.txt asks for not-to-be-found==1.0, not installed here. Try: " in message
+
+
+def test_requirements_are_installed_once_where_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(requirements.SWITCH, "1")
+    wheel(tmp_path / "hops-1.0-py3-none-any.whl", "hops", "1.0", "BITTER = True")
+    text = f"--no-index\n--find-links {tmp_path}\nhops==1.0\n"
+    folder = requirements.folder_for(text, tmp_path / "cache")
+    assert folder and (folder / "hops.py").read_text() == "BITTER = True"
+    (tmp_path / "hops-1.0-py3-none-any.whl").unlink()
+    assert requirements.folder_for(text, tmp_path / "cache") == folder
+
+
+def wheel(path: Path, name: str, version: str, code: str) -> None:
+    """Write a wheel with one module."""
+    described = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", code)
+        archive.writestr(f"{described}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{described}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{described}/RECORD", "")
+
+
+def packed(files: dict[str, str]) -> bytes:
+    """A tar.gz of the files."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return content.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["QualityCheck", "ClarifyCheck", "EMR", "AutoML"])

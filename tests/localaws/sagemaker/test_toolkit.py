@@ -110,13 +110,11 @@ def test_a_container_entry_point_runs_in_place_of_the_script(project: Project) -
     ],
 )
 def test_requirements_are_satisfied_or_refused_in_words(tmp_path: Path, text: str, missing: str | None) -> None:
-    file = tmp_path / "requirements.txt"
-    file.write_text(text)
     if missing is None:
-        assert requirements.folder_for(file, tmp_path / "cache") is None
+        assert requirements.folder_for(text, tmp_path / "cache") is None
         return
     with pytest.raises(JobFailed) as raised:
-        requirements.folder_for(file, tmp_path / "cache")
+        requirements.folder_for(text, tmp_path / "cache")
     assert f"requirements.txt asks for {missing}, not installed here" in raised.value.reason
     assert not (tmp_path / "cache").exists()
 
