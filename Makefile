@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Named as environments are, so that linters pass it by.
 CHECKOV := .cache/checkov/.venv
+SDK3 := .cache/sagemaker-3/.venv
 
 # One local endpoint per worker; more workers than cores only wait for each other.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -25,7 +26,7 @@ test: $(READY)  ## all tests but those of test-release
 test-fast: $(READY)  ## the tests that need no local endpoint, in seconds
 	$(PYTEST) -m 'not endpoint and not release'
 
-test-release: $(READY)  ## the long proofs, before a release
+test-release: $(READY) $(SDK3)/.ready  ## the long proofs, before a release
 	$(PYTEST) -m release
 
 generate: $(READY)  ## rewrite what is derived from the schema, the definition and the state machines
@@ -83,4 +84,9 @@ $(READY): setup.py constraints.txt
 # checkov needs other versions of packages that are used here, so it has an environment of its own.
 $(CHECKOV)/.ready: constraints-checkov.txt
 	@$(PYTHON) .ci/environment.py $(CHECKOV) --constraint $< checkov
+	@touch $@
+
+# The SageMaker SDK v3, which no environment can hold beside v2.
+$(SDK3)/.ready: constraints-sagemaker-3.txt
+	@$(PYTHON) .ci/environment.py $(SDK3) --no-deps --requirement $<
 	@touch $@

@@ -67,12 +67,14 @@ def job_name(context: Context, step: graph.Step) -> str:
     tail = "".join(random.choices(string.ascii_letters + string.digits, k=10))
     noun = context.jobs.kinds[kind].member("Name") if kind else "ModelName"
     given = step.get("Arguments", {}).get(noun)
+    # A step's name may have underscores, a job's may not.
+    label = step["Name"].replace("_", "-")
     if isinstance(given, str):
         room = longest - len(execution) - len(tail) - 2
         return f"{given[:room].rstrip('-')}-{execution}-{tail}"
     if longest < 63:
-        return f"{execution}-{step['Name'][: longest - len(execution) - len(tail) - 2]}-{tail}"
-    return f"pipelines-{execution}-{step['Name'][:28]}-{tail}"
+        return f"{execution}-{label[: longest - len(execution) - len(tail) - 2]}-{tail}"
+    return f"pipelines-{execution}-{label[:28]}-{tail}"
 
 
 def _cached(run: Runner) -> Runner:

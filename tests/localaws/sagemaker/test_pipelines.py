@@ -1,6 +1,7 @@
 """Programs written for AWS with the SageMaker SDK, run unmodified at the local endpoint: the folder `pipelines`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 
 from localaws import programs
 from localaws.endpoint import Endpoint
+from pipelines.authoring.archives import ROOT
 
 FOLDER = Path(__file__).parent / "pipelines"
+# Made by `make test-release`: v2 and v3 of the SDK do not fit into one environment.
+VERSION_THREE = ROOT / ".cache" / "sagemaker-3" / ".venv" / "bin" / "python"
 
 
 def run(endpoint: Endpoint, name: str) -> list[Any]:
@@ -52,3 +56,19 @@ def test_lambda_outputs_callbacks_and_conditions_on_conditions(endpoint: Endpoin
 def test_python_functions_are_steps(endpoint: Endpoint) -> None:
     steps = dict.fromkeys(("Numbers", "Total", "Check"), "Succeeded")
     assert run(endpoint, "function_steps") == [{"status": "Succeeded", "steps": steps}, 10]
+
+
+@pytest.mark.release
+@pytest.mark.skipif(not VERSION_THREE.exists(), reason="SDK v3 is not installed: make .cache/sagemaker-3/.venv/.ready")
+def test_a_pipeline_of_sdk_v3_runs_in_its_own_environment(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [VERSION_THREE, "-m", "localaws", "run", "--json", FOLDER / "version_three.py"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    (execution,) = json.loads(done.stdout.splitlines()[-1])["executions"]
+    names = ("Process", "Total", "TrainScript", "TrainXGBoost", "Check", "Create", "Register")
+    assert {step["name"]: step["status"] for step in execution["steps"]} == dict.fromkeys(names, "Succeeded")

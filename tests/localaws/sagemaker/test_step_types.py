@@ -33,14 +33,14 @@ def test_a_model_step_records_a_model_and_a_missing_group_is_made(project: Proje
 
 
 def test_a_job_with_a_custom_name_has_a_new_one_in_every_execution(project: Project) -> None:
-    step = project.training("Train", "")
+    step = project.training("Train_it", "")
     step["Arguments"]["TrainingJobName"] = "my-prefix"
     step["Arguments"]["Environment"] = {"NAME": {"Get": "Execution.TrainingJobName"}}
     project.upsert([step])
     names = set()
     for _ in range(2):
         run = project.start().wait()
-        name = run.steps()["Train"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
+        name = run.steps()["Train_it"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
         job = project.clients.sagemaker.describe_training_job(TrainingJobName=name)
         assert (job["TrainingJobName"], job["Environment"]["NAME"]) == (name, name)
         assert job["ModelArtifacts"]["S3ModelArtifacts"].endswith(f"/{name}/output/model.tar.gz")
