@@ -2,6 +2,9 @@
 
 What a file is shows in its first bytes, not in its name. A record is the bytes that `record.to_row` reads: a line, an
 element of the list, or a row of CSV as a JSON object of its columns, in which an empty field is null.
+
+JSON lines are read in chunks of bytes, side by side: a line belongs to the chunk in which it begins. Any other file is
+one chunk, since a quoted field of CSV may hold line breaks. A chunk can be resumed after each of its batches.
 """
 
 import codecs
@@ -12,28 +15,48 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ingestion.batches import batches
 
-# A JSON list and a gzip file can only be read from their beginning, so that a large one cannot be resumed.
+# A JSON list and a gzip file can only be read from their beginning, so that a large one cannot be resumed cheaply.
 MAX_WHOLE_BYTES = 2**30
-CHUNK_RECORDS, CHUNK_BYTES = 20_000, 8 * 2**20
-READ_BYTES = 2**16
+# Bytes of a chunk, and the most chunks of a file: their numbers are in the state machine's state of 256 KB.
+CHUNK_BYTES, MAX_CHUNKS = 64 * 2**20, 10_000
+BATCH_RECORDS, BATCH_BYTES = 100_000, 32 * 2**20
+HEAD_BYTES, READ_BYTES = 2**16, 2**18
+# What is longer is cut, and no record then.
 MAX_RECORD_BYTES = 2**20
+GZIP, LIST, LINES, CSV = "gzip", "list", "lines", "csv"
+NAMES = {GZIP: "a gzip file", LIST: "a JSON list"}
 _SPACE: Any = re.compile(r"\s*")
+
+# (first byte, byte after the last one or None) -> the content, with `read`.
+Open = Callable[[int, int | None], Any]
+# A record, and where its reading ends: bytes of the file, or records of a list or a gzip file.
+Read = Iterator[tuple[int, bytes]]
 
 
 class RefusedFile(ValueError):
     """A file that cannot be read as records; the text is the reason."""
 
 
-class Chunk(NamedTuple):
-    """Consecutive records of a file. content: a digest, equal for equal records."""
+class Plan(NamedTuple):
+    """How a file is read. kind: GZIP, LIST, LINES or CSV. step: bytes of a chunk. chunks: their number."""
+
+    kind: str
+    size: int
+    step: int
+    chunks: int
+
+
+class Batch(NamedTuple):
+    """Consecutive records. content: a digest, equal for equal records. end: where the chunk is resumed after them."""
 
     content: str
     records: list[bytes]
+    end: int
 
 
 class _Stream(io.RawIOBase):
@@ -51,60 +74,127 @@ class _Stream(io.RawIOBase):
         return len(data)
 
 
-def chunks(body: Any, size: int) -> Iterator[Chunk]:
-    """The chunks of a file. body: has `read`. size: the file's bytes. Raises RefusedFile, also after some chunks."""
-    for each in batches(records(body, size), CHUNK_RECORDS, CHUNK_BYTES, len):
+def plan(open_: Open, size: int) -> Plan:
+    """The plan of a file of `size` bytes; raises RefusedFile for a list or gzip file that is too large."""
+    kind = kind_of(open_(0, HEAD_BYTES).read(HEAD_BYTES) if size else b"")
+    if kind in NAMES and size > MAX_WHOLE_BYTES:
+        limit = f"{NAMES[kind]} of more than {MAX_WHOLE_BYTES:,} bytes"
+        raise RefusedFile(f"{limit}: give JSON lines or CSV, not compressed")
+    step = max(CHUNK_BYTES, -(-size // MAX_CHUNKS)) if kind == LINES else max(size, 1)
+    return Plan(kind, size, step, max(1, -(-size // step)))
+
+
+def kind_of(head: bytes) -> str:
+    """What a file is, by its first bytes."""
+    if head.startswith(b"\x1f\x8b"):
+        return GZIP
+    first = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    return {b"[": LIST, b"{": LINES, b"": LINES}.get(first, CSV)
+
+
+def whole(open_: Open, size: int) -> Iterator[Batch]:
+    """The batches of all chunks of a file. Raises RefusedFile, also after some of them."""
+    planned = plan(open_, size)
+    for number in range(planned.chunks):
+        yield from chunk(open_, planned, number)
+
+
+def chunk(open_: Open, planned: Plan, number: int, begin: int = 0) -> Iterator[Batch]:
+    """The batches of a chunk, all or those after a batch's `end`. Raises RefusedFile, also after some of them."""
+    refused: list[RefusedFile] = []
+
+    def readable() -> Read:
+        try:
+            yield from _records(open_, planned, number, begin)
+        except RefusedFile as error:
+            # After the records before it, which are a batch by then.
+            refused.append(error)
+
+    for each in batches(readable(), BATCH_RECORDS, BATCH_BYTES, lambda item: len(item[1])):
         digest = hashlib.sha256()
-        for content in each:
+        for _, content in each:
             digest.update(len(content).to_bytes(8) + content)
-        yield Chunk(digest.hexdigest()[:32], each)
+        yield Batch(digest.hexdigest()[:32], [content for _, content in each], each[-1][0])
+    if refused:
+        raise refused[0]
 
 
-def records(body: Any, size: int) -> Iterator[bytes]:
-    """The records of a file in their order."""
-    stream: Any = io.BufferedReader(_Stream(body), READ_BYTES)
-    compressed = stream.peek(2)[:2] == b"\x1f\x8b"
-    if compressed:
-        _refuse_large(size, "a gzip file")
-        stream = io.BufferedReader(gzip.GzipFile(fileobj=stream), READ_BYTES)
+def _records(open_: Open, planned: Plan, number: int, begin: int) -> Read:
+    if planned.kind == LINES:
+        start, end = number * planned.step, min((number + 1) * planned.step, planned.size)
+        return _lines_of(open_, start, end, begin)
+    if planned.kind == CSV:
+        return _rows_of(open_, begin) if begin < planned.size else iter(())
+    stream = _buffered(open_(0, None))
+    found = _elements(stream) if planned.kind == LIST else _unzipped(stream)
+    return ((count, content) for count, content in enumerate(found, 1) if count > begin)
+
+
+def _buffered(body: Any) -> Any:
+    return io.BufferedReader(_Stream(body), READ_BYTES)
+
+
+def _lines_of(open_: Open, start: int, end: int, begin: int) -> Read:
+    """The lines that begin in [start, end), from `begin` on where that is later."""
+    # The byte before the chunk shows whether a line begins with it.
+    at = begin or max(start - 1, 0)
+    if at >= end:
+        return iter(())
+    stream = _buffered(open_(at, end + MAX_RECORD_BYTES))
+    if at < start:
+        at += _line(stream)[1]
+    return _lines(stream, at, end)
+
+
+def _lines(stream: Any, at: int, end: int | None) -> Read:
+    while end is None or at < end:
+        line, length = _line(stream)
+        if not length:
+            return
+        content = (line if at else line.removeprefix(codecs.BOM_UTF8)).strip()
+        at += length
+        if content:
+            yield at, content
+
+
+def _line(stream: Any) -> tuple[bytes, int]:
+    """The next line, cut after MAX_RECORD_BYTES, and its whole length."""
+    line = stream.readline(MAX_RECORD_BYTES)
+    more, length = line, len(line)
+    while more and not more.endswith(b"\n"):
+        more = stream.readline(MAX_RECORD_BYTES)
+        length += len(more)
+    return line, length
+
+
+def _unzipped(stream: Any) -> Iterator[bytes]:
+    """The records of a gzip file, whatever is in it."""
+    plain: Any = io.BufferedReader(gzip.GzipFile(fileobj=stream), READ_BYTES)
     try:
-        first = _first_byte(stream)
-        if first == b"[":
-            _refuse_large(size, "a JSON list")
-            yield from _elements(stream)
-        elif first == b"{":
-            yield from (line.strip() for line in stream if line.strip())
-        elif first:
-            yield from _rows(stream)
+        kind = kind_of(plain.peek(HEAD_BYTES))
+        if kind == LIST:
+            yield from _elements(plain)
+        elif kind == LINES:
+            yield from (content for _, content in _lines(plain, 0, None))
+        else:
+            yield from (content for _, content in _rows(plain, *_header(plain)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RefusedFile(f"it does not decompress: {error}") from error
 
 
-def _refuse_large(size: int, kind: str) -> None:
-    if size > MAX_WHOLE_BYTES:
-        raise RefusedFile(f"{kind} of more than {MAX_WHOLE_BYTES:,} bytes: give JSON lines or CSV, not compressed")
-
-
-def _first_byte(stream: io.BufferedReader) -> bytes:
-    """The first byte that is neither white space nor a byte order mark; what is before it is read."""
-    if stream.peek(3).startswith(codecs.BOM_UTF8):
-        stream.read(3)
-    while (byte := stream.peek(1)[:1]) and byte.isspace():
-        stream.read(1)
-    return byte
-
-
-def _elements(stream: io.BufferedReader) -> Iterator[bytes]:
+def _elements(stream: Any) -> Iterator[bytes]:
     """The elements of a JSON list, each decoded alone, so that the list is never in memory as a whole."""
-    stream.read(1)
     text, start, first, more = "", 0, True, True
     decode = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape").decode
     scan = json.JSONDecoder().raw_decode
+    opened = False
     while True:
         if more and len(text) - start < MAX_RECORD_BYTES:
             # An element of the allowed size is always in the text as a whole, with what follows it.
             text, start = text[start:] + decode(data := stream.read(4 * MAX_RECORD_BYTES), not data), 0
             more = bool(data)
+        if not opened:
+            opened, start = True, text.index("[") + 1
         start = _SPACE.match(text, start).end()
         if text.startswith("]", start):
             return
@@ -120,17 +210,48 @@ def _elements(stream: io.BufferedReader) -> Iterator[bytes]:
         start, first = end, False
 
 
-def _rows(stream: io.BufferedReader) -> Iterator[bytes]:
-    """The rows of a CSV file as JSON objects."""
-    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
-    reader = csv.reader(text, strict=False)
-    header = [name.strip() for name in next(reader, [])]
+def _rows_of(open_: Open, begin: int) -> Read:
+    """The rows of a CSV file, all or those that begin at a byte or after it."""
+    stream = _buffered(open_(0, None))
+    header, at = _header(stream)
+    return _rows(_buffered(open_(begin, None)) if begin else stream, header, begin or at)
+
+
+def _header(stream: Any) -> tuple[list[str], int]:
+    """The names of the columns, and the bytes up to the first row."""
+    position = _Position(0)
+    try:
+        names = next((row for row in csv.reader(position.lines(stream)) if row), [])
+    except csv.Error:
+        names = []
+    header = [name.strip() for name in names]
     if not {"id", "name"} <= set(header):
         raise RefusedFile("neither JSON nor CSV: its first line does not name the columns id and name")
+    return header, position.at
+
+
+def _rows(stream: Any, header: list[str], at: int) -> Read:
+    """The rows of a CSV file as JSON objects, from a byte on."""
+    position = _Position(at)
     try:
-        for row in reader:
+        for row in csv.reader(position.lines(stream)):
             if row:
                 values = {name: value or None for name, value in zip(header, row, strict=False) if name}
-                yield json.dumps(values, separators=(",", ":")).encode()
+                yield position.at, json.dumps(values, separators=(",", ":")).encode()
     except csv.Error as error:
-        raise RefusedFile(f"line {reader.line_num} is not CSV: {error}") from error
+        raise RefusedFile(f"it is not CSV before byte {position.at:,}: {error}") from error
+
+
+class _Position:
+    """The bytes of a CSV file that were read; csv.reader takes no line before it needs it."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def lines(self, stream: Any) -> Iterator[str]:
+        while line := stream.readline(MAX_RECORD_BYTES):
+            text = line if self.at else line.removeprefix(codecs.BOM_UTF8)
+            self.at += len(line)
+            if len(line) == MAX_RECORD_BYTES and not line.endswith(b"\n"):
+                raise csv.Error(f"a line of more than {MAX_RECORD_BYTES:,} bytes")
+            yield text.decode(errors="surrogateescape")

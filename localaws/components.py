@@ -27,6 +27,8 @@ class Components:
     def __init__(self, workspace: Workspace, time_scale: float, extensions: tuple[str, ...] = ()) -> None:
         patches.check()
         patches.accept_default_kms_key()
+        patches.read_ranges_of_versions()
+        patches.read_templates_by_host()
         patches.add_jsonpath_filters()
         patches.limit_expressions()
         patches.type_xml_answers()

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from ingestion import record
+from ingestion import names, record
 from localaws.sagemaker import graph
 from pipelines.authoring import archives, committed, step_outputs
 from pipelines.authoring.parameters import PARAMETERS
 from pipelines.authoring.settings import Settings, assets
-from pipelines.records import objects
 from tests.support import beers, cfn
 
 ROOT = Path(__file__).parent.parent
@@ -89,6 +88,7 @@ MAY_IMPORT = {
         "localaws.shapes",
     },
     "pipelines.local": {
+        "ingestion.names",
         "pipelines.local",
         "pipelines.account",
         "pipelines.authoring",
@@ -267,10 +267,10 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
         for name, delivery in cfn.resources(ingestion, "KinesisFirehose::DeliveryStream")
         for prefix in [delivery["ExtendedS3DestinationConfiguration"]["Prefix"].split("dt=")[0]]
     }
-    assert written == {objects.RAW: "RawDelivery", objects.CLEANED: "CleanedDelivery"}
+    assert written == {names.RAW: "RawDelivery", names.CLEANED: "CleanedDelivery"}
 
     (rule,) = [rule for name, rule in cfn.resources(pipelines, "Events::Rule") if name == "NewData"]
-    assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": objects.CLEANED}]
+    assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": names.CLEANED}]
     settings = Settings()
     retrain = pipelines["Resources"]["Retrain"]["Properties"]["DefinitionSubstitutions"]
     home = "s3://${ArtifactBucket}/"

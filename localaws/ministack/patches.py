@@ -65,6 +65,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
     "core.lambda_runtime": ("execution_credentials",),
     "services.cloudformation": ("_stacks", "_change_sets"),
     "services.cloudformation.engine": ("CfnLoader",),
+    "services.cloudformation.helpers": ("_resolve_document", "_p"),
     "services.cloudformation.handlers": ("_deploy_stack_async", "_delete_stack_async"),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "services.cloudformation.stacks": ("_deploy_stack_async", "_delete_stack_async", "_roll_back_operation"),
@@ -111,6 +112,8 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_object_annotations",
         "_object_retention",
         "_object_legal_hold",
+        "_get_object",
+        "_parse_range",
         "handle_request",
         "reset",
     ),
@@ -266,6 +269,47 @@ def accept_default_kms_key() -> None:
         return original(headers, bucket_name)
 
     s3._resolve_sse_write_headers = resolve
+
+
+def read_templates_by_host() -> None:
+    """A TemplateURL may have the bucket in its host name; MiniStack reads it from the path alone.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+    """
+    helpers = module("services.cloudformation.helpers")
+    original = helpers._resolve_document
+
+    def resolve(params: dict[str, Any], body_key: str, url_key: str, label: str) -> Any:
+        url = str(helpers._p(params, url_key) or "")
+        found = re.match(r"https://([^/]+)\.s3[.-][^/]*amazonaws\.com(?:\.cn)?/(.+)", url)
+        if found:
+            params = {**params, url_key: [f"https://s3.amazonaws.com/{found[1]}/{found[2]}"]}
+        return original(params, body_key, url_key, label)
+
+    helpers._resolve_document = resolve
+
+
+def read_ranges_of_versions() -> None:
+    """GetObject with a VersionId and a Range returns the range; MiniStack returns the whole version.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    s3 = module("services.s3")
+    original = s3._get_object
+
+    def get_object(bucket: str, key: str, headers: dict[str, str], query: dict[str, Any] | None = None) -> Any:
+        status, answered, body = original(bucket, key, headers, query)
+        if status != 200 or not headers.get("range"):
+            return status, answered, body
+        found = s3._parse_range(headers["range"], len(body))
+        if found is None:
+            return s3._error("InvalidRange", "The requested range is not satisfiable", 416, f"/{bucket}/{key}")
+        cut = body[found[0] : found[1] + 1]
+        ranged = {name: value for name, value in answered.items() if not name.lower().startswith("x-amz-checksum")}
+        ranged |= {"Content-Length": str(len(cut)), "Content-Range": f"bytes {found[0]}-{found[1]}/{len(body)}"}
+        return 206, ranged, cut
+
+    s3._get_object = get_object
 
 
 def add_jsonpath_filters() -> None:

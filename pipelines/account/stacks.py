@@ -210,18 +210,21 @@ class Stacks:
         needs no SDK, and what it deploys can be reviewed.
         """
         if short == "ingestion":
-            return {"CodeKey": self.upload(archives.lambda_archive())}
+            return {"CodeKey": self.upload(archives.lambda_archive()), **self._machines("load", "backfill")}
         if short == "pipelines":
-            return {"RetrainDefinitionKey": self.upload(archives.document("retrain", committed.machine("retrain")))}
+            return self._machines("retrain")
         if short == "deployment":
-            machines = {"DeployDefinitionKey": "deploy", "ScoreDefinitionKey": "score"}
-            keys = {
-                key: self.upload(archives.document(name, committed.machine(name))) for key, name in machines.items()
-            }
             # The pipeline's upsert uploads the code.
             code = archives.step_folder("evaluation")[0].folder
-            return {**keys, "EvaluationCode": code, "ImageUri": committed.image(self.clients.region)}
+            image = committed.image(self.clients.region)
+            return {**self._machines("deploy", "score"), "EvaluationCode": code, "ImageUri": image}
         return {}
+
+    def _machines(self, *names: str) -> Values:
+        return {
+            f"{name.title()}DefinitionKey": self.upload(archives.document(name, committed.machine(name)))
+            for name in names
+        }
 
     def _earlier_outputs(self, short: str) -> Values:
         found: Values = {}

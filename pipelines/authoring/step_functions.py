@@ -15,6 +15,8 @@ HOUR = 3600
 # Retried errors. The names of SDK integrations' errors all count as States.TaskFailed.
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 BUSY = ["States.Timeout", "States.TaskFailed"]
+# A Lambda that has reached its concurrency, as when many files land at once.
+BUSY_LAMBDA = "Lambda.TooManyRequestsException"
 
 
 def written(first: Any, comment: str, timeout_seconds: int) -> str:
@@ -110,6 +112,44 @@ class StateMachine:
         """A Pass state that adds members, each a JSONata expression, to its input."""
         return _with(self.steps.Pass(name), QueryLanguage="JSONata", Output=added(**members))
 
+    def invoke(
+        self,
+        name: str,
+        function: str,
+        payload: dict[str, Any],
+        result_path: str,
+        selector: dict[str, Any],
+        *,
+        timeout_seconds: int = 60,
+        fails_the_map: bool = False,
+    ) -> Any:
+        """Invoke a Lambda.
+
+        selector: members of $.Payload, its answer. fails_the_map: the Map around it catches the error.
+        """
+        task = self._task(name, "lambda:invoke", timeout_seconds, throttled=BUSY_LAMBDA)
+        if not fails_the_map:
+            task.add_catch(_catch(["States.ALL"], self.failed, ResultPath="$.error"))
+        parameters = {"FunctionName": function, "Payload": payload}
+        return _with(task, Parameters=parameters, ResultSelector=selector, ResultPath=result_path)
+
+    def map_(
+        self, name: str, first: Any, items: str, item: dict[str, Any], concurrency: int, result_path: str | None = None
+    ) -> Any:
+        """A Distributed Map: the states from `first` on, for each item, in executions with histories of their own.
+
+        item: the input of each (ItemSelector). What all of them return together has at most 256 KB.
+        https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+        """
+        state = self.steps.Map(name, iterator=first, max_concurrency=concurrency)
+        state.add_catch(_catch(["States.ALL"], self.failed, ResultPath="$.error"))
+        processor = {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            **self.steps.Graph(first).to_dict(),
+        }
+        fields = {"ItemsPath": items, "ItemSelector": item, "ItemProcessor": processor, "Label": name}
+        return _with(state, **fields, ResultPath=result_path, Iterator=None)
+
     def athena(self, name: str, query: str, result: str, token: str | None = None) -> Any:
         """Run a query to its end; stores its id and text. The workgroup sets the results' location and the limits."""
         parameters = {
@@ -145,9 +185,10 @@ class StateMachine:
         """A Wait state."""
         return self.steps.Wait(name, seconds=seconds)
 
-    def succeed(self, name: str) -> Any:
-        """The end of an execution that has nothing more to do."""
-        return self.steps.Succeed(name)
+    def succeed(self, name: str, output_path: str | None = None) -> Any:
+        """The end of an execution that has nothing more to do. output_path: the path of its output ($)."""
+        state = self.steps.Succeed(name)
+        return _with(state, OutputPath=output_path) if output_path else state
 
     def fail(self, name: str, error: str, cause: str) -> Any:
         """The end of a failed execution; error and cause are paths."""
@@ -174,10 +215,13 @@ class StateMachine:
         """The rule that a path exists and is true."""
         return self.rule.And([self.present(path), self.rule.BooleanEquals(path, True)])
 
-    def _task(self, name: str, integration: str, timeout_seconds: int, attempts: int = 4) -> Any:
+    def _task(self, name: str, integration: str, timeout_seconds: int, attempts: int = 4, throttled: str = "") -> Any:
+        """A task with its retries. throttled: an error that is retried for a day."""
         task = self.steps.Task(name, resource=f"arn:aws:states:::{integration}", timeout_seconds=timeout_seconds)
-        retry = self.steps.Retry(error_equals=BUSY, interval_seconds=2, max_attempts=attempts, backoff_rate=2.0)
-        task.add_retry(_with(retry, JitterStrategy="FULL", MaxDelaySeconds=60))
+        for errors, most in (([throttled], 2880), (BUSY, attempts)):
+            if errors != [""]:
+                retry = self.steps.Retry(error_equals=errors, interval_seconds=2, max_attempts=most, backoff_rate=2.0)
+                task.add_retry(_with(retry, JitterStrategy="FULL", MaxDelaySeconds=60))
         return task
 
 
@@ -188,11 +232,15 @@ def _catch(errors: list[str], state: Any, **where: Any) -> Any:
 
 
 def _with(block: Any, **fields: Any) -> Any:
-    """Add fields of ASL that the SDK does not know (its last release is of 2022) to one of its blocks."""
+    """Add fields of ASL that the SDK does not know (its last release is of 2022) to one of its blocks.
+
+    An Iterator of None takes out what the SDK calls an ItemProcessor.
+    """
     original = block.to_dict
 
     def to_dict() -> dict[str, Any]:
-        return {**original(), **fields}
+        found = {**original(), **fields}
+        return {name: value for name, value in found.items() if (name, value) != ("Iterator", None)}
 
     block.to_dict = to_dict
     return block

@@ -59,8 +59,9 @@ def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
     found = permissions_of_stacks.needs(template, artefacts.sources)
     for name, properties in machines_of(template):
         role = text(properties["RoleArn"]).strip("${}").split(".")[0]
-        machine = artefacts.machines[name]
-        found.setdefault(role, []).extend(permissions_of_state_machines.needs(machine, name.capitalize()))
+        filled = {f"${{{key}}}": text(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
+        needed = permissions_of_state_machines.needs(artefacts.machines[name], name, filled)
+        found.setdefault(role, []).extend(needed)
         if "LoggingConfiguration" in properties:
             found[role] += permissions_of_state_machines.log_delivery()
     if "ApproverRole" in template["Resources"]:

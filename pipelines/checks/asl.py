@@ -28,6 +28,10 @@ FIELDS = {
     "Pass": _ALL | _IO | _ON | {"Result", "Parameters", "ResultPath"},
     "Choice": _ALL | _IO | {"Choices", "Default"},
     "Wait": _ALL | _IO | _ON | {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
+    "Map": _ALL
+    | _IO
+    | _ON
+    | {"ItemsPath", "ItemSelector", "ItemProcessor", "MaxConcurrency", "Label", "ResultPath", "Retry", "Catch"},
     "Succeed": _ALL | _IO,
     "Fail": _ALL | {"Error", "ErrorPath", "Cause", "CausePath"},
 }
@@ -79,6 +83,14 @@ def fields(machine: Machine) -> Findings:
         if state["Type"] == "Wait" and len(state.keys() & (FIELDS["Wait"] - _ALL - _IO - _ON)) != 1:
             found.append(f"States.{name}: waits for exactly one of Seconds, SecondsPath, Timestamp, TimestampPath")
         yield found
+
+
+def processors(machine: Machine) -> Iterator[tuple[State, Machine]]:
+    """(state, the machine of its items) of every Map."""
+    for state in machine["States"].values():
+        if state.get("Type") == "Map":
+            inner = {name: value for name, value in state.get("ItemProcessor", {}).items() if name != "ProcessorConfig"}
+            yield state, {"TimeoutSeconds": machine.get("TimeoutSeconds"), "StartAt": "", "States": {}, **inner}
 
 
 def fields_of(state: State) -> set[str] | None:
@@ -176,6 +188,7 @@ def expressions(machine: Machine) -> Findings:
         address = f"States.{name}"
         for field in (
             "InputPath",
+            "ItemsPath",
             "OutputPath",
             "SecondsPath",
             "TimestampPath",
@@ -193,7 +206,7 @@ def expressions(machine: Machine) -> Findings:
         for index, each in enumerate(state.get("Choices", [])):
             if "Variable" in each:
                 yield list(_bad(each["Variable"], path, f"{address}.Choices[{index}].Variable"))
-        for field in ("Parameters", "ResultSelector"):
+        for field in ("Parameters", "ItemSelector", "ResultSelector"):
             for where, text, dynamic in template_texts(state.get(field), f"{address}.{field}"):
                 if dynamic:
                     yield list(_bad(text, parse, where))
@@ -223,19 +236,22 @@ def _bad(text: Any, read: Any, address: str) -> Iterator[str]:
         yield f"{address}: {error}"
 
 
-def resilience(machine: Machine) -> Findings:
-    """Every task has a time limit, a Retry and a Catch, whose error names exist.
+def resilience(machine: Machine, *, of_items: bool = False) -> Findings:
+    """Every task has a time limit, a Retry and a Catch, whose error names exist; of a Map's tasks the Map has it.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
     """
+    of_tasks = ("Retry", "TimeoutSeconds") if of_items else ("Retry", "Catch", "TimeoutSeconds")
+    wanted = {"Task": of_tasks, "Map": ("Catch",)}
+    for _, inner in processors(machine):
+        yield from resilience(inner, of_items=True)
     for name, state in machine["States"].items():
-        if state.get("Type") != "Task":
+        if state.get("Type") not in wanted:
             continue
         address = f"States.{name}"
-        wanted = ("Retry", "Catch", "TimeoutSeconds")
         yield [
             f"{address}.{each}: missing, so the task may hang or its failure end the execution without a notification"
-            for each in wanted
+            for each in wanted[state["Type"]]
             if not state.get(each)
         ]
         for index, each in enumerate(state.get("Retry", [])):

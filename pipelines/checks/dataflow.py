@@ -9,7 +9,7 @@ from typing import Any
 
 from localaws.sagemaker.expressions import suggestion
 from pipelines.checks import Findings, jsonata
-from pipelines.checks.asl import Machine, State, targets, template_texts, uses_jsonata
+from pipelines.checks.asl import Machine, State, processors, targets, template_texts, uses_jsonata
 from pipelines.checks.integrations import selection
 from pipelines.checks.intrinsics import BadExpression, Path, parse, paths
 
@@ -20,6 +20,8 @@ Known = dict[str, dict[str, Any] | None]
 def references(machine: Machine, inputs: Collection[str] = ()) -> Findings:
     """Every path in a state exists on every transition to it. inputs: names in the execution's input."""
     known = reach(machine, inputs)
+    for each, inner in processors(machine):
+        yield from references(inner, [name.removesuffix(".$") for name in each.get("ItemSelector", {})])
     for name, state in machine["States"].items():
         if name not in known:
             continue
@@ -55,6 +57,8 @@ def _successors(state: State, before: Known) -> Iterator[tuple[str, Known]]:
         done = _placed(before, state.get("ResultPath", "$"), members)
     elif uses_jsonata(state):
         done = _output(state.get("Output", ""), before)
+    elif state.get("Type") == "Map":
+        done = _placed(before, state.get("ResultPath", "$"), None)
     elif state.get("Type") == "Task":
         done = _placed(before, state.get("ResultPath", "$"), selection(state))
     for where, target in targets(state):
@@ -98,12 +102,13 @@ def _common(one: Known, other: Known) -> Known:
 
 
 def _paths(state: State) -> Iterator[tuple[str, Path]]:
-    for field in ("InputPath", "OutputPath", "SecondsPath", "TimestampPath", "ErrorPath", "CausePath"):
+    for field in ("InputPath", "ItemsPath", "OutputPath", "SecondsPath", "TimestampPath", "ErrorPath", "CausePath"):
         if isinstance(state.get(field), str):
             yield from _read(field, state[field])
-    for where, text, dynamic in template_texts(state.get("Parameters"), "Parameters"):
-        if dynamic:
-            yield from _read(where, text)
+    for made in ("Parameters", "ItemSelector"):
+        for where, text, dynamic in template_texts(state.get(made), made):
+            if dynamic:
+                yield from _read(where, text)
     for index, rule in enumerate(state.get("Choices", [])):
         for field, value in rule.items():
             if field == "Variable" or field.endswith("Path"):

@@ -128,7 +128,8 @@ def selected_problems(state: dict[str, Any], called: Operation, address: str) ->
         if name.endswith(".$"):
             try:
                 for each in paths(parse(text)):
-                    if each.root == "$":
+                    # What a Lambda answers is its own affair.
+                    if each.root == "$" and not (called.service == "lambda" and each.parts[0] == "Payload"):
                         selected(called.answer, each)
             except BadExpression as error:
                 found.append(f"{address}.ResultSelector.{name}: {error}")

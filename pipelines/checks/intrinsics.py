@@ -38,6 +38,7 @@ MOST_NESTED = 10
 # https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
 CONTEXT = {
     "Execution": ("Id", "Input", "Name", "RedriveCount", "RedriveTime", "RoleArn", "StartTime"),
+    "Map": ("Item",),
     "State": ("EnteredTime", "Name", "RetryCount"),
     "StateMachine": ("Id", "Name"),
     "Task": ("Token",),

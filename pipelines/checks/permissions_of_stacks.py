@@ -8,13 +8,27 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from localaws import shapes
-from pipelines.authoring.templates import Template, branches, resources, text
+from pipelines.authoring.templates import Template, below, branches, resources, text
 from pipelines.checks.permissions import Need, arn
 
 # Type of a target -> the action that starts it.
 STARTED_BY = {"Lambda::Function": "lambda:InvokeFunction", "StepFunctions::StateMachine": "states:StartExecution"}
 # Service of a Lambda's client -> type of the resource that it works on, which its environment names.
-WORKED_ON = {"kinesis": "Kinesis::Stream"}
+WORKED_ON = {"kinesis": "Kinesis::Stream", "s3": "S3::Bucket"}
+_ROWS = ("cleaned/", "errors/cleaned/")
+# Operation of the Loader on the data bucket -> IAM actions and prefixes. Without s3:ListBucket a missing object is a
+# denied one: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+ON_OBJECTS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "DeleteObject": (("DeleteObject", _ROWS),),
+    "GetObject": (
+        ("GetObject", ("landing/", "loaded/")),
+        ("GetObjectVersion", ("landing/",)),
+        ("ListBucket", ("landing/", "loaded/")),
+    ),
+    "HeadObject": (("GetObject", ("landing/",)), ("GetObjectVersion", ("landing/",)), ("ListBucket", ("landing/",))),
+    "ListObjectsV2": (("ListBucket", _ROWS),),
+    "PutObject": (("PutObject", (*_ROWS, "loaded/")),),
+}
 
 STREAM_READING = ("DescribeStream", "GetRecords", "GetShardIterator", "ListShards")
 BUCKET_OF_DELIVERY = ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads")
@@ -69,8 +83,17 @@ def _function(template: Template, function: Mapping[str, Any], sources: Mapping[
     named = {value["Ref"] for value in function["Environment"]["Variables"].values() if isinstance(value, dict)}
     for module, service, operation in calls(function["Handler"].rpartition(".")[0], sources):
         for name, _ in resources(template, WORKED_ON[service]):
-            if name in named:
+            if name in named and service == "s3":
+                yield from _on_objects(f"${{{name}.Arn}}", operation, f"{why}, {module}")
+            elif name in named:
                 yield Need(f"{service}:{operation}", f"${{{name}.Arn}}", f"{why}, {module}")
+
+
+def _on_objects(bucket: str, operation: str, why: str) -> Iterator[Need]:
+    for action, prefixes in ON_OBJECTS[operation]:
+        for prefix in prefixes:
+            resource = below(bucket, f"{prefix}*") if action == "ListBucket" else f"{bucket}/{prefix}*"
+            yield Need(f"s3:{action}", resource, why)
 
 
 def calls(module: str, sources: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

@@ -5,11 +5,11 @@ https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resourc
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.authoring.templates import below
-from pipelines.checks.asl import Machine
+from pipelines.checks.asl import Machine, processors
 from pipelines.checks.integrations import RESOURCE
 from pipelines.checks.permissions import Need, arn, bucket_arn, reading, writing
 
@@ -87,6 +87,7 @@ IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
 }
 # Operation -> IAM action, where the names differ.
 ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
     "s3:ListObjectsV2": "s3:ListBucket",
     "sagemakerruntime:InvokeEndpoint": "sagemaker:InvokeEndpoint",
     "sfn:ListExecutions": "states:ListExecutions",
@@ -119,9 +120,22 @@ RESULTS = "${ArtifactBucket}/athena/"
 NOT_KNOWN = "a resource that RESOURCES does not list"
 
 
-def needs(machine: Machine, itself: str) -> Iterator[Need]:
-    """Needs of all tasks. itself: the logical id of the state machine, which may list its own executions."""
-    known = RESOURCES | {"states:ListExecutions": (f"${{{itself}}}",)}
+def needs(machine: Machine, name: str, substitutions: Mapping[str, str]) -> Iterator[Need]:
+    """Needs of a machine. name: the end of its name. substitutions: placeholder -> the template's text."""
+    for need in _needs(machine, name):
+        yield need._replace(resource=substitutions.get(need.resource, need.resource))
+
+
+def _needs(machine: Machine, own: str) -> Iterator[Need]:
+    for state, inner in processors(machine):
+        yield from _needs(inner, own)
+        if state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED":
+            # https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+            yield Need("states:StartExecution", arn("states", f"stateMachine:${{AWS::StackName}}-{own}"), "a Map")
+            for each in ("states:DescribeExecution", "states:StopExecution"):
+                yield Need(each, arn("states", f"execution:${{AWS::StackName}}-{own}:*"), "a Map")
+    # A state machine may list its own executions, by its logical id.
+    known = RESOURCES | {"states:ListExecutions": (f"${{{own.capitalize()}}}",)}
     made = addresses(machine)
     for name, state in machine["States"].items():
         match = RESOURCE.fullmatch(state.get("Resource", ""))
@@ -131,8 +145,9 @@ def needs(machine: Machine, itself: str) -> Iterator[Need]:
         action = f"{service}:{call[0].upper()}{call[1:]}"
         action = ACTIONS.get(action, action)
         for each in (action, *(WAITING.get(action, ()) if match[3] else ())):
-            topic = state.get("Parameters", {}).get("TopicArn")
-            for resource in (topic,) if topic else _listed(state, made) or known.get(each, (NOT_KNOWN,)):
+            parameters = state.get("Parameters", {})
+            named = parameters.get("TopicArn") or (parameters.get("FunctionName") if service == "lambda" else None)
+            for resource in (named,) if named else _listed(state, made) or known.get(each, (NOT_KNOWN,)):
                 yield Need(each, resource, f"States.{name}")
         for implied, resource in IMPLIED.get(action, ()):
             yield Need(implied, resource, f"States.{name}")

@@ -7,6 +7,8 @@ python -m pipelines.local collect    invoke the collector: the whole catalogue, 
 python -m pipelines.local ledger     the outcome of every record
 python -m pipelines.local failed     the failed records: why each failed, and its content
 python -m pipelines.local replay     deliver failed records again, after the cause is fixed
+python -m pipelines.local load       load a file of beers, or what has landed
+python -m pipelines.local backfill   put every page of the API on the stream
 python -m pipelines.local logs       the log of a Lambda, of a log group, or of the endpoint
 python -m pipelines.local reset      stop the endpoint and delete everything in the workspace
 
@@ -39,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Workspace], Document], s
     "failed": (commands.failed, records.HELP["failed"]),
     "replay": (commands.replay, records.HELP["replay"]),
     "load": (commands.load, records.HELP["load"]),
+    "backfill": (commands.backfill, records.HELP["backfill"]),
     "logs": (commands.logs, "the log of a Lambda (collector, transform), of a log group, or of the endpoint"),
     "reset": (commands.reset, "stop the endpoint and delete everything in the workspace"),
 }

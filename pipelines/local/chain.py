@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from ingestion.names import CLEANED, FAILED
 from localaws.endpoint import Endpoint
 from localaws.errors import RUN_FAILED, ExpectedError
 from localaws.workspace import Workspace
@@ -26,7 +27,7 @@ from pipelines.local.endpoint import api_url
 from pipelines.local.punk_api import load_catalogue
 from pipelines.records import functions
 from pipelines.records.ledger import ledger
-from pipelines.records.objects import CLEANED, FAILED, Objects
+from pipelines.records.objects import Objects
 
 ENVIRONMENT = "dev"
 # The deadline of what AWS answers later: the delivery, its event, the state machine's end.

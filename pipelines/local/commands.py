@@ -195,6 +195,15 @@ def load(given: argparse.Namespace, workspace: Workspace) -> Document:
     return _records("load", given, workspace)
 
 
+def backfill(given: argparse.Namespace, workspace: Workspace) -> Document:
+    """Put every page of the API on the stream."""
+    with opened(workspace) as (endpoint, stacks):
+        result = records.run("backfill", stacks, given)
+        if not endpoint.detached:
+            _delivered(endpoint)
+        return result
+
+
 def _records(name: str, given: argparse.Namespace, workspace: Workspace) -> Document:
     with opened(workspace) as (_, stacks):
         return records.run(name, stacks, given)

@@ -3,10 +3,11 @@
     python -m pipelines.records ledger --env prod      accepted = clean + dropped + failed, by reason
     python -m pipelines.records failed --env prod      which records failed, why, and their content
     python -m pipelines.records replay --env prod      deliver failed records again, each once
-    python -m pipelines.records load --file DUMP       load a file of beers, and all others that have landed
+    python -m pipelines.records load FILE --env prod   load a file of beers; without FILE what has landed
+    python -m pipelines.records backfill --env prod    put the API's whole catalogue on the stream
     python -m pipelines.records generate --count 1000  beers by brewing formulas; needs no account
 
-`python -m pipelines.local ledger`, `failed` and `replay` do the same at the local endpoint.
+`python -m pipelines.local` has the same commands for the local endpoint.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from pipelines.account.clients import aws_errors
 from pipelines.account.stacks import Stacks
 from pipelines.cli.output import Document
 from pipelines.cli.progress import Progress
-from pipelines.records import arrivals, ledger, loading, replay
+from pipelines.records import arrivals, backfill, ledger, loading, replay
 from pipelines.records.failures import failed_objects
 from pipelines.records.objects import Objects
 
@@ -20,14 +20,20 @@ HELP = {
     "ledger": "the outcome of every record: accepted = clean + dropped + failed; exit code 1 for a difference",
     "replay": "deliver failed records again, each once, after the cause is fixed",
     "failed": "the failed records: why each failed, and its content",
-    "load": "load the files under landing/ that are not loaded yet: JSON lines, CSV, JSON lists, gzip",
+    "load": "load FILE, or what has landed and is not loaded yet: JSON lines, CSV, JSON lists, gzip",
+    "backfill": "put every page of the API on the stream, several at a time",
 }
 
 
 def add_flags(name: str, command: argparse.ArgumentParser) -> None:
     """The flags of a sub-command of HELP."""
     if name == "load":
-        command.add_argument("--file", type=Path, metavar="DUMP", help="put this file under landing/ first")
+        file = command.add_mutually_exclusive_group()
+        file.add_argument("path", nargs="?", type=Path, metavar="FILE", help="put this file under landing/ first")
+        file.add_argument("--file", type=Path, metavar="FILE", help="the same")
+        return
+    if name == "backfill":
+        command.add_argument("--page", type=int, default=1, metavar="N", help="the first page (1)")
         return
     command.add_argument(
         "--since", type=day, metavar="YYYY-MM-DD", help="only records delivered from that day on (UTC)"
@@ -49,7 +55,9 @@ def run(name: str, stacks: Stacks, given: argparse.Namespace) -> Document:
     if name == "ledger":
         return account(stacks, given.since)
     if name == "load":
-        return load(stacks, given.file)
+        return load(stacks, given.file or given.path)
+    if name == "backfill":
+        return backfill.run(stacks, given.page)
     return again(stacks, given.since) if name == "replay" else failed(stacks, given.since, given.limit)
 
 
@@ -68,18 +76,10 @@ def again(stacks: Stacks, since: str | None) -> Document:
 
 
 def load(stacks: Stacks, path: Path | None) -> Document:
-    """Put `path`, when given, under landing/ and load what has landed; {"files": [counts and status of each]}."""
-    s3, bucket = stacks.clients.s3, stacks.output("ingestion", "DataBucket")
-    with aws_errors("loading the files under landing/"):
-        if path is not None:
-            loading.upload(s3, bucket, path)
-        described = stacks.clients["lambda"].get_function_configuration(
-            FunctionName=stacks.output("ingestion", "TransformName")
-        )
-        parquet = described.get("Environment", {}).get("Variables", {}).get("CLEANED_FORMAT") == "parquet"
-        with Progress().step("load") as step:
-            files = loading.load_all(s3, bucket, parquet, step.update)
-            step.update(f"{len(files)} files, {sum(each['records'] for each in files):,} records")
+    """Put `path` under landing/ and follow its loading, or without one load what has landed; {"files": [counts]}."""
+    with aws_errors("loading the files under landing/"), Progress().step("load") as step:
+        files = loading.load(stacks, path, step.update)
+        step.update(f"{len(files)} files, {sum(each['records'] for each in files):,} records")
     return {"files": files}
 
 
@@ -118,6 +118,8 @@ def text(name: str, result: Document) -> str:
         return ledger.render(result)
     if name == "load":
         return _loaded_text(result["files"])
+    if name == "backfill":
+        return f"{result['sent']:,} beers of {result['pages']:,} pages are on the stream, {result['refused']:,} refused"
     foreign = ledger.foreign_lines(result["foreign"])
     if name == "failed":
         return "\n".join([*_failed_lines(result), *foreign])

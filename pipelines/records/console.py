@@ -15,6 +15,7 @@ from console import charts
 from console.cache import Cache
 from console.plugin import Action, Card, Field, Plugin
 from ingestion import record
+from ingestion.names import CLEANED, FAILED, RAW
 from localaws.errors import ExpectedError
 from pipelines.account import decisions, queries, retraining
 from pipelines.account.s3 import read_json
@@ -23,7 +24,7 @@ from pipelines.account.stacks import Stacks
 from pipelines.cli.output import Document
 from pipelines.records import commands, model_pages
 from pipelines.records.failures import failed_objects
-from pipelines.records.objects import CLEANED, FAILED, RAW, Objects
+from pipelines.records.objects import Objects
 
 # What the SQL box takes: Athena's statements that only read.
 READS = re.compile(r"\s*(?:select|with|show|describe|explain)\b", re.IGNORECASE)

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ingestion import record
-from pipelines.records.objects import FAILED, ForeignObject, Objects
-
-# The error code of a record that the transform itself failed: the reason is then the transform's.
-REFUSED = "Lambda.ProcessingFailedStatus"
+from ingestion.names import FAILED, FAILED_STATUS, ForeignObject
+from pipelines.records.objects import Objects
 
 
 class FailedRecord(NamedTuple):
@@ -34,7 +32,7 @@ class FailedRecord(NamedTuple):
     def reason(self) -> str:
         """The transform's reason where it failed the record, otherwise Firehose's code."""
         outcome = record.to_row(self.record)
-        return outcome.reason if self.code == REFUSED and isinstance(outcome, record.Failed) else self.code
+        return outcome.reason if self.code == FAILED_STATUS and isinstance(outcome, record.Failed) else self.code
 
 
 def failures_in(body: bytes) -> list[FailedRecord]:

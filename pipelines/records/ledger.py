@@ -1,9 +1,9 @@
 """The ledger: the outcome of every accepted record, from the objects in S3 alone.
 
 accepted = clean + dropped + failed, record by record. `raw/` has the stream's accepted records, `landing/` those of the
-batch lane, `cleaned/` the rows,
-`errors/cleaned/` the failed records as Firehose wrote them. A dropped record leaves no object: that it is to be
-dropped is recomputed with `record.to_row`. Works with boto3's clients on AWS and on the local endpoint alike.
+batch lane, `cleaned/` the rows in both formats, `errors/cleaned/` the failed records as Firehose writes them. A file
+that is refused counts as one failed record. A dropped record leaves no object: that it is to be dropped is recomputed
+with `record.to_row`. Works with boto3's clients on AWS and on the local endpoint alike.
 
 A record and its row are matched by the row's text. A row that was written under an earlier schema, with fewer columns
 or other plausible ranges, is matched by the beer's id and name to a record of which nothing else is found.
@@ -16,11 +16,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from ingestion import landing, record
+from ingestion import landing, load, record
+from ingestion.claims import Store
+from ingestion.names import CLEANED, FAILED_STATUS, RAW, REPLAYED, ForeignObject
 from pipelines.records.accepted import KnownRecords, Result, digest, records_in
-from pipelines.records.failures import REFUSED, FailedRecord, failed_objects, failures_in
-from pipelines.records.loading import landed, open_file
-from pipelines.records.objects import CLEANED, RAW, REPLAYED, ForeignObject, Objects
+from pipelines.records.failures import FailedRecord, failed_objects, failures_in
+from pipelines.records.loading import landed
+from pipelines.records.objects import Objects
 
 # A beer's id and name, by which a row of an earlier schema is matched.
 Identity = tuple[Any, ...]
@@ -78,18 +80,19 @@ class _Accepted:
 
 
 def _add_landed(objects: Objects, accepted: _Accepted) -> None:
-    """Count the records of the files under landing/; equal chunks, which are loaded once, count once."""
+    """Count the records of the files under landing/; equal batches, which are loaded once, count once."""
     seen: set[str] = set()
+    store = Store(objects.s3, objects.bucket)
     for file in landed(objects.s3, objects.bucket, objects.since):
         try:
-            for chunk in landing.chunks(open_file(objects.s3, objects.bucket, file), file.size):
-                if chunk.content in seen:
-                    continue
-                seen.add(chunk.content)
-                for content in chunk.records:
-                    accepted.add(content, record.to_row(content))
-        except landing.RefusedFile as error:
-            objects.foreign[file.key] = str(error)
+            for batch in landing.whole(load.opener(store, file.key, file.version), file.size):
+                if batch.content not in seen:
+                    seen.add(batch.content)
+                    for content in batch.records:
+                        accepted.add(content, record.to_row(content))
+        except landing.RefusedFile:
+            content = load.refusal(file.key, file.version)
+            accepted.add(content, record.to_row(content))
 
 
 def _failures(objects: Objects, known: KnownRecords) -> dict[bytes, list[FailedRecord]]:
@@ -164,7 +167,7 @@ def _agree(expected: bytes, row: bytes) -> bool:
 
 
 def _reason(outcome: Result | None, failure: FailedRecord) -> str:
-    return outcome.reason if failure.code == REFUSED and isinstance(outcome, record.Failed) else failure.code
+    return outcome.reason if failure.code == FAILED_STATUS and isinstance(outcome, record.Failed) else failure.code
 
 
 def record_key(content: bytes, outcome: Result) -> bytes:

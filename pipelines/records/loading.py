@@ -1,35 +1,31 @@
-"""The batch lane: files under landing/ become rows of the cleaned table, by the same contract as the stream's records.
+"""The batch lane as a command: put a file under landing/, and follow the state machine `load` that its event starts.
 
-A file is read in chunks. The rows of a chunk are one object of cleaned/, its failed records one of errors/cleaned/,
-both named after the time at which the file landed and the chunk's content, so that a repetition overwrites them. The
-landing object itself is the evidence, as raw/ is the stream's. Equal content is loaded once, with the earliest time at
-which it landed: files that come late, again or in another order change no newer row. The state is in loaded/: an
-object per chunk, and one per file with its progress.
+What an event does not start (it was lost, or S3 sends none yet) is started here, with the event's own input. Loading a
+file twice changes nothing: see ingestion/claims.py.
 """
 
-import base64
-import datetime
-import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingestion import landing, record
-from ingestion.clean import WRITERS
-from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
+from ingestion.claims import Store
+from ingestion.load import COUNTS, LOADING, chunk_key, file_id, file_key
+from ingestion.names import LANDING, ForeignObject, landing_stamp, refuse_hidden
+from localaws.errors import NOT_FOUND, RUN_FAILED, WRONG_USAGE, ExpectedError
+from pipelines.account import retraining
+from pipelines.account.stacks import Stacks
 from pipelines.cli.output import Document
-from pipelines.records.failures import REFUSED
-from pipelines.records.objects import CLEANED, FAILED, LANDING, LOADED, ForeignObject, refuse_hidden
-from pipelines.records.rows import write_rows
 
 Show = Callable[[str], None]
+# How long the event of a new file may take before the state machine is started without it.
+EVENT_SECONDS = 30.0
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 5.0
 
 
 class Landed(NamedTuple):
-    """A version of a file under landing/. stamp: when it landed, `YYYY-MM-DD-HH-MM-SS` (UTC)."""
+    """A version of a file under landing/. stamp: the time of its rows, `YYYY-MM-DD-HH-MM-SS` (UTC)."""
 
     key: str
     version: str
@@ -37,13 +33,13 @@ class Landed(NamedTuple):
     stamp: str
 
     @property
-    def progress_key(self) -> str:
-        """The object with its progress."""
-        return f"{LOADED}files/{hashlib.sha256(f'{self.key} {self.version}'.encode()).hexdigest()[:32]}.json"
+    def id(self) -> str:
+        """Its name under loaded/files/."""
+        return file_id(self.key, self.version)
 
 
-def upload(s3: Any, bucket: str, path: Path) -> str:
-    """Put a file under landing/; returns its key. Raises ExpectedError for a file that is not there or hidden."""
+def upload(s3: Any, bucket: str, path: Path) -> Landed:
+    """Put a file under landing/. Raises ExpectedError for a file that is not there or hidden."""
     key = LANDING + path.name
     if not path.is_file():
         raise ExpectedError("there is no such file", where=str(path), hint="give the path of a file", code=NOT_FOUND)
@@ -53,11 +49,16 @@ def upload(s3: Any, bucket: str, path: Path) -> str:
         hint = "rename it: what begins with _ or . is hidden, in landing/ as in the table"
         raise ExpectedError(f"the file is {error}", where=str(path), hint=hint, code=WRONG_USAGE) from error
     s3.upload_file(str(path), bucket, key)
-    return key
+    found = s3.head_object(Bucket=bucket, Key=key)
+    stamp = landing_stamp(key, found["LastModified"])
+    return Landed(key, found.get("VersionId", "null"), found["ContentLength"], stamp)
 
 
 def landed(s3: Any, bucket: str, since: str | None = None) -> Iterator[Landed]:
-    """The files under landing/ in all their versions, by the time at which they landed; without hidden ones."""
+    """The files under landing/ in all their versions, by the time of their rows; without hidden ones.
+
+    since: only those that landed on that day (UTC, YYYY-MM-DD) or later.
+    """
     found = []
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=LANDING):
         for each in page.get("Versions", []):
@@ -65,123 +66,80 @@ def landed(s3: Any, bucket: str, since: str | None = None) -> Iterator[Landed]:
                 refuse_hidden(each["Key"])
             except ForeignObject:
                 continue
-            stamp = each["LastModified"].astimezone(datetime.UTC).strftime("%Y-%m-%d-%H-%M-%S")
-            if since is None or stamp[:10] >= since:
+            if since is None or f"{each['LastModified']:%Y-%m-%d}" >= since:
+                stamp = landing_stamp(each["Key"], each["LastModified"])
                 found.append(Landed(each["Key"], each["VersionId"], each["Size"], stamp))
     return iter(sorted(found, key=lambda file: (file.stamp, file.key, file.version)))
 
 
-def open_file(s3: Any, bucket: str, file: Landed) -> Any:
-    """The content of a file, to be read."""
-    return s3.get_object(Bucket=bucket, Key=file.key, VersionId=file.version)["Body"]
+def load(stacks: Stacks, path: Path | None, show: Show = lambda text: None) -> list[Document]:
+    """Load a file, or without one all that have landed and are not loaded; returns the counts and status of each."""
+    s3, bucket = stacks.clients.s3, stacks.output("ingestion", "DataBucket")
+    store = Store(s3, bucket)
+    if path is not None:
+        return [_Loading(stacks, store, upload(s3, bucket, path), EVENT_SECONDS).follow(show)]
+    return [
+        _Loading(stacks, store, file, 0.0).follow(show) for file in landed(s3, bucket) if not _is_loaded(store, file)
+    ]
 
 
-def load(s3: Any, bucket: str, file: Landed, parquet: bool, show: Show = lambda text: None) -> Document:
-    """Load a file; returns its counts: records, clean, dropped, failed, and how many of its records were repeated.
-
-    A file that is no list of records is refused: the counts of the records before have a reason `refused`.
-    """
-    counts: Counter[str] = Counter()
-    refused = None
-    try:
-        for chunk in landing.chunks(open_file(s3, bucket, file), file.size):
-            counts += _load_chunk(s3, bucket, file, chunk, parquet)
-            _progress(s3, bucket, file, counts, "Loading")
-            show(f"{file.key}: {counts['records']:,} records")
-    except landing.RefusedFile as error:
-        refused = str(error)
-    return _progress(s3, bucket, file, counts, "Refused" if refused else "Loaded", refused)
+def _is_loaded(store: Store, file: Landed) -> bool:
+    state, _ = store.read(file_key(file.id))
+    return state is not None and state["status"] != LOADING
 
 
-def load_all(s3: Any, bucket: str, parquet: bool, show: Show = lambda text: None) -> list[Document]:
-    """Load every file that has not been loaded to its end, the oldest first."""
-    done = []
-    for file in landed(s3, bucket):
-        state = _read(s3, bucket, file.progress_key)
-        if state is None or state["status"] == "Loading":
-            done.append(load(s3, bucket, file, parquet, show))
-    return done
+class _Loading:
+    """The loading of one file. seconds: how long its event is waited for."""
 
+    def __init__(self, stacks: Stacks, store: Store, file: Landed, seconds: float) -> None:
+        self.stacks = stacks
+        self.store = store
+        self.file = file
+        self.execution: str | None = None
+        self.deadline = time.monotonic() + seconds
+        self.chunks: dict[int, Document] = {}
 
-def _load_chunk(s3: Any, bucket: str, file: Landed, chunk: landing.Chunk, parquet: bool) -> Counter[str]:
-    """Write a chunk's rows and failed records, unless the same content has landed before."""
-    total = len(chunk.records)
-    claim = f"{LOADED}chunks/{chunk.content}.json"
-    before = _read(s3, bucket, claim)
-    if before and before["done"] and before["stamp"] <= file.stamp:
-        return Counter(records=total, repeated=total)
-    # The earliest time at which this content landed, whichever file is read first.
-    file = file._replace(stamp=min(file.stamp, before["stamp"])) if before else file
-    rows, failures, counts = _transformed(chunk, file, WRITERS["parquet" if parquet else "csv"])
-    _put(s3, bucket, claim, {"file": file.key, "stamp": file.stamp, "done": False})
-    write_rows(s3, bucket, f"{CLEANED}dt={file.stamp[:10]}/landed-{file.stamp}-{chunk.content}", rows)
-    if failures:
-        key = _error_key(file.stamp, chunk.content)
-        s3.put_object(Bucket=bucket, Key=key, Body=b"".join(failures))
-    if before and before["stamp"] != file.stamp:
-        write_rows(s3, bucket, f"{CLEANED}dt={before['stamp'][:10]}/landed-{before['stamp']}-{chunk.content}", [])
-        s3.delete_object(Bucket=bucket, Key=_error_key(before["stamp"], chunk.content))
-    _put(s3, bucket, claim, {"file": file.key, "stamp": file.stamp, "done": True})
-    return counts
+    def follow(self, show: Show) -> Document:
+        """Wait until the file is loaded or refused; returns {"file", "status", "refused", counts}.
 
+        Raises ExpectedError when the state machine fails.
+        """
+        pause = POLL_SECONDS
+        while True:
+            state, _ = self.store.read(file_key(self.file.id))
+            if state is not None and state["status"] != LOADING:
+                return {each: state[each] for each in ("file", "status", *COUNTS, "refused")}
+            if state is not None:
+                show(f"{self.file.key}: {self._records(state['chunks']):,} records")
+            self._start_or_fail(state)
+            time.sleep(pause)
+            pause = min(pause * 1.3, LONGEST_POLL_SECONDS)
 
-def _error_key(stamp: str, content: str) -> str:
-    return f"{FAILED}processing-failed/dt={stamp[:10]}/landed-{stamp}-{content}"
+    def _start_or_fail(self, state: Document | None) -> None:
+        """Start the state machine where nothing has; raise where what this command has started has failed."""
+        running = self.execution or (state or {}).get("execution")
+        ended = retraining.final_status(self.stacks.clients, running) if running else None
+        if running and ended is None:
+            return
+        if self.execution and ended and ended[0] != "SUCCEEDED":
+            raise ExpectedError(
+                f"the state machine load ended as {ended[0]}: {ended[1]}",
+                where=self.execution,
+                hint=self.stacks.clients.command("local" if self.stacks.clients.local else "records", "load"),
+                code=RUN_FAILED,
+            )
+        if self.execution is None and (state is not None or time.monotonic() >= self.deadline):
+            landed_object = {"key": self.file.key, "version-id": self.file.version}
+            started = self.stacks.clients.stepfunctions.start_execution(
+                stateMachineArn=self.stacks.output("ingestion", "LoadStateMachineArn"),
+                input=json.dumps({"detail": {"object": landed_object}}),
+            )
+            self.execution = str(started["executionArn"])
 
-
-def _transformed(
-    chunk: landing.Chunk, file: Landed, write: Callable[[record.Row], str]
-) -> tuple[list[bytes], list[bytes], Counter[str]]:
-    """The rows, the lines of the error object, and the counts of a chunk."""
-    rows, failures = [], []
-    counts: Counter[str] = Counter(records=len(chunk.records))
-    landed_at = datetime.datetime.strptime(file.stamp, "%Y-%m-%d-%H-%M-%S").replace(tzinfo=datetime.UTC)
-    for content in chunk.records:
-        outcome = record.to_row(content)
-        if isinstance(outcome, record.Clean):
-            rows.append(write(outcome.row).encode())
-            counts["clean"] += 1
-        elif isinstance(outcome, record.Dropped):
-            counts["dropped"] += 1
-        else:
-            failures.append(_error(content, outcome.reason, landed_at))
-            counts["failed"] += 1
-    return rows, failures, counts
-
-
-def _error(content: bytes, reason: str, landed_at: datetime.datetime) -> bytes:
-    """The line that Firehose would write for a record that its transform fails."""
-    line = {
-        "attemptsMade": 1,
-        "arrivalTimestamp": int(landed_at.timestamp() * 1000),
-        "errorCode": REFUSED,
-        "errorMessage": reason,
-        "attemptEndingTimestamp": int(time.time() * 1000),
-        "rawData": base64.b64encode(content).decode(),
-    }
-    return json.dumps(line).encode() + b"\n"
-
-
-def _progress(
-    s3: Any, bucket: str, file: Landed, counts: Counter[str], status: str, refused: str | None = None
-) -> Document:
-    names = ("records", "clean", "dropped", "failed", "repeated")
-    state = {"file": file.key, "status": status, **{name: counts[name] for name in names}, "refused": refused}
-    _put(s3, bucket, file.progress_key, state)
-    return state
-
-
-def _put(s3: Any, bucket: str, key: str, state: Document) -> None:
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(state).encode())
-
-
-def _read(s3: Any, bucket: str, key: str) -> Document | None:
-    import botocore.exceptions
-
-    try:
-        found: Document = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except botocore.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
-    return found
+    def _records(self, chunks: int) -> int:
+        """The records that are read; finished chunks are read once."""
+        for number in range(chunks):
+            if not self.chunks.get(number, {}).get("done"):
+                progress, _ = self.store.read(chunk_key(self.file.id, number))
+                self.chunks[number] = progress or {"records": 0}
+        return sum(int(each["records"]) for each in self.chunks.values())

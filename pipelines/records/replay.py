@@ -12,11 +12,13 @@ import json
 from collections import Counter
 from typing import Any
 
+from ingestion import record
 from ingestion.batches import batches
+from ingestion.claims import Store
+from ingestion.names import CLEANED, REFUSED_FILE, REPLAYED, stamp_of
 from localaws.firehose.answers import FUNCTION_ERROR, Failure, Result, match_records
 from pipelines.records.failures import FailedRecord, failed_objects
-from pipelines.records.objects import CLEANED, REPLAYED, Objects, stamp_of
-from pipelines.records.rows import write_rows
+from pipelines.records.objects import Objects
 
 # What one invocation takes: as much as Firehose hands over by default, well below Lambda's 6 MB.
 BATCH_RECORDS, BATCH_BYTES = 500, 1024 * 1024
@@ -32,7 +34,8 @@ def replay(s3: Any, lambdas: Any, bucket: str, function: str, since: str | None 
     failed: Counter[str] = Counter()
     objects = Objects(s3, bucket, since)
     for key, body, failures in list(failed_objects(objects)):
-        if not failures:
+        if not failures or failures[0].code == REFUSED_FILE:
+            # A refused file is corrected and put under landing/ again.
             continue
         results = [
             result
@@ -73,7 +76,7 @@ def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[FailedRe
     """Write the table's object first, and then the error object with what still failed, and with its new reason."""
     name = hashlib.sha256(key.encode() + b"\n" + body).hexdigest()[:32]
     day = min(failure.day for failure in failures)
-    rows = [result for result in results if isinstance(result, bytes)]
+    rows = [_csv(result) for result in results if isinstance(result, bytes)]
     left = [
         _failed_again(failure, result)
         for failure, result in zip(failures, results, strict=True)
@@ -81,7 +84,7 @@ def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[FailedRe
     ]
     # The snapshot takes a beer's newest row by the time in its object's name: that of the failure, not of the replay.
     stamp = stamp_of(key, day)
-    write_rows(s3, bucket, f"{CLEANED}dt={day}/replayed-{stamp}-{name}", rows)
+    Store(s3, bucket).put(f"{CLEANED}dt={day}/replayed-{stamp}-{name}.csv", rows)
     if len(left) < len(failures):
         s3.put_object(Bucket=bucket, Key=f"{REPLAYED}{key.removeprefix('errors/')}-{name}", Body=body)
     remaining = b"".join(line + b"\n" for line in left)
@@ -89,6 +92,12 @@ def _settle(s3: Any, bucket: str, key: str, body: bytes, failures: list[FailedRe
         s3.delete_object(Bucket=bucket, Key=key)
     elif remaining != body:
         s3.put_object(Bucket=bucket, Key=key, Body=remaining)
+
+
+def _csv(row: bytes) -> bytes:
+    """A row as a line of CSV, which is what is written directly; where Firehose writes Parquet the row is JSON."""
+    outcome = record.to_row(row) if row.startswith(b"{") else None
+    return record.to_csv(outcome.row).encode() if isinstance(outcome, record.Clean) else row
 
 
 def _failed_again(failure: FailedRecord, result: Failure) -> bytes:

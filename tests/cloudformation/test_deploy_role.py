@@ -18,7 +18,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from pipelines import deploy
 from pipelines.account import change_sets, stacks, upsert
-from pipelines.authoring import archives
+from pipelines.authoring import archives, workflows
 from pipelines.authoring.settings import Settings, assets
 from tests.support import cfn
 
@@ -298,7 +298,7 @@ def test_a_resource_gets_a_name_that_the_role_may_touch(stack: str, name: str, k
 
 def uploaded(environment: str) -> set[str]:
     """The keys of everything that a deployment puts into the artifact bucket."""
-    documents = [archives.document(name, "{}") for name in ("retrain", "deploy", "score", "templates")]
+    documents = [archives.document(name, "{}") for name in (*workflows.WORKFLOWS, "templates")]
     settings = Settings(pipeline_name=f"tapline-ibu-{environment}")
     return {asset.key for asset in (*assets(settings), archives.lambda_archive(), *documents)}
 

@@ -13,7 +13,7 @@ import yaml
 from cfnlint.api import lint
 
 from ingestion import clean, collect
-from pipelines.authoring import committed
+from pipelines.authoring import committed, workflows
 from pipelines.authoring.settings import Settings
 from tests.support import cfn, template_access, template_operation
 from tests.support.cfn import Template
@@ -101,6 +101,8 @@ def test_the_stacks_of_an_environment_allow_few_things_on_every_resource() -> No
         if "*" in cfn.texts(statement["Resource"])
     ]
     assert anywhere == [
+        ("ingestion", "LoadRole", "logs:CreateLogDelivery"),
+        ("ingestion", "BackfillRole", "logs:CreateLogDelivery"),
         ("pipelines", "RetrainRole", "logs:CreateLogDelivery"),
         ("pipelines", "JobRole", "ecr:GetAuthorizationToken"),
         ("pipelines", "JobRole", "cloudwatch:PutMetricData"),
@@ -114,7 +116,7 @@ def test_the_stacks_of_an_environment_allow_few_things_on_every_resource() -> No
     ]
 
 
-def test_checkov_skips_eight_checks_each_with_its_reason_beside_it() -> None:
+def test_checkov_skips_ten_checks_each_with_its_reason_beside_it() -> None:
     skips = {
         (name, skip["id"]): skip.get("comment", "")
         for template in TEMPLATES.values()
@@ -128,6 +130,8 @@ def test_checkov_skips_eight_checks_each_with_its_reason_beside_it() -> None:
         ("Boundary", "CKV_AWS_111"),
         ("Collector", "CKV_AWS_117"),
         ("DataBucket", "CKV_AWS_18"),
+        ("Loader", "CKV_AWS_116"),
+        ("Loader", "CKV_AWS_117"),
         ("Transform", "CKV_AWS_116"),
         ("Transform", "CKV_AWS_117"),
     ]
@@ -156,13 +160,8 @@ def test_cfn_lint_finds_a_misspelt_property() -> None:
 
 def test_what_a_stack_is_not_given_is_an_output_of_a_stack_before_it_or_has_a_default() -> None:
     outputs: set[str] = set()
-    uploaded = {
-        "CodeKey",
-        "DeployDefinitionKey",
-        "EvaluationCode",
-        "ImageUri",
-        "RetrainDefinitionKey",
-        "ScoreDefinitionKey",
+    uploaded = {"CodeKey", "EvaluationCode", "ImageUri"} | {
+        f"{name.title()}DefinitionKey" for name in workflows.WORKFLOWS
     }
     for name in cfn.NAMES:
         bare = {key for key, value in TEMPLATES[name]["Parameters"].items() if "Default" not in value}
@@ -231,7 +230,7 @@ def test_environments_share_an_account_without_sharing_a_name() -> None:
 
 def test_the_handlers_exist() -> None:
     handlers = [function["Handler"] for _, function in cfn.resources(TEMPLATES["ingestion"], "Lambda::Function")]
-    assert handlers == ["ingestion.collect.handler", "ingestion.clean.handler"]
+    assert handlers == ["ingestion.collect.handler", "ingestion.clean.handler", "ingestion.load.handler"]
     for handler in handlers:
         module, function = handler.rsplit(".", 1)
         assert callable(getattr(importlib.import_module(module), function))

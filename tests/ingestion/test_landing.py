@@ -35,8 +35,13 @@ FORMATS = {
 }
 
 
+def opener(content: bytes) -> landing.Open:
+    return lambda start, end: io.BytesIO(content[start:end])
+
+
 def read(content: bytes, size: int | None = None) -> list[bytes]:
-    return list(landing.records(io.BytesIO(content), len(content) if size is None else size))
+    batches = landing.whole(opener(content), len(content) if size is None else size)
+    return [each for batch in batches for each in batch.records]
 
 
 def rows(content: bytes) -> list[Any]:
@@ -80,18 +85,60 @@ def test_an_empty_file_has_no_records() -> None:
 def test_a_large_list_needs_the_memory_of_a_few_records() -> None:
     content = b"[" + b",".join(json.dumps({"id": n, "name": "x" * 500}).encode() for n in range(60_000)) + b"]"
     tracemalloc.start()
-    count = sum(1 for _ in landing.records(io.BytesIO(content), len(content)))
+    count = sum(len(batch.records) for batch in landing.whole(opener(content), len(content)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 60_000 and peak < 25_000_000 < len(content)
+    assert count == 60_000 and peak < 60_000_000 < 2 * len(content)
 
 
-def test_chunks_are_cut_by_records_and_bytes_and_named_by_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing, "CHUNK_RECORDS", 2)
-    found = list(landing.chunks(io.BytesIO(LINES + LINES), 2 * len(LINES)))
-    assert [len(chunk.records) for chunk in found] == [2, 2, 2]
-    again = list(landing.chunks(io.BytesIO(FORMATS["gzip of JSON lines"]), 10))
+def test_batches_are_cut_by_records_and_bytes_and_named_by_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "BATCH_RECORDS", 2)
+    found = list(landing.whole(opener(LINES + LINES), 2 * len(LINES)))
+    assert [len(batch.records) for batch in found] == [2, 2, 2]
+    again = list(landing.whole(opener(FORMATS["gzip of JSON lines"]), len(FORMATS["gzip of JSON lines"])))
     assert again[0].content == found[0].content != found[1].content
+
+
+LONG = b'{"id": 9, "name": "' + b"x" * 300 + b'"}\n'
+
+PIECES = [LINES, LONG, b"\n", b'{"id": 4}\r\n', b"no JSON\n", b'{"id": 5}']
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.data())
+def test_chunks_of_any_size_have_the_lines_of_the_file_each_once(pieces: list[bytes], data: st.DataObject) -> None:
+    content = b'{"id": 0}\n' + b"".join(pieces)
+    lines = [line.strip() for line in content.split(b"\n") if line.strip()]
+    step = data.draw(st.integers(1, len(content) + 1))
+    planned = landing.Plan(landing.LINES, len(content), step, -(-len(content) // step))
+    found = [
+        each
+        for number in range(planned.chunks)
+        for batch in landing.chunk(opener(content), planned, number)
+        for each in batch.records
+    ]
+    assert found == lines
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_chunk_goes_on_after_any_of_its_batches(format_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "BATCH_RECORDS", 1)
+    content = FORMATS[format_]
+    planned = landing.plan(opener(content), len(content))
+    every = list(landing.chunk(opener(content), planned, 0))
+    assert len(every) == 3
+    for number, batch in enumerate(every, 1):
+        assert list(landing.chunk(opener(content), planned, 0, batch.end)) == every[number:]
+
+
+def test_a_line_without_an_end_is_one_failed_record_and_needs_little_memory() -> None:
+    content = b'{"id": 1, "name": "' + b"x" * (3 * landing.MAX_RECORD_BYTES) + b'"}\n' + LINES
+    [cut, *others] = read(content)
+    assert len(cut) == landing.MAX_RECORD_BYTES and record.to_row(cut) == record.Failed("not_json")
+    assert others == LINES.splitlines()
+    endless = b"id,name\n1," + b"x" * landing.MAX_RECORD_BYTES
+    with pytest.raises(landing.RefusedFile, match="a line of more than 1,048,576 bytes"):
+        read(endless)
 
 
 @settings(max_examples=60, deadline=None)

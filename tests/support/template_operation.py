@@ -12,7 +12,7 @@ from typing import Any
 from ingestion import metrics, record
 from tests.support.cfn import Template, alarms, branches, references, resources, text, texts, walk
 
-CLEANED = "cleaned/"
+CLEANED, LANDING = "cleaned/", "landing/"
 DAY = "dt=!{timestamp:yyyy-MM-dd}/"
 
 # Parameters without a default: only the outputs of other stacks and the keys of what was just uploaded.
@@ -24,10 +24,12 @@ NO_DEFAULT = {
     "TopicArn": "output of the ingestion stack",
     "CodeKey": "named by the content of the Lambda zip",
     "RetrainDefinitionKey": "named by the content of the definition",
+    "BackfillDefinitionKey": "named by the content of the definition",
     "DeployDefinitionKey": "named by the content of the definition",
     "ScoreDefinitionKey": "named by the content of the definition",
     "EvaluationCode": "named by the content of the code",
     "ImageUri": "differs between regions",
+    "LoadDefinitionKey": "named by the content of the definition",
     "Repository": "only its owner knows it",
 }
 
@@ -40,6 +42,10 @@ NAMED = {
     "Predictions.DatabaseName": "the database of the cleaned table, of another stack",
     "DeployLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
     "ScoreLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
+    "Backfill.StateMachineName": NO_STACK,
+    "BackfillLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
+    "Load.StateMachineName": NO_STACK,
+    "LoadLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
     "Retrain.StateMachineName": NO_STACK,
     "Deploy.StateMachineName": NO_STACK,
     "Score.StateMachineName": NO_STACK,
@@ -100,14 +106,27 @@ def lost_events(template: Template) -> list[str]:
     ]
 
 
+def _only_of_machines(template: Template) -> set[str]:
+    """Lambdas that state machines alone invoke."""
+
+    def invoked(*kinds: str) -> set[str]:
+        return set().union(*(references(value) for kind in kinds for _, value in resources(template, kind)))
+
+    functions = {name for name, _ in resources(template, "Lambda::Function")}
+    return functions & invoked("StepFunctions::StateMachine") - invoked(
+        "Scheduler::Schedule", "Events::Rule", "KinesisFirehose::DeliveryStream"
+    )
+
+
 def unwatched(template: Template) -> list[str]:
+    """A machine retries the Lambda that it alone invokes, and its own alarms are about what it gives up."""
     watched = {(metric, name) for _, metric, names in alarms(template) for name in names}
     return [
         f"{name}: no alarm on {metric}"
         for kind, wanted in WATCHED.items()
         for name, _ in resources(template, kind)
         for metric in wanted
-        if (metric, name) not in watched
+        if (metric, name) not in watched and name not in _only_of_machines(template)
     ]
 
 
@@ -230,8 +249,9 @@ def prefixes(template: Template) -> list[str]:
             found.append(f"{name}: does not see new days")
     for name, rule in resources(template, "Events::Rule"):
         pattern = rule["EventPattern"]
-        if pattern["source"] == ["aws.s3"] and pattern["detail"]["object"]["key"] != [{"prefix": CLEANED}]:
-            found.append(f"{name}: does not wait for {CLEANED} alone")
+        awaited = [[{"prefix": each}] for each in (CLEANED, LANDING)]
+        if pattern["source"] == ["aws.s3"] and pattern["detail"]["object"]["key"] not in awaited:
+            found.append(f"{name}: waits neither for {CLEANED} nor for {LANDING} alone")
     return found
 
 
@@ -263,13 +283,14 @@ def columns(template: Template) -> list[str]:
 
 
 def runtimes(template: Template) -> list[str]:
-    """Python 3.13 has support until 2029-06-30; Firehose waits five minutes for an answer."""
+    """Python 3.13 has support until 2029-06-30; Firehose waits five minutes for an answer, a state machine longer."""
     found = []
     for name, function in resources(template, "Lambda::Function"):
         if (function["Runtime"], function.get("Architectures")) != ("python3.13", ["arm64"]):
             found.append(f"{name}: does not run on python3.13 and arm64")
-        if not 3 < function.get("Timeout", 3) <= 300:
-            found.append(f"{name}: its timeout is the default of 3 s, or over 5 min")
+        longest = 15 if name in _only_of_machines(template) else 5
+        if not 3 < function.get("Timeout", 3) <= 60 * longest:
+            found.append(f"{name}: its timeout is the default of 3 s, or over {longest} min")
     return found
 
 
