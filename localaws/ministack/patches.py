@@ -96,6 +96,8 @@ PATCHED: dict[str, tuple[str, ...]] = {
     "services.s3": (
         "_resolve_sse_write_headers",
         "_buckets",
+        "_copy_object",
+        "_ensure_bucket",
         "_get_object_data",
         "_persist_object",
         "_persist_delete_marker",
@@ -159,7 +161,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "reset",
     ),
     "services.kinesis": ("_put_record", "_put_records", "_expire_records", "_resolve_stream"),
-    "services.sts": ("_role_id", "_sessions", "register_session"),
+    "services.sts": ("_caller_identity", "_role_id", "_sessions", "register_session"),
     "services.lambda_svc": (
         "_get_func_record_for_ref",
         "_execute_function",
@@ -356,26 +358,58 @@ def type_xml_answers() -> None:
     stepfunctions._dispatch_aws_sdk_rest_xml = dispatch
 
 
-def read_objects() -> None:
-    """aws-sdk:s3:getObject in state machines: Body is the object's text. MiniStack has no operation with a body.
+def transfer_objects() -> None:
+    """aws-sdk:s3 in state machines: getObject, whose Body is text, putObject, whose Body is written as JSON, checksums.
 
+    MiniStack has no operation with a body there.
     https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
     """
     stepfunctions = module("services.stepfunctions")
-    stepfunctions._S3_OP_SPECS["GetObject"] = {**stepfunctions._S3_OP_SPECS["HeadObject"], "method": "GET"}
+    specs = stepfunctions._S3_OP_SPECS
+    specs["GetObject"] = {**specs["HeadObject"], "method": "GET"}
+    specs["PutObject"] = {**specs["DeleteObject"], "method": "PUT", "header_outputs": {"etag": "ETag"}}
+    specs["HeadObject"]["header_params"] = {"ChecksumMode": "x-amz-checksum-mode"}
+    specs["HeadObject"]["header_outputs"]["x-amz-checksum-sha256"] = "ChecksumSHA256"
+    specs["CopyObject"]["header_params"]["ChecksumAlgorithm"] = "x-amz-checksum-algorithm"
     original = stepfunctions._dispatch_aws_sdk_rest_xml
 
     def dispatch(service_info: Any, service_name: str, action: str, input_data: Any) -> Any:
+        from localaws.sagemaker import s3
+
+        if (service_name, action) == ("s3", "putObject"):
+            body = json.dumps(input_data.get("Body", "")).encode()
+            return {"ETag": s3.client("s3").put_object(**{**input_data, "Body": body})["ETag"]}
         answer = original(service_info, service_name, action, input_data)
+        if (service_name, action) == ("s3", "copyObject"):
+            versions = {"VersionId": answer.pop("VersionId")} if "VersionId" in answer else {}
+            return {"CopyObjectResult": answer, **versions}
         if (service_name, action) != ("s3", "getObject"):
             return answer
-        from localaws.sagemaker.s3 import read_object
-
         headers = {name: answer[name] for name in ("ETag", "ContentLength", "ContentType") if name in answer}
-        content = read_object(input_data["Bucket"], input_data["Key"])
+        content = s3.read_object(input_data["Bucket"], input_data["Key"])
         return {**headers, "Body": content.decode("utf-8", errors="replace")}
 
     stepfunctions._dispatch_aws_sdk_rest_xml = dispatch
+
+
+def checksum_copies() -> None:
+    """CopyObject with ChecksumAlgorithm: S3 computes the copy's checksum and returns it; MiniStack ignores it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    """
+    s3 = module("services.s3")
+    original = s3._copy_object
+
+    def copy(bucket: str, key: str, headers: dict[str, str]) -> Any:
+        algorithm = headers.get("x-amz-checksum-algorithm")
+        if not algorithm:
+            return original(bucket, key, headers)
+        status, answered, body = original(bucket, key, {**headers, "x-amz-sdk-checksum-algorithm": algorithm})
+        stored = s3._ensure_bucket(bucket)["objects"][key]["checksums"] if status == 200 else {}
+        found = "".join(f"<Checksum{name}>{value}</Checksum{name}>" for name, value in stored.items())
+        return status, answered, body.replace(b"</CopyObjectResult>", f"{found}</CopyObjectResult>".encode())
+
+    s3._copy_object = copy
 
 
 def publish_attributes() -> None:

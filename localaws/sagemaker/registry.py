@@ -4,7 +4,7 @@ from localaws import shapes
 from localaws.crashpoints import crashpoint
 from localaws.sagemaker import events, tags, tokens
 from localaws.sagemaker.package_groups import GROUP, PACKAGE, group_of, packages_of
-from localaws.sagemaker.service import Service, arn, here, listing, now, validation_error
+from localaws.sagemaker.service import Service, arn, caller, here, listing, now, validation_error
 from localaws.store import Document
 
 # Members of an UpdateModelPackage request that are no changes.
@@ -103,7 +103,7 @@ class Registry:
         def change(document: Document) -> None:
             merged = document.get("CustomerMetadataProperties", {}) | changes.get("CustomerMetadataProperties", {})
             specifications = document.get("AdditionalInferenceSpecifications") or []
-            document.update(changes, LastModifiedTime=now())
+            document.update(changes, LastModifiedTime=now(), LastModifiedBy=caller())
             document["CustomerMetadataProperties"] = {k: v for k, v in merged.items() if k not in removed}
             added = request.get("AdditionalInferenceSpecificationsToAdd", [])
             document["AdditionalInferenceSpecifications"] = [*specifications, *added] or None
@@ -166,6 +166,7 @@ def _new_package(request: Document, names: Document) -> Document:
         "ModelApprovalStatus": request.get("ModelApprovalStatus", "PendingManualApproval"),
         "CertifyForMarketplace": request.get("CertifyForMarketplace", False),
         "CreationTime": now(),
+        "CreatedBy": caller(),
     }
 
 

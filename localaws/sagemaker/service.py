@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextvars
 import json
 import logging
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 from localaws import shapes
 from localaws.errors import ExpectedError
+from localaws.ministack import patches
 from localaws.store import Document, Store
 
 Handler = Callable[[Document], Document]
@@ -21,6 +23,8 @@ logger = logging.getLogger("localaws.sagemaker")
 # The default of MaxResults differs by operation and is not documented for all. 10 is the smallest that was seen:
 # a caller that ignores NextToken fails here before it fails on AWS.
 PAGE = 10
+# The headers of the request that this thread answers.
+_headers: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar("headers", default=None)
 # The prefixes of the request members ...After and ...Before, and the time that each filters by.
 WINDOWS = (("Created", "CreationTime"), ("CreationTime", "CreationTime"), ("LastModifiedTime", "LastModifiedTime"))
 
@@ -64,7 +68,7 @@ class Service:
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> tuple[int, dict[str, str], bytes]:
         """Answer one HTTP request. Handlers block, so they run in a thread."""
-        return await asyncio.to_thread(self._answer, headers.get("x-amz-target", ""), body)
+        return await asyncio.to_thread(self._answer, headers, body)
 
     def call(self, operation: str, request: Document) -> Document:
         """Validate the request against AWS's model and run the operation. Raises ApiError."""
@@ -77,8 +81,9 @@ class Service:
             raise validation_error(f"{len(wrong)} validation {errors} detected: {'; '.join(wrong)}")
         return handler(request)
 
-    def _answer(self, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        operation = target.rpartition(".")[2]
+    def _answer(self, given: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        operation = given.get("x-amz-target", "").rpartition(".")[2]
+        _headers.set(given)
         headers = {"Content-Type": "application/x-amz-json-1.1"}
         try:
             request = json.loads(body or b"{}")
@@ -126,6 +131,18 @@ def scope() -> tuple[str, str]:
     from ministack.core.responses import get_account_id, get_region
 
     return get_region(), get_account_id()
+
+
+def caller() -> Document:
+    """Who sends the current request, as CreatedBy and LastModifiedBy have it; empty outside of a request.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UserContext.html
+    """
+    headers = _headers.get()
+    if headers is None:
+        return {}
+    identity = patches.module("services.sts")._caller_identity(headers)
+    return {"IamIdentity": {"Arn": identity["userArn"], "PrincipalId": identity["userId"]}}
 
 
 def arn(resource: str) -> str:

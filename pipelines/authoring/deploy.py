@@ -1,9 +1,15 @@
 """The state machine `deploy`: the newest approved model package serves, or what served before goes on serving.
 
-    wait for the turn -> newest approved package -> model, configuration -> endpoint -> compare -> smoke test
+    wait for the turn -> endpoint -> newest approved package -> release, model, configuration -> endpoint -> smoke test
 
-It starts with every change of approval and reads the registry again, so repeated, late and reordered events end in the
-same state. Executions take turns: the oldest one runs, the others wait. Names are made from the package's version.
+It starts with every change of approval, and what it does depends on the registry and the endpoint alone: repeated, late
+and reordered events end in the same state. Names are made from the package's version.
+
+Executions take turns: the oldest one runs, the others wait. ListExecutions is eventually consistent, so two may still
+overlap, and a person may change the endpoint. Therefore nothing is decided on what was read before a wait, an error
+leads back to reading everything again (three errors are a failure), and a failed deployment removes nothing: the
+package is marked, and the machine deploys the next approved one, which is what served before.
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
 
 SageMaker rolls a failed update back by itself, and the endpoint is InService with the old configuration: the
 configuration that serves is compared with the one that was asked for.
@@ -12,10 +18,19 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
 
 from typing import Any
 
-from pipelines.authoring import deploy_end, deploy_endpoint
+from pipelines.authoring import (
+    deploy_candidate,
+    deploy_endpoint,
+    deploy_failure,
+    deploy_release,
+    deploy_success,
+    deploy_unapproved,
+    notifications,
+)
+from pipelines.authoring.endpoint_queries import CHANGING, endpoint_status, find
 from pipelines.authoring.step_functions import StateMachine, added, chain
 
-COMMENT = "Approval -> model, configuration, endpoint -> smoke test -> notification"
+COMMENT = "Approval -> release, model, configuration, endpoint -> smoke test -> notification"
 # Substitutions that are numbers.
 NUMBERS = ("MemorySizeInMB", "MaxConcurrency", "InstanceCount", "CanaryPercent", "CapturePercent")
 
@@ -23,10 +38,20 @@ NUMBERS = ("MemorySizeInMB", "MaxConcurrency", "InstanceCount", "CanaryPercent",
 def states() -> Any:
     """The first state, wired to all others."""
     s = StateMachine()
-    s.failed = deploy_end.failure(s)
-    nothing = deploy_end.nothing_approved(s)
-    packages = newest_approved(s, deploy_endpoint.switch(s), nothing)
-    return relevant(s, turn(s, packages))
+    s.failed = notifications.failure(s, "deploy")
+    # Everything is read again from here, at once or after a wait.
+    read = s.compute("Read")
+    again = chain(s.wait("WaitForChange", 10), read)
+    failed = deploy_failure.record_failure(s, again)
+    retry = deploy_failure.retry(s, "Deployment", again, failed)
+    unread = deploy_failure.retry(s, "Endpoint", again, s.failed)
+    change = deploy_endpoint.change(s, deploy_success.success(s, read), again, retry, failed)
+    release = deploy_release.release(s, deploy_endpoint.model(s, change, retry), retry, failed)
+    choose = endpoint_state(s, release, again, unread)
+    nothing = deploy_unapproved.nothing_approved(s, again, unread)
+    before = "$states.input.before != '' ? $states.input.before : $states.input.endpoint.config"
+    chain(read, endpoint(s, deploy_candidate.newest_approved(s, choose, nothing, before=before), again, unread))
+    return relevant(s, turn(s, read))
 
 
 def relevant(s: StateMachine, then: Any) -> Any:
@@ -35,12 +60,25 @@ def relevant(s: StateMachine, then: Any) -> Any:
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
     numbers = ", ".join(f"'{name}': $number('${{{name}}}')" for name in NUMBERS)
+    detail = "$states.input.detail"
     settings = s.compute(
         "Settings",
-        settings=f"{{'serving': '${{Serving}}', 'without_approval': '${{WithoutApproval}}', {numbers}}}",
-        event="$exists($states.input.detail) ? $states.input.detail : {'ModelPackageArn': ''}",
-        relevant="$not($exists($states.input.detail.UpdatedModelPackageFields)) "
-        "or 'ModelApprovalStatus' in $states.input.detail.UpdatedModelPackageFields",
+        settings=f"{{'serving': '${{Serving}}', 'without_approval': '${{WithoutApproval}}', "
+        f"'encrypted': '${{KmsKeyArn}}' != '', {numbers}}}",
+        # Equal events have one id; a start by hand is an event of its own.
+        event=f"{{'package': $exists({detail}.ModelPackageArn) ? {detail}.ModelPackageArn : '', "
+        "'id': $exists($states.input.id) ? $states.input.id : $states.context.Execution.Name}",
+        relevant=f"$not($exists({detail}.UpdatedModelPackageFields)) "
+        f"or 'ModelApprovalStatus' in {detail}.UpdatedModelPackageFields",
+        # Of this execution: the first failure and the latest error, the names that have failed, the number of errors of
+        # the present one; the configuration that served at first, what was deployed, why the endpoint was deleted.
+        failure="{'Error': '', 'Cause': ''}",
+        error="{'Error': '', 'Cause': ''}",
+        tried="[]",
+        attempts="0",
+        before="''",
+        deployed="{'name': '', 'previous': ''}",
+        removed="''",
     )
     ignored = s.succeed("MetadataChanged")
     return chain(settings, s.choice("IsApprovalEvent", (s.is_true("$.relevant"), then), otherwise=ignored))
@@ -66,61 +104,26 @@ def turn(s: StateMachine, then: Any) -> Any:
     return chain(running, s.choice("IsTurn", (s.is_true("$.turn"), then), otherwise=wait))
 
 
-def newest_approved(s: StateMachine, then: Any, nothing: Any) -> Any:
-    """The newest approved package whose deployment has not failed before, unless it has just been approved again."""
-    request = {
-        "ModelPackageGroupName": "${ModelPackageGroupName}",
-        "ModelApprovalStatus": "Approved",
-        "SortBy": "CreationTime",
-        "SortOrder": "Descending",
-        "MaxResults": 100,
-    }
-    integration = "aws-sdk:sagemaker:listModelPackages"
-    output = added(
-        approved="{'arns': [$states.result.ModelPackageSummaryList.ModelPackageArn], "
-        "'next': [$states.result.NextToken]}"
+def endpoint(s: StateMachine, then: Any, again: Any, retry: Any) -> Any:
+    """Read the endpoint, once it does not change. It may go between its list and its description."""
+    none = chain(s.compute("NoEndpoint", endpoint="{'status': 'none', 'config': ''}"), then)
+    changing = s.rule.Or([s.rule.StringEquals("$.endpoint.status", each) for each in CHANGING])
+    described = chain(
+        endpoint_status(s, "ServingEndpoint", "endpoint", retry),
+        s.choice("IsEndpointChanging", (changing, again), otherwise=then),
     )
-    first = s.jsonata("ApprovedModels", integration, request, output)
-    # A page may be empty and not be the last: pages are cut before they are filtered.
-    token = {"NextToken": "{% $states.input.approved.next[0] %}"}
-    page = s.jsonata("MoreApprovedModels", integration, {**request, **token}, output)
-    describe = candidate(s, then)
-    choice = s.choice(
-        "HasApproved",
-        (s.present("$.approved.arns[0]"), describe["first"]),
-        (s.present("$.approved.next[0]"), page),
-        otherwise=nothing,
-    )
-    chain(page, choice)
-    chain(describe["last"], choice)
-    return chain(first, choice)
+    return find(s, "Endpoint", "Endpoint", "'${EndpointName}'", then=described, otherwise=none)
 
 
-def candidate(s: StateMachine, then: Any) -> dict[str, Any]:
-    """Describe the first package of the list; where its deployment has failed, remove it from the list."""
-    describe = s.jsonata(
-        "Candidate",
-        "aws-sdk:sagemaker:describeModelPackage",
-        {"ModelPackageName": "{% $states.input.approved.arns[0] %}"},
-        added(
-            package="""{
-                'arn': $states.result.ModelPackageArn,
-                'version': $string($states.result.ModelPackageVersion),
-                'model': $states.result.InferenceSpecification.Containers[0].ModelDataUrl,
-                'sha256': $append($states.result.CustomerMetadataProperties.ArtifactSha256, ['unknown'])[0],
-                'evaluation': $append($states.result.CustomerMetadataProperties.Evaluation, [''])[0],
-                'failed': $append($states.result.CustomerMetadataProperties.DeploymentStatus, [''])[0] = 'Failed',
-                'name': '${EndpointName}-v' & $string($states.result.ModelPackageVersion)
-            }"""
-        ),
-    )
-    others = "$filter($states.input.approved.arns, function($arn, $i) { $i > 0 })"
-    skip = s.compute("SkipFailedCandidate", approved=f"{{'arns': [{others}], 'next': $states.input.approved.next}}")
-    failed = s.rule.And(
+def endpoint_state(s: StateMachine, then: Any, again: Any, unread: Any) -> Any:
+    """Nothing to do where the package serves and has passed its test; an endpoint that is broken is made again."""
+    broken = chain(deploy_unapproved.delete(s, "DeleteBrokenEndpoint", "Broken", unread), again)
+    working = s.rule.Or([s.rule.StringEquals("$.endpoint.status", each) for each in ("InService", "none")])
+    serves = s.rule.And(
         [
-            s.rule.BooleanEquals("$.package.failed", True),
-            s.rule.Not(s.rule.StringEqualsPath("$.package.arn", "$.event.ModelPackageArn")),
+            s.rule.StringEquals("$.endpoint.status", "InService"),
+            s.rule.StringEqualsPath("$.endpoint.config", "$.package.name"),
+            s.is_true("$.package.tested"),
         ]
     )
-    chain(describe, s.choice("HasFailedBefore", (failed, skip), otherwise=then))
-    return {"first": describe, "last": skip}
+    return s.choice("EndpointState", (serves, deploy_success.served(s)), (working, then), otherwise=broken)

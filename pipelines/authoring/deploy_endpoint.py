@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.authoring import deploy_end
+from pipelines.authoring.deploy_release import RELEASE, SAME
 from pipelines.authoring.endpoint_queries import CHANGING, endpoint_status, find
 from pipelines.authoring.step_functions import StateMachine, added, chain, expression
 
@@ -11,72 +11,31 @@ PACKAGE = "$states.input.package.name"
 NAME = f"{{% {PACKAGE} %}}"
 
 
-def switch(s: StateMachine) -> Any:
-    """Read the endpoint, wait while it changes, then move it to the package's configuration."""
-    wait = s.wait("WaitForChange", 10)
-    broken = s.call(
-        "DeleteBrokenEndpoint", "aws-sdk:sagemaker:deleteEndpoint", {"EndpointName": "${EndpointName}"}, None
-    )
-    describe = endpoint_status(s, "ServingEndpoint", "endpoint")
-    update = prepare(s, "Update", update_endpoint(s, verify(s, "Update", deploy_end.restore(s))))
-    create = prepare(s, "Create", create_endpoint(s, verify(s, "Create", deploy_end.remove(s))))
-    none = chain(s.compute("NoEndpoint", endpoint="{'status': 'none', 'config': ''}"), create)
-    serving = s.rule.And([s.rule.StringEquals("$.endpoint.status", "InService"), same_config(s, "$.endpoint.config")])
-    state = s.choice(
-        "EndpointState",
-        (s.rule.Or([s.rule.StringEquals("$.endpoint.status", each) for each in CHANGING]), wait),
-        (serving, deploy_end.already_serving(s)),
-        (s.rule.StringEquals("$.endpoint.status", "InService"), update),
-        otherwise=broken,
-    )
-    chain(broken, wait)
-    chain(describe, state)
-    endpoint = find(s, "Endpoint", "Endpoint", "'${EndpointName}'", then=describe, otherwise=none)
-    chain(wait, endpoint)
-    return endpoint
-
-
-def same_config(s: StateMachine, path: str) -> Any:
-    """The rule that a configuration is the package's."""
-    return s.rule.StringEqualsPath(path, "$.package.name")
-
-
-def prepare(s: StateMachine, name: str, then: Any) -> Any:
-    """The smoke test's file, the model and the endpoint configuration; the latter two may be there already."""
-    smoke = s.jsonata(
-        f"{name}SmokeTestFile",
-        "aws-sdk:s3:getObject",
-        {
-            "Bucket": "{% $split($states.input.package.evaluation, '/')[2] %}",
-            "Key": expression(
-                "$replace($substringAfter($substringAfter($states.input.package.evaluation, 's3://'), '/'), "
-                "/[^\\/]+$/, 'smoke-test.json')"
-            ),
-        },
-        added(smoke="$parse($states.result.Body)"),
-        otherwise=deploy_end.failed_before(s),
-    )
-    model = s.jsonata(
-        f"{name}CreateModel",
+def model(s: StateMachine, then: Any, retry: Any) -> dict[str, Any]:
+    """The states `model`, which creates it from the release folder, and `config` after it."""
+    version = "{'MODEL_VERSION': $states.input.package.version}"
+    environment = f"$merge([$states.input.package.container.Environment, {version}])"
+    create = s.jsonata(
+        "CreateModel",
         "aws-sdk:sagemaker:createModel",
         {
             "ModelName": NAME,
             "ExecutionRoleArn": "${ModelRoleArn}",
             "PrimaryContainer": {
-                "ModelPackageName": "{% $states.input.package.arn %}",
-                "Environment": {"MODEL_VERSION": "{% $states.input.package.version %}"},
+                "Image": "{% $states.input.package.container.Image %}",
+                "ModelDataUrl": f"{{% 's3://${{ArtifactBucket}}/' & {RELEASE} & 'model.tar.gz' %}}",
+                "Environment": expression(environment),
             },
         },
-        "{% $states.input %}",
-        otherwise=deploy_end.failed_before(s),
+        SAME,
+        otherwise=retry,
     )
-    config = configuration(s, name, then)
-    chain(model, config)
-    return chain(smoke, find(s, f"{name}Model", "Model", PACKAGE, then=config, otherwise=model))
+    config = configuration(s, then, retry)
+    return {"model": chain(create, config), "config": config}
 
 
-def configuration(s: StateMachine, name: str, then: Any) -> Any:
-    """The endpoint configuration of the package, by the kind of serving."""
+def configuration(s: StateMachine, then: Any, retry: Any) -> Any:
+    """The endpoint configuration of the package, by the kind of serving; it may be there already."""
     variant = {"VariantName": VARIANT, "ModelName": NAME}
     limits = {
         "MemorySizeInMB": "{% $states.input.settings.MemorySizeInMB %}",
@@ -88,7 +47,7 @@ def configuration(s: StateMachine, name: str, then: Any) -> Any:
         "InitialVariantWeight": 1,
     }
     # https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
-    capture = {
+    capture: dict[str, Any] = {
         "EnableCapture": True,
         "InitialSamplingPercentage": "{% $states.input.settings.CapturePercent %}",
         "DestinationS3Uri": "${CaptureUri}",
@@ -98,45 +57,33 @@ def configuration(s: StateMachine, name: str, then: Any) -> Any:
             "JsonContentTypes": ["application/json"],
         },
     }
+    key = {"KmsKeyId": "${KmsKeyArn}"}
+    on_instances: dict[str, Any] = {"ProductionVariants": [{**variant, **instances}]}
+    requests: dict[str, dict[str, Any]] = {
+        # A serverless endpoint has neither a volume of its own nor data capture.
+        "ServerlessConfig": {"ProductionVariants": [{**variant, "ServerlessConfig": limits}]},
+        "InstanceConfig": {**on_instances, "DataCaptureConfig": capture},
+        "EncryptedInstanceConfig": {**on_instances, **key, "DataCaptureConfig": {**capture, **key}},
+    }
     create = "aws-sdk:sagemaker:createEndpointConfig"
-    made = "{% $states.input %}"
-    serverless = s.jsonata(
-        f"{name}ServerlessConfig",
-        create,
-        {"EndpointConfigName": NAME, "ProductionVariants": [{**variant, "ServerlessConfig": limits}]},
-        made,
-        otherwise=deploy_end.failed_before(s),
-    )
-    on_instances = s.jsonata(
-        f"{name}InstanceConfig",
-        create,
-        {"EndpointConfigName": NAME, "ProductionVariants": [{**variant, **instances}], "DataCaptureConfig": capture},
-        made,
-        otherwise=deploy_end.failed_before(s),
-    )
+    made = {
+        name: chain(s.jsonata(name, create, {"EndpointConfigName": NAME, **request}, SAME, otherwise=retry), then)
+        for name, request in requests.items()
+    }
     kind = s.choice(
-        f"{name}ConfigKind",
-        (s.rule.StringEquals("$.settings.serving", "serverless"), chain(serverless, then)),
-        otherwise=chain(on_instances, then),
+        "ConfigKind",
+        (s.rule.StringEquals("$.settings.serving", "serverless"), made["ServerlessConfig"]),
+        (s.is_true("$.settings.encrypted"), made["EncryptedInstanceConfig"]),
+        otherwise=made["InstanceConfig"],
     )
-    return find(s, f"{name}Config", "EndpointConfig", PACKAGE, then=then, otherwise=kind)
+    return find(s, "Config", "EndpointConfig", PACKAGE, then=then, otherwise=kind)
 
 
-def create_endpoint(s: StateMachine, then: Any) -> Any:
-    """Create the endpoint."""
-    create = s.jsonata(
-        "CreateEndpoint",
-        "aws-sdk:sagemaker:createEndpoint",
-        {"EndpointName": "${EndpointName}", "EndpointConfigName": NAME},
-        "{% $states.input %}",
-        otherwise=deploy_end.failed_before(s),
-    )
-    return chain(create, then)
+def change(s: StateMachine, success: Any, again: Any, retry: Any, failed: Any) -> Any:
+    """Create the endpoint, or update it: blue/green with a canary and alarms on instances, else all at once.
 
-
-def update_endpoint(s: StateMachine, then: Any) -> Any:
-    """Update the endpoint: blue/green with a canary and alarms on instances, all at once where it is serverless."""
-    update = "aws-sdk:sagemaker:updateEndpoint"
+    One that has the package's configuration already is tested only.
+    """
     request = {"EndpointName": "${EndpointName}", "EndpointConfigName": NAME}
     # A canary needs a second instance. https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-canary.html
     routing = """$states.input.settings.InstanceCount > 1
@@ -151,43 +98,60 @@ def update_endpoint(s: StateMachine, then: Any) -> Any:
         },
         "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "${ErrorAlarm}"}, {"AlarmName": "${LatencyAlarm}"}]},
     }
-    same = "{% $states.input %}"
-    failed = deploy_end.failed_before(s)
-    serverless = s.jsonata("UpdateServerless", update, request, same, otherwise=failed)
-    instances = s.jsonata("UpdateInstances", update, {**request, "DeploymentConfig": guarded}, same, otherwise=failed)
-    chain(serverless, then)
-    chain(instances, then)
-    kind = (s.rule.StringEquals("$.settings.serving", "serverless"), serverless)
-    return s.choice("IsServerless", kind, otherwise=instances)
+    test = smoke_test(s, success, retry)
+    settled = verify(s, test, again, retry, failed)
+    requests: dict[str, tuple[str, dict[str, Any]]] = {
+        "CreateEndpoint": ("createEndpoint", request),
+        "UpdateServerless": ("updateEndpoint", request),
+        "UpdateInstances": ("updateEndpoint", {**request, "DeploymentConfig": guarded}),
+    }
+    made = {
+        name: chain(s.jsonata(name, f"aws-sdk:sagemaker:{call}", arguments, SAME, otherwise=retry), settled)
+        for name, (call, arguments) in requests.items()
+    }
+    return s.choice(
+        "EndpointChange",
+        (s.rule.StringEqualsPath("$.endpoint.config", "$.package.name"), test),
+        (s.rule.StringEquals("$.endpoint.status", "none"), made["CreateEndpoint"]),
+        (s.rule.StringEquals("$.settings.serving", "serverless"), made["UpdateServerless"]),
+        otherwise=made["UpdateInstances"],
+    )
 
 
-def verify(s: StateMachine, name: str, undo: Any) -> Any:
-    """Wait for the end of the change, compare the configuration, invoke the endpoint with the evaluated beers."""
-    wait = s.wait(f"WaitFor{name}", 10)
-    status = endpoint_status(s, f"{name}Status", "now")
+def verify(s: StateMachine, then: Any, again: Any, retry: Any, failed: Any) -> Any:
+    """Wait for the end of the change and compare the configuration that serves.
+
+    A third one is a change by somebody else: everything is read again.
+    """
+    wait = s.wait("WaitForEndpoint", 10)
+    status = endpoint_status(s, "EndpointStatus", "now", retry)
     rolled_back = s.compute(
-        f"{name}RolledBack",
+        "RolledBack",
         error="""{'Error': 'RolledBack', 'Cause': 'the endpoint is ' & $states.input.now.status & ' with '
             & $states.input.now.config & ' instead of ' & $states.input.package.name & ': '
             & $states.input.now.reason}""",
     )
-    chain(rolled_back, undo)
-    changing = s.rule.Or([s.rule.StringEquals("$.now.status", each) for each in CHANGING])
-    served = s.rule.And([s.rule.StringEquals("$.now.status", "InService"), same_config(s, "$.now.config")])
+    chain(rolled_back, failed)
+    in_service = s.rule.StringEquals("$.now.status", "InService")
+    third = s.rule.Not(s.rule.StringEqualsPath("$.now.config", "$.endpoint.config"))
     settled = s.choice(
-        f"Has{name}Settled", (changing, wait), (served, smoke_test(s, name, undo)), otherwise=rolled_back
+        "HasEndpointSettled",
+        (s.rule.Or([s.rule.StringEquals("$.now.status", each) for each in CHANGING]), wait),
+        (s.rule.And([in_service, s.rule.StringEqualsPath("$.now.config", "$.package.name")]), then),
+        (s.rule.And([in_service, third]), again),
+        otherwise=rolled_back,
     )
     return chain(wait, status, settled)
 
 
-def smoke_test(s: StateMachine, name: str, undo: Any) -> Any:
+def smoke_test(s: StateMachine, success: Any, retry: Any) -> Any:
     """The evaluated beers get the evaluated answers, within the tolerance, from the package's version."""
     wrong = """$filter($states.input.smoke.predictions, function($expected, $i) {
         $not($abs($expected.ibu - $parse($states.result.Body).predictions[$i].ibu)
             <= $states.input.smoke.tolerance.absolute + $states.input.smoke.tolerance.relative * $expected.ibu)
     })"""
     invoke = s.jsonata(
-        f"{name}SmokeTest",
+        "SmokeTest",
         "aws-sdk:sagemakerruntime:invokeEndpoint",
         {
             "EndpointName": "${EndpointName}",
@@ -199,20 +163,19 @@ def smoke_test(s: StateMachine, name: str, undo: Any) -> Any:
             wrong=f"$count({wrong})",
             answered="$string($parse($states.result.Body).model_version)",
         ),
-        otherwise=undo,
+        otherwise=retry,
     )
     failed = s.compute(
-        f"{name}SmokeTestFailed",
+        "SmokeTestFailed",
         error="""{'Error': 'SmokeTestFailed', 'Cause': $string($states.input.wrong) & ' of '
             & $string($count($states.input.smoke.predictions)) & ' answers differ from the evaluation: version '
             & $states.input.answered & ' answered'}""",
     )
-    chain(failed, undo)
+    chain(failed, retry)
     passed = s.rule.And(
         [
             s.rule.NumericEquals("$.wrong", 0),
             s.rule.StringEqualsPath("$.answered", "$.package.version"),
         ]
     )
-    choice = s.choice(f"Has{name}Passed", (passed, deploy_end.success(s)), otherwise=failed)
-    return chain(invoke, choice)
+    return chain(invoke, s.choice("HasPassed", (passed, success), otherwise=failed))

@@ -27,12 +27,13 @@ def find(s: StateMachine, name: str, noun: str, wanted: str, *, then: Any, other
     return chain(first, choice)
 
 
-def endpoint_status(s: StateMachine, name: str, result: str) -> Any:
-    """The endpoint's status, configuration and failure reason."""
+def endpoint_status(s: StateMachine, name: str, result: str, otherwise: Any) -> Any:
+    """The endpoint's status, configuration and failure reason. otherwise: after an error, such as that it is gone."""
     described = """{
         'status': $states.result.EndpointStatus,
         'config': $states.result.EndpointConfigName,
         'reason': $append($states.result.FailureReason, ['no reason given'])[0]
     }"""
     arguments = {"EndpointName": "${EndpointName}"}
-    return s.jsonata(name, "aws-sdk:sagemaker:describeEndpoint", arguments, added(**{result: described}))
+    output = added(**{result: described})
+    return s.jsonata(name, "aws-sdk:sagemaker:describeEndpoint", arguments, output, otherwise=otherwise)

@@ -11,7 +11,7 @@ Executions take turns, so that the table ends at the newest.
 
 from typing import Any
 
-from pipelines.authoring import deploy, notifications, retrain_inputs, snapshot
+from pipelines.authoring import deploy, deploy_candidate, notifications, retrain_inputs, snapshot
 from pipelines.authoring.step_functions import StateMachine, added, chain, expression, format_
 
 COMMENT = "Newest approved model -> every beer of the table -> the table predictions"
@@ -25,8 +25,8 @@ def states() -> Any:
     s = StateMachine()
     s.failed = notifications.failure(s, "score")
     nothing = s.pass_("NothingToScore", {"decision": "skipped", "reason": "no model package is approved"})
-    start = s.compute("Start", event="{'ModelPackageArn': ''}")
-    return chain(start, deploy.turn(s, deploy.newest_approved(s, table(s, move_table(s)), nothing)))
+    start = s.compute("Start", event="{'package': '', 'id': ''}", tried="[]")
+    return chain(start, deploy.turn(s, deploy_candidate.newest_approved(s, table(s, move_table(s)), nothing)))
 
 
 def table(s: StateMachine, then: Any) -> Any:

@@ -86,13 +86,14 @@ class StateMachine:
         expected: dict[str, Any] | None = None,
         *,
         otherwise: Any = None,
+        attempts: int = 4,
     ) -> Any:
-        """A service call whose arguments and output are JSONata.
+        """A service call whose arguments and output are JSONata; attempts: of the retry.
 
         expected: error -> next state, with the input unchanged. otherwise: the state after any other error, which is
         added to the input as `error` (default: `failed`).
         """
-        task = self._task(name, integration, 60)
+        task = self._task(name, integration, 60, attempts)
         for error, state in (expected or {}).items():
             task.add_catch(_catch([error], state, Output="{% $states.input %}"))
         if "States.ALL" not in (expected or {}):

@@ -81,7 +81,7 @@ def model_role(definition: dict[str, Any]) -> Iterator[Need]:
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
     """
-    yield from reading("${ArtifactBucket}/${PipelineName}/executions/", "ModelDataUrl")
+    yield from reading("${ArtifactBucket}/releases/", "ModelDataUrl")
     yield from writing("${ArtifactBucket}/captures/", "DataCaptureConfig")
     (register,) = (step for step in graph.steps(definition) if step["Type"] == "RegisterModel")
     (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]

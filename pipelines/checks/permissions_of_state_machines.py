@@ -41,8 +41,12 @@ RESOURCES: dict[str, tuple[str, ...]] = {
 MODEL = arn("sagemaker", "model/${EndpointPrefix}-*")
 CONFIG = arn("sagemaker", "endpoint-config/${EndpointPrefix}-*")
 ENDPOINT = arn("sagemaker", "endpoint/${EndpointPrefix}-*")
+OUTPUTS, RELEASES = (
+    f"{bucket_arn('${ArtifactBucket}')}/{prefix}*" for prefix in ("${PipelineName}/executions/", "releases/")
+)
 RESOURCES |= {
-    "s3:GetObject": (f"{bucket_arn('${ArtifactBucket}')}/${{PipelineName}}/executions/*",),
+    "s3:GetObject": (OUTPUTS, RELEASES),
+    "s3:PutObject": (RELEASES,),
     "sagemaker:CreateEndpoint": (ENDPOINT, CONFIG),
     "sagemaker:CreateEndpointConfig": (CONFIG,),
     "sagemaker:CreateModel": (MODEL,),
@@ -89,6 +93,8 @@ IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
 ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:CopyObject": "s3:PutObject",
+    "s3:HeadObject": "s3:GetObject",
     "sagemakerruntime:InvokeEndpoint": "sagemaker:InvokeEndpoint",
     "sfn:ListExecutions": "states:ListExecutions",
     "sfn:StartExecution": "states:StartExecution",
@@ -144,6 +150,9 @@ def _needs(machine: Machine, own: str) -> Iterator[Need]:
         service, call = match[1], match[2]
         action = f"{service}:{call[0].upper()}{call[1:]}"
         action = ACTIONS.get(action, action)
+        if "KmsKeyId" in state.get("Arguments", {}):
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+            yield Need("kms:CreateGrant", "${KmsKeyArn}", f"States.{name}.KmsKeyId")
         for each in (action, *(WAITING.get(action, ()) if match[3] else ())):
             parameters = state.get("Parameters", {})
             named = parameters.get("TopicArn") or (parameters.get("FunctionName") if service == "lambda" else None)

@@ -1,5 +1,6 @@
 """The state machine deploy, deployed from the templates and run at the local endpoint through its branches."""
 
+import hashlib
 import io
 import json
 import tarfile
@@ -75,7 +76,10 @@ class Served:
             self.clients.sagemaker.create_model_package(
                 ModelPackageGroupName=self.account.pipeline,
                 ModelApprovalStatus="PendingManualApproval",
-                CustomerMetadataProperties={"Evaluation": f"s3://{self.bucket}/{home}/evaluation.json"},
+                CustomerMetadataProperties={
+                    "Evaluation": f"s3://{self.bucket}/{home}/evaluation.json",
+                    "ArtifactSha256": hashlib.sha256(packed.getvalue()).hexdigest(),
+                },
                 InferenceSpecification={
                     "Containers": [container],
                     "SupportedContentTypes": ["application/json"],

@@ -1,0 +1,93 @@
+"""States of `deploy` that choose the package: the newest approved one whose deployment has not failed."""
+
+from typing import Any
+
+from pipelines.authoring.step_functions import StateMachine, added, chain
+
+# CustomerMetadataProperties.DeploymentStatus of a package.
+SERVING, REPLACED, FAILED = "Serving", "Replaced", "Failed"
+METADATA = "$states.result.CustomerMetadataProperties"
+
+
+def newest_approved(s: StateMachine, then: Any, nothing: Any, **members: str) -> Any:
+    """The newest approved package whose deployment has not failed before, unless it has been approved again since.
+
+    The input has `event` {package, id} and `tried`. members: further ones of the output, JSONata expressions.
+    """
+    request = {
+        "ModelPackageGroupName": "${ModelPackageGroupName}",
+        "ModelApprovalStatus": "Approved",
+        "SortBy": "CreationTime",
+        "SortOrder": "Descending",
+        "MaxResults": 100,
+    }
+    integration = "aws-sdk:sagemaker:listModelPackages"
+    output = added(
+        approved="{'arns': [$states.result.ModelPackageSummaryList.ModelPackageArn], "
+        "'next': [$states.result.NextToken]}"
+    )
+    first = s.jsonata("ApprovedModels", integration, request, output)
+    # A page may be empty and not be the last: pages are cut before they are filtered.
+    token = {"NextToken": "{% $states.input.approved.next[0] %}"}
+    page = s.jsonata("MoreApprovedModels", integration, {**request, **token}, output)
+    describe, skip = candidate(s, then, members)
+    choice = s.choice(
+        "HasApproved",
+        (s.present("$.approved.arns[0]"), describe),
+        (s.present("$.approved.next[0]"), page),
+        otherwise=nothing,
+    )
+    chain(page, choice)
+    chain(skip, choice)
+    return chain(first, choice)
+
+
+def candidate(s: StateMachine, then: Any, members: dict[str, str]) -> tuple[Any, Any]:
+    """(describe the first package of the list, remove it from the list).
+
+    A package whose deployment has failed is skipped: within this execution, and where the failed deployment was started
+    by the same event or this event is about another package.
+    """
+    describe = s.jsonata(
+        "Candidate",
+        "aws-sdk:sagemaker:describeModelPackage",
+        {"ModelPackageName": "{% $states.input.approved.arns[0] %}"},
+        added(package=described(), **members),
+    )
+    usable = s.compute(
+        "CandidateUse",
+        use="""$not($states.input.package.name in $states.input.tried) and ($states.input.package.status != 'Failed'
+            or ($states.input.package.arn = $states.input.event.package
+                and $states.input.package.event != $states.input.event.id))""",
+    )
+    others = "$filter($states.input.approved.arns, function($arn, $i) { $i > 0 })"
+    skip = s.compute("SkipCandidate", approved=f"{{'arns': [{others}], 'next': $states.input.approved.next}}")
+    chain(describe, usable, s.choice("IsCandidateUsable", (s.is_true("$.use"), then), otherwise=skip))
+    return describe, skip
+
+
+def described() -> str:
+    """What is needed of a described package, a JSONata object."""
+    metadata = {
+        "evaluation": ("Evaluation", ""),
+        "sha256": ("ArtifactSha256", "unknown"),
+        "status": ("DeploymentStatus", ""),
+        "event": ("DeploymentEvent", ""),
+        "override": ("OverrideReason", "none"),
+        "criteria": ("FailedCriteria", "none"),
+    }
+    members = {
+        "arn": "$states.result.ModelPackageArn",
+        "version": "$string($states.result.ModelPackageVersion)",
+        "name": "'${EndpointName}-v' & $string($states.result.ModelPackageVersion)",
+        "tested": f"$append({METADATA}.DeploymentStatus, [''])[0] in ['{SERVING}', '{REPLACED}']",
+        **{name: f"$append({METADATA}.{key}, ['{default}'])[0]" for name, (key, default) in metadata.items()},
+        "model": "$states.result.InferenceSpecification.Containers[0].ModelDataUrl",
+        "container": "$states.result.InferenceSpecification.Containers[0].{'Image': Image, "
+        "'Environment': $append(Environment, [{}])[0]}",
+        "by": "$append($append($states.result.LastModifiedBy.UserProfileName, "
+        "$states.result.LastModifiedBy.IamIdentity.Arn), [''])[0]",
+        "at": "$append($states.result.LastModifiedTime, [''])[0]",
+        "note": "$append($states.result.ApprovalDescription, [''])[0]",
+    }
+    return "{" + ", ".join(f"'{name}': {text}" for name, text in members.items()) + "}"
