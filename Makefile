@@ -8,11 +8,12 @@ READY := $(VENV)/.ready
 # Named as environments are, so that linters pass it by.
 CHECKOV := .cache/checkov/.venv
 SDK3 := .cache/sagemaker-3/.venv
+DBT := .cache/dbt/.venv
 
 # One local endpoint per worker; more workers than cores only wait for each other.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: local generate test test-fast test-release check bench soak fuzz screenshots deploy delete clean help
+.PHONY: local generate test test-fast test-release check bench soak fuzz screenshots warehouse gold dbt deploy delete clean help
 
 help:  ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -67,6 +68,14 @@ fuzz: $(READY)  ## 60 s of coverage-guided fuzzing each: the transform, the API'
 screenshots: $(READY)  ## README's pictures of the console (needs Chromium), into docs/screenshots
 	$(BIN)/python -m tests.support.screenshots
 
+warehouse: $(READY) $(DBT)/.ready  ## the gold tables by dbt on this machine
+	@$(BIN)/python -m pipelines.warehouse --local
+
+gold: $(READY) $(DBT)/.ready  ## the gold tables in your account: make gold ENV=dev
+	@$(BIN)/python -m pipelines.warehouse --env $(ENV)
+
+dbt: $(DBT)/.ready  ## dbt in an environment of its own, for the two above
+
 deploy: $(READY)  ## an environment in your account: make deploy ENV=dev
 	@$(BIN)/python -m pipelines.deploy --env $(ENV)
 
@@ -89,4 +98,9 @@ $(CHECKOV)/.ready: constraints-checkov.txt
 # The SageMaker SDK v3, which no environment can hold beside v2.
 $(SDK3)/.ready: constraints-sagemaker-3.txt
 	@$(PYTHON) .ci/environment.py $(SDK3) --no-deps --requirement $<
+	@touch $@
+
+# So does dbt.
+$(DBT)/.ready: constraints-dbt.txt
+	@$(PYTHON) .ci/environment.py $(DBT) --constraint $< dbt-core dbt-athena
 	@touch $@

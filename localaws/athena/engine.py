@@ -40,6 +40,8 @@ class Athena:
         self._athena._execute_query = self._execute
         self._athena._get_query_results = self._results
         glue_api.install()
+        handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+        handlers["AWS::Athena::NamedQuery"] = {"create": self._create_named_query, "delete": self._delete_named_query}
         dispatch = patches.module("services.stepfunctions")._SERVICE_DISPATCH
         for action in ("startQueryExecution", "getQueryExecution", "getQueryResults", "stopQueryExecution"):
             dispatch[f"arn:aws:states:::athena:{action}"] = self._integration
@@ -109,6 +111,17 @@ class Athena:
             await self._save_results(query_id)
         finally:
             configuration["OutputLocation"] = address
+
+    def _create_named_query(
+        self, logical_id: str, properties: dict[str, Any], stack: str
+    ) -> tuple[str, dict[str, str]]:
+        """AWS::Athena::NamedQuery, which MiniStack's CloudFormation lacks; each of its changes replaces it."""
+        answer = self._athena._create_named_query({"Name": f"{stack}-{logical_id}", **properties})
+        identifier = json.loads(answer[2])["NamedQueryId"]
+        return identifier, {"NamedQueryId": identifier}
+
+    def _delete_named_query(self, identifier: str, properties: dict[str, Any]) -> None:
+        self._athena._delete_named_query({"NamedQueryId": identifier})
 
     def _integration(self, resource: str, request: dict[str, Any]) -> Any:
         """arn:aws:states:::athena:<action>[.sync]; .sync waits for the query's end and fails with it."""

@@ -124,6 +124,8 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_start_query_execution",
         "_save_query_results",
         "_execute_query",
+        "_create_named_query",
+        "_delete_named_query",
         "_get_query_results",
         "_executions",
         "_workgroups",

@@ -19,7 +19,7 @@ from pipelines.cli.arguments import command_line, python_command
 from pipelines.cli.output import Document
 
 TEMPLATES = archives.ROOT / "cloudformation"
-STACKS = ("artifacts", "ingestion", "pipelines", "deployment")
+STACKS = ("artifacts", "ingestion", "pipelines", "deployment", "warehouse")
 # A longer template has to be read from S3 (CloudFormation's quota for TemplateBody, in bytes).
 MAX_BODY = 51_200
 # Resources with data: a stack policy denies their replacement and deletion in a protected environment.

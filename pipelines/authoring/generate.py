@@ -8,12 +8,13 @@ definition and the state machines. Exit codes: 0 done, 1 stale files with --chec
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 from ingestion import record
 from localaws.errors import RUN_FAILED, WRONG_USAGE, ExpectedError, exit_code
-from pipelines.authoring import committed, tables
+from pipelines.authoring import committed, queries, snapshot, tables
 from pipelines.authoring.archives import ROOT
 
 # The evaluation takes the columns from the header of its input.
@@ -23,6 +24,11 @@ NOTICE = "Generated from ingestion/record.py by `make generate`: do not edit."
 GLUE_TYPES = {"integer": "bigint", "text": "string", "number": "double"}
 GLUE_COLUMN = re.compile(r"^ +- \{Name: (\w+), Type: \w+, Comment: .*\}\n", re.MULTILINE)
 GLUE_COLUMNS = re.compile(r"^( +)Columns:\n(?: +#.*\n)?((?: +- \{Name: .*\}\n)+)", re.MULTILINE)
+LOADED_AT = re.compile(r"^( +loaded_at_field: >-\n +).*\n", re.MULTILINE)
+NAMED_QUERY = re.compile(
+    r"(^  (\w+):\n    Type: AWS::Athena::NamedQuery\n(?: {4,}.*\n)*?      QueryString: !Sub \|\n)((?: {8}.*\n)+)",
+    re.MULTILINE,
+)
 TABLE = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -62,8 +68,13 @@ def derived() -> Iterator[tuple[Path, str]]:
         yield ROOT / step / "columns.py", columns_module()
     template = ROOT / "cloudformation" / "ingestion.yaml"
     yield template, glue_columns(template.read_text(encoding="utf-8"))
+    template = ROOT / "cloudformation" / "warehouse.yaml"
+    yield template, named_queries(template.read_text(encoding="utf-8"))
     for name in workflows.WORKFLOWS:
         yield committed.machine_path(name), workflows.definition(name)
+    yield ROOT / "warehouse" / "macros" / "cleaned.sql", warehouse_macros()
+    sources = ROOT / "warehouse" / "models" / "sources.yml"
+    yield sources, warehouse_sources(sources.read_text(encoding="utf-8"))
     yield committed.PIPELINE, definition.template()
     yield committed.IMAGES, definition.images()
     yield committed.SOURCES_DIGEST, committed.sources_digest() + "\n"
@@ -90,6 +101,36 @@ def columns_module() -> str:
         "# Plausible values of the numeric columns, both ends included.\n"
         f"RANGES = {{\n{ranges}}}\n"
     )
+
+
+def named_queries(template: str) -> str:
+    """The warehouse template with the text of its queries."""
+
+    def query(found: re.Match[str]) -> str:
+        return found[1] + textwrap.indent(queries.NAMED[found[2]](), " " * 8) + "\n"
+
+    return NAMED_QUERY.sub(query, template)
+
+
+def warehouse_sources(text: str) -> str:
+    """The dbt project's sources with the time of a row's delivery, for which no macro can stand."""
+    return LOADED_AT.sub(lambda found: f"{found[1]}{snapshot.delivered_at(snapshot.DELIVERED)}\n", text)
+
+
+def warehouse_macros() -> str:
+    """The macros of the dbt project that read the cleaned table."""
+    ranges = {column.name: [column.low, column.high] for column in record.COLUMNS if column.kind == "number"}
+    macros = {
+        "column_names()": f"{{{{ return({list(record.NAMES)}) }}}}",
+        "ranges()": f"{{{{ return({ranges}) }}}}",
+        "typed_columns()": ",\n    ".join(snapshot.typed(column) for column in record.COLUMNS),
+        "style_words()": f"{{{{ return({list(queries.STYLE_WORDS)}) }}}}",
+        "by_values()": snapshot.by_values(),
+        "delivered()": snapshot.DELIVERED,
+        "delivered_at(stamp)": snapshot.delivered_at("{{ stamp }}"),
+    }
+    found = (f"{{% macro {name} -%}}\n{text}\n{{%- endmacro %}}\n" for name, text in macros.items())
+    return f"{{# {NOTICE} #}}\n\n" + "\n".join(found)
 
 
 def glue_columns(template: str) -> str:

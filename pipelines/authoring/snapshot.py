@@ -9,6 +9,8 @@ from ingestion import record
 
 # No braces, which States.Format would take for places; `20` excludes a stream's version number.
 STAMP = "-".join(["20[0-9][0-9]", *["[0-9][0-9]"] * 5])
+# https://trino.io/docs/current/functions/datetime.html#mysql-date-functions
+STAMP_FORMAT = "%Y-%m-%d-%H-%i-%s"
 # Of a file with another name (a backfill) the time is '', before all others. Without a match Athena's regexp_extract is
 # NULL, DuckDB's ''. https://trino.io/docs/current/functions/regexp.html
 DELIVERED = f"coalesce(regexp_extract(\"$path\", '{STAMP}'), '')"
@@ -26,6 +28,16 @@ def typed(column: record.Column) -> str:
 def number(name: str, kind: str) -> str:
     """A numeric column, NULL where it is empty or no number."""
     return f"TRY_CAST(NULLIF(CAST({name} AS varchar), '') AS {kind})"
+
+
+def delivered_at(stamp: str) -> str:
+    """A delivery's time as a timestamp, NULL for ''."""
+    return f"date_parse(nullif({stamp}, ''), '{STAMP_FORMAT}')"
+
+
+def by_values() -> str:
+    """The order of a beer's rows that were delivered at the same time."""
+    return ", ".join(f"{name} NULLS LAST" for name in record.NAMES[1:])
 
 
 def figures() -> str:
@@ -54,13 +66,12 @@ def unload(*more: str) -> str:
     always give the same snapshot. The target must be empty, and a failed UNLOAD leaves its files there:
     https://docs.aws.amazon.com/athena/latest/ug/unload.html
     """
-    names = ", ".join(f"{name} NULLS LAST" for name in record.NAMES[1:])
     arrived = ", min(delivered) OVER (PARTITION BY id) AS arrived" if "arrived" in more else ""
     return f"""
 UNLOAD (
   SELECT {", ".join([*(typed(column) for column in record.COLUMNS), *more])}
   FROM (
-    SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {names}) AS place{arrived}
+    SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {by_values()}) AS place{arrived}
     FROM (SELECT *, {DELIVERED} AS delivered FROM {TABLE})
     WHERE delivered <= '{{}}'
   )

@@ -50,7 +50,7 @@ def templates(folder: Path = archives.ROOT / "cloudformation") -> dict[str, Temp
 
     The role that deploys them is not among them (tests/cloudformation/test_deploy_role.py checks it).
     """
-    paths = sorted(path for path in folder.glob("*.yaml") if path.stem != "github")
+    paths = sorted(path for path in folder.glob("*.yaml") if not path.stem.startswith("github"))
     return {path.stem: load(path) for path in paths}
 
 

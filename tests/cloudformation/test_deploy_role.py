@@ -155,6 +155,7 @@ RIGHTS = {"s3:HeadObject": {"s3:GetObject", "s3:ListBucket"}}
 
 # Types of which resources are made, the right to make one, and the ARN it is made under. {name} is CloudFormation's.
 MADE = {
+    "Athena::NamedQuery": ("athena:CreateNamedQuery", "athena:eu-west-1:123456789012:workgroup/{stack}"),
     "Athena::WorkGroup": ("athena:CreateWorkGroup", "athena:eu-west-1:123456789012:workgroup/{stack}"),
     "CloudWatch::Alarm": ("cloudwatch:PutMetricAlarm", "cloudwatch:eu-west-1:123456789012:alarm:{name}"),
     "CloudWatch::Dashboard": ("cloudwatch:PutDashboard", "cloudwatch::123456789012:dashboard/{stack}"),

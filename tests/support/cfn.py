@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 FOLDER = Path(__file__).parents[2] / "cloudformation"
-NAMES = ("artifacts", "ingestion", "pipelines", "deployment")
+NAMES = ("artifacts", "ingestion", "pipelines", "deployment", "warehouse")
 # Also what is not one of an environment's stacks.
-ALL = (*NAMES, "github")
+ALL = (*NAMES, "github", "github-warehouse")
 
 
 def load(name: str) -> Template:

@@ -37,6 +37,7 @@ NO_DEFAULT = {
 NO_STACK = "the name that CloudFormation makes has no stack, and no role could be limited to the environment's"
 NAMED = {
     "Workgroup.Name": "AWS requires one; it is the stack's",
+    "GoldWorkgroup.Name": "AWS requires one; it is the stack's",
     "Table.TableInput.Name": "what people write in queries; the database around it is the stack's own",
     "Predictions.TableInput.Name": "what people write in queries; the database around it is an environment's",
     "Predictions.DatabaseName": "the database of the cleaned table, of another stack",
