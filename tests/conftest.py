@@ -145,3 +145,16 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from tests.support import beers
 
     return beers.evaluate(beers.workbench(), Path("nowhere"), tmp_path_factory.mktemp("evaluation"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.support.browser import CHROMIUM, FLAGS
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()

@@ -15,7 +15,7 @@ from typing import Any
 from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.authoring.archives import ROOT
-from tests.console.test_browser import CHROMIUM, FLAGS
+from tests.support.browser import CHROMIUM, FLAGS
 
 OUT = ROOT / "docs" / "screenshots"
 PIPELINE = "/pipelines/tapline-ibu-dev"

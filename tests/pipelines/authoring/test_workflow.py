@@ -227,12 +227,13 @@ def test_a_run_under_way_is_not_disturbed_and_a_stopped_one_is_published(account
     assert account.notifications() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
 
 
-def test_fifty_equal_events_at_once_make_one_run(account: Account) -> None:
+@pytest.mark.parametrize("events", [10, pytest.param(50, marks=pytest.mark.release)])
+def test_equal_events_at_once_make_one_run(account: Account, events: int) -> None:
     account.upsert(GOOD)
-    account.deliver(300, 5)
+    account.deliver(300 + events, 5)
     before = len(account.runs())
-    with ThreadPoolExecutor(50) as pool:
-        executions = list(pool.map(lambda _: account.start(), range(50)))
+    with ThreadPoolExecutor(events) as pool:
+        executions = list(pool.map(lambda _: account.start(), range(events)))
     results = [account.result(each) for each in executions]
     assert {status for status, _ in results} == {"SUCCEEDED"}
     assert {output["decision"] for _, output in results} <= {"trained", "skipped"}
@@ -347,16 +348,19 @@ def test_an_execution_that_takes_too_long_ends_by_itself(account: Account, clien
     assert account.result(execution) == ("TIMED_OUT", {"Error": "States.Timeout", "Cause": None})
 
 
-def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beers(clients: Clients) -> None:
+@pytest.mark.parametrize("objects", [7, pytest.param(24, marks=pytest.mark.release)])
+def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beers(
+    clients: Clients, objects: int
+) -> None:
     account = Account(clients, MinNewBeers="20", MinMinutesBetweenRuns="0", NewDataState="ENABLED")
     account.upsert(GOOD)
-    for number in range(24):
+    for number in range(objects):
         account.deliver(10 * number, 10, stamp=f"2026-11-20-{number:02d}-00-00")
     account.settle()
     known = [int(account.parameters(run)["DistinctBeers"]) for run in account.runs()]
     # Each run knew at least 20 beers more than the one before, and what is left is too little for another.
     assert all(later - earlier >= 20 for earlier, later in zip([0, *known], known, strict=False))
-    assert account.run()[1]["decision"] == ("skipped" if 240 - known[-1] < 20 else "trained")
+    assert account.run()[1]["decision"] == ("skipped" if 10 * objects - known[-1] < 20 else "trained")
     account.remove()
 
 
