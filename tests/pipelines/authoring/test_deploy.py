@@ -40,17 +40,22 @@ SMOKE = {
 class Served:
     """An environment's deployment with model packages of the test's making."""
 
-    def __init__(self, clients: Clients, **parameters: str) -> None:
+    def __init__(self, clients: Clients, account: Account | None = None, **parameters: str) -> None:
+        """account: an environment that other tests have used before: this one has names of its own in it."""
         self.clients = clients
-        self.account = Account(clients)
-        self.name = f"serve-{self.account.name}"
-        values = {"EndpointPrefix": self.name, "ModelPackageGroupName": self.account.pipeline, **parameters}
+        self.account = account or Account(clients)
+        self.name = f"serve-{uuid.uuid4().hex[:8]}"
+        self.group = self.name
+        clients.sagemaker.create_model_package_group(ModelPackageGroupName=self.group)
+        values = {"EndpointPrefix": self.name, "ModelPackageGroupName": self.group, **parameters}
         self.account.stacks.environment.parameters["deployment"].update(values)
         self.account.stacks.deploy_one("deployment")
         self.account.stacks._outputs.pop("deployment", None)
         self.machine = self.account.stacks.output("deployment", "DeployStateMachineArn")
         self.endpoint = self.account.stacks.output("deployment", "EndpointName")
         self.bucket = self.account.stacks.output("artifacts", "ArtifactBucket")
+        self._earlier: set[str] = set()
+        self._earlier = {each["executionArn"] for each in self.executions()}
 
     def register(self, *, ibu: int = 40, load: str = "return None", smoke: Any = SMOKE) -> str:
         """Register a pending package; returns its ARN. smoke: the expected answers, or None for no file."""
@@ -74,7 +79,7 @@ class Served:
         }
         return str(
             self.clients.sagemaker.create_model_package(
-                ModelPackageGroupName=self.account.pipeline,
+                ModelPackageGroupName=self.group,
                 ModelApprovalStatus="PendingManualApproval",
                 CustomerMetadataProperties={
                     "Evaluation": f"s3://{self.bucket}/{home}/evaluation.json",
@@ -114,8 +119,9 @@ class Served:
         return self.account.result(execution)[1]
 
     def executions(self) -> list[Any]:
-        """The state machine's executions, the newest first."""
-        return list(self.clients.stepfunctions.list_executions(stateMachineArn=self.machine)["executions"])
+        """The state machine's executions since the test began, the newest first."""
+        listed = self.clients.stepfunctions.list_executions(stateMachineArn=self.machine)["executions"]
+        return [each for each in listed if each["executionArn"] not in self._earlier]
 
     def quiet(self) -> None:
         """Wait until no execution runs."""
@@ -151,17 +157,26 @@ def wait_for(found: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := found()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
+        time.sleep(0.03)
     return value
 
 
+@pytest.fixture(scope="module")
+def account(clients: Clients) -> Iterator[Account]:
+    """An environment for all tests of the module."""
+    made = Account(clients)
+    yield made
+    made.remove()
+
+
 @pytest.fixture
-def served(clients: Clients) -> Iterator[Served]:
-    """An environment in which nothing is approved."""
-    made = Served(clients)
+def served(clients: Clients, account: Account) -> Iterator[Served]:
+    """A deployment in which nothing is approved."""
+    made = Served(clients, account)
     yield made
     made.quiet()
-    made.account.remove()
+    for name in made.endpoints():
+        clients.sagemaker.delete_endpoint(EndpointName=name)
 
 
 def test_an_approved_package_serves_and_the_outcome_is_on_the_package_and_published(served: Served) -> None:
