@@ -105,7 +105,7 @@ def test_no_workflow_knows_a_secret_or_a_key() -> None:
     assert re.findall(r"secrets\.|aws-access-key-id|aws-secret-access-key|AKIA|AWS_(?:ACCESS|SECRET)", texts) == []
 
 
-def test_only_the_job_that_deploys_can_have_a_token_for_aws() -> None:
+def test_only_the_jobs_that_use_a_role_can_have_a_token_for_aws() -> None:
     wide = [name for name, content in WORKFLOWS.items() if content["permissions"] not in ("", {}, {"contents": "read"})]
     rights = {f"{workflow}.{name}": job.get("permissions") for workflow, name, job in JOBS}
     assert wide == []
@@ -113,12 +113,13 @@ def test_only_the_job_that_deploys_can_have_a_token_for_aws() -> None:
         "check.check": None,
         "deploy.check": {"contents": "read"},
         "deploy.deploy": {"contents": "read", "id-token": "write"},
+        "warehouse.build": {"contents": "read", "id-token": "write"},
     }
 
 
 def test_every_job_has_an_end_before_githubs_six_hours() -> None:
     limits = {f"{workflow}.{name}": job.get("timeout-minutes") for workflow, name, job in JOBS if "uses" not in job}
-    assert limits == {"check.check": "30", "deploy.deploy": "60"}
+    assert limits == {"check.check": "30", "deploy.deploy": "60", "warehouse.build": "60"}
 
 
 def test_checks_come_before_a_deployment_and_one_deployment_waits_for_the_other() -> None:
@@ -138,24 +139,42 @@ def test_a_pull_request_is_checked_and_never_deployed() -> None:
 # --- They fit the project -------------------------------------------------------------------------
 
 
-def test_the_environments_to_choose_from_are_those_that_have_parameters() -> None:
-    choice = WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["environment"]
+# Workflow -> its job with a role, the template of the role, the role, and what follows the environment's name.
+ROLES = {
+    "deploy": ("deploy", "github", "DeployRole", ""),
+    "warehouse": ("build", "github-warehouse", "WarehouseRole", "-warehouse"),
+}
+
+
+@pytest.mark.parametrize("workflow", ROLES)
+def test_the_environments_to_choose_from_are_those_that_have_parameters(workflow: str) -> None:
+    choice = WORKFLOWS[workflow]["on"]["workflow_dispatch"]["inputs"]["environment"]
     assert set(choice["options"]) == {path.stem for path in (cfn.FOLDER / "parameters").glob("*.json")}
     assert choice["default"] == "dev"
 
 
+@pytest.mark.parametrize("workflow", ROLES)
+def test_the_environment_of_a_job_is_the_one_that_its_role_admits(workflow: str) -> None:
+    name, template, role, ending = ROLES[workflow]
+    job = WORKFLOWS[workflow]["jobs"][name]
+    assert job["environment"] == job["env"]["ENVIRONMENT"] + ending
+    (statement,) = cfn.load(template)["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    subject = cfn.text(statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"])
+    assert subject == f"repo:${{Repository}}:environment:${{Environment}}{ending}"
+
+
 def test_what_a_push_deploys_is_the_environment_that_is_not_asked_for() -> None:
-    job = WORKFLOWS["deploy"]["jobs"]["deploy"]
-    assert {job["environment"], job["env"]["ENVIRONMENT"]} == {"${{ inputs.environment || 'dev' }}"}
+    assert WORKFLOWS["deploy"]["jobs"]["deploy"]["environment"] == "${{ inputs.environment || 'dev' }}"
 
 
-def test_the_session_lasts_as_long_as_the_job_and_no_longer_than_the_role_allows() -> None:
-    (login,) = [
-        each for each in WORKFLOWS["deploy"]["jobs"]["deploy"]["steps"] if "role-to-assume" in each.get("with", {})
-    ]
+@pytest.mark.parametrize("workflow", ROLES)
+def test_the_session_lasts_as_long_as_the_job_and_no_longer_than_the_role_allows(workflow: str) -> None:
+    name, template, role, _ = ROLES[workflow]
+    job = WORKFLOWS[workflow]["jobs"][name]
+    (login,) = [each for each in job["steps"] if "role-to-assume" in each.get("with", {})]
     seconds = int(login["with"]["role-duration-seconds"])
-    assert seconds == cfn.load("github")["Resources"]["DeployRole"]["Properties"]["MaxSessionDuration"]
-    assert seconds == 60 * int(WORKFLOWS["deploy"]["jobs"]["deploy"]["timeout-minutes"])
+    assert seconds == cfn.load(template)["Resources"][role]["Properties"]["MaxSessionDuration"]
+    assert seconds == 60 * int(job["timeout-minutes"])
 
 
 def test_a_push_runs_everything_that_a_person_would() -> None:
@@ -164,6 +183,7 @@ def test_a_push_runs_everything_that_a_person_would() -> None:
         'make deploy ENV="$ENVIRONMENT"',
         '.venv/bin/python -m pipelines.run --env "$ENVIRONMENT" --dry-run',
     ]
+    assert steps("warehouse", "build", "run") == ['make gold ENV="$ENVIRONMENT"']
 
 
 def test_the_oldest_python_is_checked_too() -> None:

@@ -1,0 +1,215 @@
+"""The gold tables: dbt on the local endpoint, its text for an account, and the queries for people without dbt."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from localaws import endpoint as endpoints
+from localaws.workspace import Workspace
+from pipelines import warehouse as command
+from pipelines.account import warehouse
+from pipelines.account.clients import Clients
+from pipelines.authoring import queries
+from pipelines.authoring.archives import ROOT
+from tests.support.lake import Lake
+
+# dbt with every address that it connects to written to a file; no other machine's is reached.
+GUARDED = """#!{python}
+import socket, sys
+connect = socket.socket.connect
+def guarded(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        with open({log!r}, "a") as log:
+            log.write(address[0] + "\\n")
+        if address[0] != "127.0.0.1":
+            raise OSError("dbt tried to reach " + address[0])
+    return connect(self, address)
+socket.socket.connect = guarded
+from dbt.cli.main import cli
+sys.exit(cli())
+"""
+MODELS = ["beer_changes", "beers", "bitterness_by_style", "predictions"]
+
+
+def project(*arguments: str) -> None:
+    """A command of this project."""
+    subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, check=True, capture_output=True, timeout=300)
+
+
+class Warehouse:
+    """A workspace with beers, predictions and the gold tables of two builds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.flags = ["--local", "--workspace", str(folder / "workspace")]
+        self.contacted = folder / "contacted"
+        self.program = folder / "dbt"
+        python = warehouse.DBT.parent / "python"
+        self.program.write_text(GUARDED.format(python=python, log=str(self.contacted)))
+        self.program.chmod(0o755)
+        self.target = folder / "workspace" / "warehouse" / "target"
+
+    def dbt(self, *arguments: str) -> int:
+        """`python -m pipelines.warehouse` in this process, with dbt guarded; the exit code."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(warehouse, "DBT", self.program)
+            return command.main([*self.flags, *arguments])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    if not warehouse.DBT.exists():
+        pytest.fail("dbt is not installed: make dbt")
+    found = Warehouse(tmp_path_factory.mktemp("warehouse"))
+    flags = found.flags
+    project("pipelines.run", *flags, "--keep")
+    try:
+        project("pipelines.registry", "approve", "1", *flags)
+        project("pipelines.registry", "predict", "--table", *flags)
+        assert found.dbt() == 0
+        yield found
+    finally:
+        project("pipelines.local", "down", *flags[1:])
+
+
+@pytest.mark.release
+def test_dbt_builds_and_tests_every_model_again_and_reaches_this_machine_only(
+    built: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert built.dbt("--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [(each["name"], each["status"]) for each in sorted(result["models"], key=lambda each: each["name"])] == [
+        (name, "success") for name in MODELS
+    ]
+    assert (set(result["tests"]), result["tests"]["pass"] > 12, result["fresh"]) == ({"pass"}, True, True)
+    assert set(built.contacted.read_text().split()) == {"127.0.0.1"}
+
+
+@pytest.mark.release
+def test_the_beers_of_dbt_are_the_rows_of_a_snapshot_and_of_the_query_for_people(built: Warehouse) -> None:
+    found = endpoints.require(Workspace(Path(built.flags[2])))
+    clients = Clients(found)
+    bucket = next(each["Name"] for each in clients.s3.list_buckets()["Buckets"] if "artifacts" in each["Name"])
+    listed = clients.s3.list_objects_v2(Bucket=bucket, Prefix="snapshots/")["Contents"]
+    newest = max(listed, key=lambda each: each["LastModified"])["Key"]
+    path = built.contacted.with_name("snapshot.parquet")
+    path.write_bytes(clients.s3.get_object(Bucket=bucket, Key=newest)["Body"].read())
+    snapshot = pd.read_parquet(path)[list(columns())].astype(object)
+    lake = Lake(clients)
+    gold = lake.rows(f"SELECT {', '.join(columns())} FROM tapline_dev_warehouse.beers ORDER BY id")
+    identifiers = clients.athena.list_named_queries(WorkGroup="tapline-dev-warehouse")["NamedQueryIds"]
+    named = [clients.athena.get_named_query(NamedQueryId=each)["NamedQuery"] for each in identifiers]
+    (latest,) = [each["QueryString"] for each in named if "LatestBeers" in each["Name"]]
+    people = lake.rows(f"SELECT {', '.join(columns())} FROM ({latest}) ORDER BY id")
+    assert gold == people
+    assert sorted(snapshot["id"]) == [int(row[0]) for row in gold]
+    assert _texts(snapshot) == gold
+    assert {each["Database"] for each in named} == {"tapline_dev_ingestion"}
+
+
+def columns() -> tuple[str, ...]:
+    from ingestion import record
+
+    return record.NAMES
+
+
+def _texts(frame: pd.DataFrame) -> list[list[str | None]]:
+    ordered = frame.sort_values("id").itertuples(index=False)
+    return [[None if pd.isna(value) else str(value) for value in row] for row in ordered]
+
+
+@pytest.mark.release
+def test_dbt_compiles_the_same_text_for_an_account_but_for_names(
+    built: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert built.dbt("compile") == 0
+    here = _compiled(built.target)
+    names = {
+        "WAREHOUSE_TARGET": "aws",
+        "WAREHOUSE_SOURCE": "tapline_prod_ingestion",
+        "WAREHOUSE_DATABASE": "tapline_prod_warehouse",
+        "WAREHOUSE_WORKGROUP": "tapline-dev-warehouse",
+        "WAREHOUSE_LOCATION": "s3://elsewhere/gold/",
+        "AWS_REGION": "us-east-1",
+    }
+    monkeypatch.setattr(warehouse, "names", lambda stacks: names)
+    assert built.dbt("compile") == 0
+    there = {path: text.replace("tapline_prod", "tapline_dev") for path, text in _compiled(built.target).items()}
+    assert there == here
+    assert {path.rpartition("/")[2] for path in here} >= {f"{name}.sql" for name in MODELS}
+
+
+def _compiled(target: Path) -> dict[str, str]:
+    folder = target / "compiled" / "tapline"
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.sql"))}
+
+
+def test_the_words_of_a_style_are_those_of_the_evaluation() -> None:
+    tree = ast.parse((ROOT / "evaluation" / "analysis.py").read_text())
+    (words,) = [
+        ast.literal_eval(each.value)
+        for each in tree.body
+        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "STYLE_WORDS"
+    ]
+    assert words == queries.STYLE_WORDS
+
+
+def test_dbt_sends_no_statistics_and_takes_every_name_from_the_environment() -> None:
+    configured = yaml.safe_load((ROOT / "warehouse" / "dbt_project.yml").read_text())
+    assert configured["flags"] == {"send_anonymous_usage_stats": False}
+    local, account = yaml.safe_load((ROOT / "warehouse" / "profiles.yml").read_text())["tapline"]["outputs"].values()
+    differing = {name for name in local if local[name] != account[name]}
+    assert differing == {"num_retries", "poll_interval"}
+    assert re.findall(r"s3://|tapline[_-]", json.dumps(local)) == []
+
+
+def test_without_dbt_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(warehouse, "DBT", tmp_path / "dbt")
+    with pytest.raises(Exception, match="dbt is not installed") as raised:
+        warehouse.run(["build"], {}, tmp_path)
+    assert (raised.value.hint, raised.value.code) == ("make dbt", 5)  # type: ignore[attr-defined]
+
+
+def test_the_queries_for_people_read_the_tables_as_the_stacks_fill_them(clients: Clients) -> None:
+    lake = Lake(clients)
+    listed = ", ".join(f"{name} string" for name in columns())
+    serde = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'"
+    lake.rows(f"CREATE EXTERNAL TABLE beers ({listed}) PARTITIONED BY (dt string) {serde} LOCATION '{{bucket}}t/'")
+    lake.rows(
+        "CREATE TABLE predictions AS SELECT bigint '1' AS id, 'Ale' AS name, 50e0 AS predicted, 40e0 AS low, "
+        "60e0 AS high, 45e0 AS actual, bigint '1' AS model_version, '2026-11-20' AS cut_off"
+    )
+    row = "{},{},5,{},1010,1050,10,5,4\n"
+    lake.put("t/dt=2026-11-20/s-1-2026-11-20-10-00-00-a", row.format(1, "Pale Ale", 30) + row.format(2, "Red Ale", ""))
+    lake.put("t/dt=2026-11-21/s-1-2026-11-21-10-00-00-a", row.format(1, "Imperial Pale Ale", 40))
+    assert len(lake.rows("MSCK REPAIR TABLE beers")) == 3
+    found = {name: lake.rows(_filled(text(), lake)) for name, text in queries.NAMED.items()}
+    assert found == {
+        "LatestBeers": [
+            ["1", "Imperial Pale Ale", "5.0", "40.0", "1010.0", "1050.0", "10.0", "5.0", "4.0", "2026-11-21-10-00-00"],
+            ["2", "Red Ale", "5.0", None, "1010.0", "1050.0", "10.0", "5.0", "4.0", "2026-11-20-10-00-00"],
+        ],
+        "BitternessByStyle": [
+            ["imperial", "1", "40.0", "40.0", "40.0"],
+            ["pale", "1", "40.0", "40.0", "40.0"],
+            ["red", "1", None, None, None],
+        ],
+        "DeliveriesByDay": [
+            ["2026-11-21", "1", "1", "2026-11-21-10-00-00"],
+            ["2026-11-20", "2", "2", "2026-11-20-10-00-00"],
+        ],
+        "WorstPredictions": [["1", "Ale", "50.0", "40.0", "60.0", "45.0", "5.0", "1", "2026-11-20"]],
+    }
+
+
+def _filled(text: str, lake: Lake) -> str:
+    """The query as CloudFormation fills it in, in a fixed order."""
+    filled = text.replace("${GlueDatabase}", lake.name).replace("${GlueTable}", "beers")
+    return filled if "ORDER BY beers" in text or "LIMIT" in text else f"SELECT * FROM ({filled}) ORDER BY id"
