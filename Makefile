@@ -27,7 +27,7 @@ test: $(READY)  ## all tests but those of test-release
 test-fast: $(READY)  ## the tests that need no local endpoint, in seconds
 	$(PYTEST) -m 'not endpoint and not release'
 
-test-release: $(READY) $(SDK3)/.ready  ## the long proofs, before a release
+test-release: $(READY) $(SDK3)/.ready $(DBT)/.ready  ## the long proofs, before a release
 	$(PYTEST) -m release
 
 generate: $(READY)  ## rewrite what is derived from the schema, the definition and the state machines

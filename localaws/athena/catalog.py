@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.ministack import patches
 
 Table = dict[str, Any]

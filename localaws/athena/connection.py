@@ -4,8 +4,8 @@ import shutil
 import tempfile
 from typing import Any
 
-from localaws.athena import catalog, dialect, information_schema, projection, results, views
-from localaws.athena.dialect import QueryError
+from localaws.athena import catalog, dialect, information_schema, projection, results, rewrites, views
+from localaws.athena.errors import QueryError
 from localaws.athena.tables import Reader, identifier, quoted
 
 
@@ -22,7 +22,7 @@ class Connection:
         # DuckDB 2.0's type_pushdown makes TRY_CAST over a CSV strict.
         self.duckdb.execute("SET disabled_optimizers = 'type_pushdown'")
         self.duckdb.execute("SET TimeZone = 'UTC'")
-        for macro in dialect.MACROS:
+        for macro in rewrites.MACROS:
             self.duckdb.execute(f"CREATE MACRO {macro}")
         # What is written lies in the first folder, what is read in the others.
         self.folders: list[str] = [tempfile.mkdtemp(prefix="athena-")]

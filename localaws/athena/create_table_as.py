@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from localaws.athena import catalog, tables, views, writing
 from localaws.athena.connection import Connection
-from localaws.athena.dialect import QueryError, table_name
+from localaws.athena.dialect import table_name
+from localaws.athena.errors import QueryError
 from localaws.athena.results import Result
 from localaws.athena.types import hive_type
 

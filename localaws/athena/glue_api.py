@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localaws.athena import catalog
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.athena.types import duckdb_type
 from localaws.ministack import patches
 

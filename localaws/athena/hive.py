@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localaws.athena import catalog, information_schema, tables, views
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.athena.results import NOTHING, Result, lines
 from localaws.ministack import patches
 

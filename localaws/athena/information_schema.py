@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localaws.athena import catalog, views
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.athena.types import trino_of_glue
 
 CATALOG = "awsdatacatalog"

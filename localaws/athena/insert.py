@@ -7,7 +7,8 @@ from typing import Any
 
 from localaws.athena import catalog, tables, writing
 from localaws.athena.connection import Connection
-from localaws.athena.dialect import QueryError, table_name
+from localaws.athena.dialect import table_name
+from localaws.athena.errors import QueryError
 from localaws.athena.results import Result
 from localaws.athena.tables import identifier
 from localaws.athena.types import WIDER, duckdb_type

@@ -7,7 +7,8 @@ from typing import Any
 from localaws.athena import catalog, create_table_as, dialect, hive, insert, views, writing
 from localaws.athena.connection import Connection
 from localaws.athena.create_table_as import Destination
-from localaws.athena.dialect import QueryError, table_name
+from localaws.athena.dialect import table_name
+from localaws.athena.errors import QueryError
 from localaws.athena.results import NOTHING, Result
 
 UNLOAD = re.compile(

@@ -9,7 +9,7 @@ from typing import Any
 
 from localaws.athena import catalog, projection
 from localaws.athena.csv_cache import CsvCache
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.athena.types import duckdb_type
 from localaws.ministack import patches
 

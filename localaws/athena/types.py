@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/athena/latest/ug/data-types.html
 """
 
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 
 # Hive's name -> DuckDB's; a decimal has its digits after it.
 GLUE_TYPES = {

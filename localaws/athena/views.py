@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from localaws.athena import catalog
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.athena.tables import identifier
 from localaws.athena.types import HIVE_NAMES, trino_type
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from localaws.athena import catalog, tables
 from localaws.athena.connection import Connection
-from localaws.athena.dialect import QueryError
+from localaws.athena.errors import QueryError
 from localaws.athena.tables import identifier, quoted
 
 # https://docs.aws.amazon.com/athena/latest/ug/ctas-considerations-limitations.html
