@@ -13,20 +13,18 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from localaws import environment as environments
 from localaws.arguments import Arguments
-from localaws.errors import RUN_FAILED, WRONG_USAGE, exit_code
+from localaws.errors import RUN_FAILED, WRONG_USAGE, ExpectedError, exit_code
 from localaws.workspace import Workspace
 from pipelines.account import warehouse
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.stacks import Stacks, environment
-from pipelines.cli.arguments import WORKSPACE, add_target_flags, local_flags, refuse_contradictions, target_flags
+from pipelines.cli.arguments import WORKSPACE, add_target_flags, refuse_contradictions, target_flags
 from pipelines.cli.output import Document, table
 from pipelines.cli.progress import Progress
 from pipelines.records import commands
@@ -54,8 +52,7 @@ def opened(given: argparse.Namespace) -> Iterator[Place]:
     if not given.local:
         clients = Clients(region=given.region)
         clients.flags = target_flags(given)
-        with tempfile.TemporaryDirectory(prefix="warehouse-") as folder:
-            yield Stacks(clients, environment(given.env or "dev")), os.environ, Path(folder)
+        yield Stacks(clients, environment(given.env or "dev")), os.environ, warehouse.RESULTS / (given.env or "dev")
         return
     from pipelines.local import chain
     from pipelines.local.commands import opened as opened_locally
@@ -84,45 +81,57 @@ def variables(stacks: Stacks, given: argparse.Namespace) -> list[str]:
     return ["--vars", json.dumps(found)]
 
 
-def build(place: Place, given: argparse.Namespace) -> tuple[int, Document]:
-    """Freshness, models and tests; returns dbt's worse exit code and what was made."""
+def build(place: Place, given: argparse.Namespace) -> Document:
+    """Freshness, models and tests. Where dbt could not even begin, its own lines have the reason."""
     stacks, inherited, folder = place
     options = variables(stacks, given)
+    warehouse.forget(folder)
     fresh = warehouse.run(["source", "freshness", *options], inherited, folder, stdout=sys.stderr)
     built = warehouse.run(["build", *options], inherited, folder, stdout=sys.stderr)
     database, workgroup = (stacks.output("warehouse", name) for name in ("GoldDatabase", "GoldWorkgroup"))
-    result = {**warehouse.results(folder), "fresh": fresh == 0, "database": database, "workgroup": workgroup}
-    return max(fresh, built), result
+    found = {"fresh": fresh == 0, "built": built == 0, "database": database, "workgroup": workgroup}
+    return {**warehouse.results(folder), **found}
 
 
-def text(result: Document, flags: str) -> str:
+def text(result: Document, stacks: Stacks) -> str:
     """The result for people, and where to query what was made."""
     tests = ", ".join(f"{count} {status}" for status, count in sorted(result["tests"].items()))
-    show = f"{sys.executable} -m pipelines.warehouse {flags} -- show --select bitterness_by_style"
     return "\n".join(
         [
             table(result["models"]) if result["models"] else "no model was made",
             f"tests: {tests or 'none ran'}; source {'fresh' if result['fresh'] else 'stale'} ({result['seconds']} s)",
             f"Tables in {result['database']}, to be queried in the workgroup {result['workgroup']}",
-            f"Try: {show}",
+            f"Show one: {stacks.clients.command('warehouse')} -- show --select bitterness_by_style",
         ]
+    )
+
+
+def failure(result: Document, stacks: Stacks, folder: Path) -> ExpectedError:
+    """What failed, and how to run only that again."""
+    what = ", ".join(result["failed"]) or ("its build" if not result["built"] else "the source is stale")
+    again = f"build --select {' '.join(result['failed'])}" if result["failed"] else "source freshness"
+    return ExpectedError(
+        f"dbt failed: {what}",
+        where=str(folder / "logs" / "dbt.log"),
+        hint=f"{stacks.clients.command('warehouse')} -- {again}",
+        code=RUN_FAILED,
     )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = arguments().parse_args(argv)
-    given.command = "warehouse"
     refuse_contradictions(given, "warehouse")
     with opened(given) as (stacks, inherited, folder):
         with aws_errors("reading the stacks"):
             inherited = {**inherited, **warehouse.names(stacks)}
         if given.dbt:
             return {0: 0, 2: WRONG_USAGE}.get(warehouse.run(given.dbt, inherited, folder), RUN_FAILED)
-        code, result = build((stacks, inherited, folder), given)
-        flags = shlex.join(local_flags(given.workspace or WORKSPACE)) if given.local else target_flags(given)
-        print(json.dumps(result) if given.json else text(result, flags))
-        return RUN_FAILED if code else 0
+        result = build((stacks, inherited, folder), given)
+        print(json.dumps(result) if given.json else text(result, stacks))
+        if not (result["fresh"] and result["built"]):
+            raise failure(result, stacks, folder)
+        return 0
 
 
 if __name__ == "__main__":

@@ -2,21 +2,25 @@
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
 
-from localaws.errors import ENVIRONMENT, NOT_FOUND, ExpectedError
+from localaws.errors import ENVIRONMENT, RUN_FAILED, ExpectedError
 from pipelines.account.clients import aws_errors
 from pipelines.account.stacks import Stacks
 from pipelines.authoring.archives import ROOT
+from pipelines.cli.arguments import this_command
 from pipelines.cli.output import Document
 
 PROJECT = ROOT / "warehouse"
 # An environment of its own, as dbt needs other versions of packages that are used here (constraints-dbt.txt).
 DBT = ROOT / ".cache" / "dbt" / ".venv" / "bin" / "dbt"
+# What dbt writes for an account: its log, the compiled text, the results.
+RESULTS = ROOT / ".cache" / "dbt"
 # dbt's own switches: nothing is sent, nothing is written into the project.
 SWITCHES = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -71,18 +75,25 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], output: Path, 
     return subprocess.run(command, env={**own, **SWITCHES, **paths}, cwd=PROJECT, check=False, stdout=stdout).returncode
 
 
+def forget(output: Path) -> None:
+    """Delete the results of an earlier run, which a run that fails at once would leave."""
+    (output / "target" / "run_results.json").unlink(missing_ok=True)
+
+
 def results(output: Path) -> Document:
-    """What dbt made and tested: {"models": [...], "tests": {"pass", "warn", "fail", ...}, "seconds"}."""
+    """What dbt made and tested: models, tests by status, the names of what did not succeed, seconds."""
     path = output / "target" / "run_results.json"
     if not path.exists():
-        raise ExpectedError("dbt wrote no results", where=str(path), hint="make warehouse", code=NOT_FOUND)
+        log = str(output / "logs" / "dbt.log")
+        raise ExpectedError("dbt ended before it made anything", where=log, hint=this_command(), code=RUN_FAILED)
     content = json.loads(path.read_text(encoding="utf-8"))
-    found: dict[str, int] = {}
-    models = []
+    models, tests, failed = [], Counter[str](), []
     for each in content["results"]:
-        kind, name = each["unique_id"].split(".")[0], each["unique_id"].split(".")[2]
+        kind, _, name = each["unique_id"].split(".")[:3]
         if kind == "model":
             models.append({"name": name, "status": each["status"], "seconds": round(each["execution_time"], 3)})
-        elif kind == "test":
-            found[each["status"]] = found.get(each["status"], 0) + 1
-    return {"models": models, "tests": found, "seconds": round(content["elapsed_time"], 3)}
+        else:
+            tests[each["status"]] += 1
+        if each["status"] not in ("success", "pass", "warn"):
+            failed.append(name)
+    return {"models": models, "tests": dict(tests), "failed": failed, "seconds": round(content["elapsed_time"], 3)}

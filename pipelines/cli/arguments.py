@@ -49,7 +49,7 @@ def refuse_contradictions(given: argparse.Namespace, module: str) -> None:
         raise ExpectedError(
             f"--{name} has an effect {condition} only",
             where=f"the arguments of python -m pipelines.{module}",
-            hint=command_line(module, given.command, "--help"),
+            hint=command_line(module, *filter(None, [getattr(given, "command", None)]), "--help"),
             code=WRONG_USAGE,
         )
 

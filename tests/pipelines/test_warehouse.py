@@ -13,12 +13,14 @@ import pytest
 import yaml
 
 from localaws import endpoint as endpoints
+from localaws.clients import REGION
 from localaws.workspace import Workspace
 from pipelines import warehouse as command
 from pipelines.account import warehouse
 from pipelines.account.clients import Clients
 from pipelines.authoring import queries
 from pipelines.authoring.archives import ROOT
+from tests.support import cfn
 from tests.support.lake import Lake
 
 # dbt with every address that it connects to written to a file; no other machine's is reached.
@@ -56,6 +58,10 @@ class Warehouse:
         self.program.chmod(0o755)
         self.target = folder / "workspace" / "warehouse" / "target"
 
+    def clients(self) -> Clients:
+        """Of its endpoint, which is up."""
+        return Clients(endpoints.require(Workspace(Path(self.flags[2]))))
+
     def dbt(self, *arguments: str) -> int:
         """`python -m pipelines.warehouse` in this process, with dbt guarded; the exit code."""
         with pytest.MonkeyPatch.context() as patch:
@@ -80,22 +86,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.release
-def test_dbt_builds_and_tests_every_model_again_and_reaches_this_machine_only(
-    built: Warehouse, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert built.dbt("--json") == 0
-    result = json.loads(capsys.readouterr().out)
-    assert [(each["name"], each["status"]) for each in sorted(result["models"], key=lambda each: each["name"])] == [
-        (name, "success") for name in MODELS
-    ]
-    assert (set(result["tests"]), result["tests"]["pass"] > 12, result["fresh"]) == ({"pass"}, True, True)
-    assert set(built.contacted.read_text().split()) == {"127.0.0.1"}
-
-
-@pytest.mark.release
 def test_the_beers_of_dbt_are_the_rows_of_a_snapshot_and_of_the_query_for_people(built: Warehouse) -> None:
-    found = endpoints.require(Workspace(Path(built.flags[2])))
-    clients = Clients(found)
+    clients = built.clients()
     bucket = next(each["Name"] for each in clients.s3.list_buckets()["Buckets"] if "artifacts" in each["Name"])
     listed = clients.s3.list_objects_v2(Bucket=bucket, Prefix="snapshots/")["Contents"]
     newest = max(listed, key=lambda each: each["LastModified"])["Key"]
@@ -126,6 +118,32 @@ def _texts(frame: pd.DataFrame) -> list[list[str | None]]:
 
 
 @pytest.mark.release
+def test_dbt_builds_again_with_a_later_delivery_and_reaches_this_machine_only(
+    built: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clients = built.clients()
+    (bucket,) = [each["Name"] for each in clients.s3.list_buckets()["Buckets"] if "ingestion" in each["Name"]]
+    for stamp, abv in (("2026-11-27-23-00-00", 5.5), ("2026-11-27-23-30-00", 5.5), ("2026-11-27-23-45-00", 6)):
+        key = f"cleaned/dt=2026-11-27/s-1-{stamp}-a"
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=f"990001,Late Ale,{abv},,,,,,\n".encode())
+    assert built.dbt("--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [(each["name"], each["status"]) for each in sorted(result["models"], key=lambda each: each["name"])] == [
+        (name, "success") for name in MODELS
+    ]
+    assert (set(result["tests"]), result["tests"]["pass"] > 12, result["fresh"]) == ({"pass"}, True, True)
+    assert set(built.contacted.read_text().split()) == {"127.0.0.1"}
+    lake = Lake(clients)
+    changes = "SELECT abv, change, delivered_at, version FROM tapline_dev_warehouse.beer_changes WHERE id = 990001"
+    assert lake.rows(f"{changes} ORDER BY version") == [
+        ["5.5", "new", "2026-11-27 23:00:00.000", "1"],
+        ["6.0", "abv", "2026-11-27 23:45:00.000", "2"],
+    ]
+    latest = "SELECT abv, delivered_at, deliveries FROM tapline_dev_warehouse.beers WHERE id = 990001"
+    assert lake.rows(latest) == [["6.0", "2026-11-27 23:45:00.000", "3"]]
+
+
+@pytest.mark.release
 def test_dbt_compiles_the_same_text_for_an_account_but_for_names(
     built: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +167,54 @@ def test_dbt_compiles_the_same_text_for_an_account_but_for_names(
 def _compiled(target: Path) -> dict[str, str]:
     folder = target / "compiled" / "tapline"
     return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.sql"))}
+
+
+@pytest.mark.release
+def test_the_role_of_the_nightly_run_has_the_rights_that_dbt_uses(
+    built: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project("pipelines.local", "down", *built.flags[1:])
+    monkeypatch.setenv("LOCALAWS_AUTH", "true")
+    with endpoints.running(Workspace(Path(built.flags[2])), keep=False) as endpoint:
+        clients = Clients(endpoint)
+        for bucket in clients.s3.list_buckets()["Buckets"]:
+            # It refuses requests without TLS, so all on loopback.
+            clients.s3.delete_bucket_policy(Bucket=bucket["Name"])
+        monkeypatch.setattr(warehouse, "DBT", built.program)
+        key = _user(clients)
+        for name, value in {"AWS_ENDPOINT_URL": endpoint.url, "AWS_REGION": REGION, **key}.items():
+            monkeypatch.setenv(name, value)
+        assert command.main(["--env", "dev"]) == 0
+        clients.iam.delete_user_policy(UserName="nightly", PolicyName="MakeGold")
+        assert command.main(["--env", "dev"]) == 1
+
+
+def _user(clients: Clients) -> dict[str, str]:
+    """The keys of a user with the policies of WarehouseRole."""
+    role = cfn.load("github-warehouse")["Resources"]["WarehouseRole"]["Properties"]
+    values = {"AWS::Partition": "aws", "AWS::Region": REGION, "Environment": "dev"}
+    values["AWS::AccountId"] = clients.sts.get_caller_identity()["Account"]
+    clients.iam.create_user(UserName="nightly")
+    for policy in role["Policies"]:
+        document = json.dumps(_substituted(policy["PolicyDocument"]))
+        for name, value in values.items():
+            document = document.replace(f"${{{name}}}", value)
+        clients.iam.put_user_policy(UserName="nightly", PolicyName=policy["PolicyName"], PolicyDocument=document)
+    # AWS resolves a query's workgroup and checks the right on it; MiniStack knows none.
+    statement = {"Effect": "Allow", "Action": ["athena:GetQueryExecution", "athena:GetQueryResults"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    clients.iam.put_user_policy(UserName="nightly", PolicyName="Queries", PolicyDocument=document)
+    made = clients.iam.create_access_key(UserName="nightly")["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+
+
+def _substituted(value: Any) -> Any:
+    """A part of a template with the text of Fn::Sub and Ref, whose places stay."""
+    if isinstance(value, dict) and value.keys() <= {"Fn::Sub", "Ref"}:
+        return cfn.text(value)
+    if isinstance(value, dict):
+        return {name: _substituted(each) for name, each in value.items()}
+    return [_substituted(each) for each in value] if isinstance(value, list) else value
 
 
 def test_the_words_of_a_style_are_those_of_the_evaluation() -> None:

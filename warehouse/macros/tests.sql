@@ -1,7 +1,10 @@
 {# Tests of data, without packages: each selects the rows that should not be. #}
 
-{% test accepted_range(model, column_name, low, high) %}
-select {{ column_name }} from {{ model }} where {{ column_name }} < {{ low }} or {{ column_name }} > {{ high }}
+{# A value within the range that the record contract accepts for the column `of`. #}
+{% test accepted_range(model, column_name, of) %}
+select {{ column_name }}
+from {{ model }}
+where {{ column_name }} < {{ ranges()[of][0] }} or {{ column_name }} > {{ ranges()[of][1] }}
 {% endtest %}
 
 
