@@ -24,15 +24,35 @@ RECORDED = {
 }
 SAGEMAKER = (
     Deviation(
-        "No image is pulled. Scripts run with this Python and its packages, below /opt/ml in a namespace of their own.",
+        "No image is pulled. Scripts run with this Python and its packages, below /opt/ml in a namespace of their own; "
+        "a job's log names the framework's version that was asked for and the one that runs.",
         "There is no Docker. The image's name decides which container's contract holds.",
     ),
     Deviation(
-        "InstanceType and InstanceCount are recorded; one process runs, on this machine's CPUs.",
+        "What cannot run is refused when the execution is asked for: images with a program of their own but XGBoost, "
+        "packages and commands that are not installed, an InstanceCount above 1, the mode Pipe.",
+        "It would fail after the steps before it had run.",
+    ),
+    Deviation(
+        "InstanceType is recorded; one process runs, on this machine's CPUs, whatever the type.",
         "There is one machine.",
     ),
     Deviation(
-        "Bayesian tuning draws its values at random; Hyperband and warm starts are refused.",
+        "requirements.txt is satisfied by what is installed, or the execution is refused. With "
+        "LOCALAWS_INSTALL_REQUIREMENTS=1 pip installs it once, into a folder of its own.",
+        "A local run opens no connection to other machines.",
+    ),
+    Deviation(
+        "A function as a step that names no image has one with this Python, as in Studio; a notebook job needs the "
+        "package sagemaker-headless-execution-driver.",
+        "The SDK has default images for Python 3.8 and 3.10 alone; the images of notebook jobs have the package.",
+    ),
+    Deviation(
+        "Inputs of jobs are S3 prefixes: a manifest, a file system or an Athena or Redshift dataset fails the job.",
+        "No project that was tried uses them.",
+    ),
+    Deviation(
+        "Bayesian tuning draws its values at random; Hyperband, Autotune and warm starts are refused.",
         "AWS does not publish its search.",
     ),
     Deviation(

@@ -19,6 +19,9 @@ TRUST = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", '
     '"Principal": {"Service": "sagemaker.amazonaws.com"}}]}'
 )
+# The image of functions as steps that name none: AWS's with the endpoint's own Python.
+IMAGE = "000000000000.dkr.ecr.{region}.amazonaws.com/sagemaker-base-python-{major}{minor}:1.0"
+VERSION = {"major": sys.version_info.major, "minor": sys.version_info.minor}
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
@@ -34,6 +37,8 @@ def variables(endpoint: Endpoint, inherited: Mapping[str, str] = os.environ) -> 
         **NO_CONFIGURATION,
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(startup.SAGEMAKER_CONFIG),
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(startup.SAGEMAKER_CONFIG),
+        # As in Studio, which names its own image: the SDK has a default for functions as steps with Python 3.10 alone.
+        "SAGEMAKER_INTERNAL_IMAGE_URI": IMAGE.format(region=endpoint.variables()["AWS_REGION"], **VERSION),
         # A proxy stands between no program and this machine itself.
         "NO_PROXY": DIRECT,
         "no_proxy": DIRECT,

@@ -12,6 +12,19 @@ from localaws.store import Document
 
 INTEGER, CONTINUOUS, CATEGORICAL = "IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges"
 
+STRATEGIES = ("Bayesian", "Grid", "Random")
+
+
+def not_offered(request: Document) -> str:
+    """What of a tuning job does not run here; empty when nothing is missing."""
+    for member in ("WarmStartConfig", "Autotune"):
+        if member in request:
+            return f"The local SageMaker does not offer {member}."
+    strategy = request["HyperParameterTuningJobConfig"]["Strategy"]
+    if strategy == "Hyperband":
+        return f"The local SageMaker does not offer the strategy Hyperband (have: {', '.join(STRATEGIES)})."
+    return ""
+
 
 def ranges_problem(ranges: Document, strategy: str) -> str:
     """What is wrong with ranges for a strategy; empty when nothing is."""

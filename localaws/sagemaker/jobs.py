@@ -86,7 +86,7 @@ class Jobs:
                     clear(self.folder / document[kind.member("Name")])
 
     def run(self, kind: JobKind, request: Document, job_arn: str, stop: threading.Event, attempt: int = 1) -> Document:
-        """Run a job to its end and return its document; raises JobFailed or JobStopped.
+        """Run a step's job to its end and return its document; raises JobFailed or JobStopped.
 
         request: that of the kind's Create operation. stop: ends the job, as `stop(job_arn)` does. attempt: from 1,
         for the failures that the job's environment asks for.
@@ -95,7 +95,14 @@ class Jobs:
         if wrong:
             raise JobFailed(f"ClientError: {'; '.join(wrong)}")
         kind.check(request)
-        return self.finish(kind, self.begin(kind, request, job_arn), stop, attempt)
+        document = self.begin(kind, request, job_arn)
+        try:
+            return self.finish(kind, document, stop, attempt)
+        except JobFailed as error:
+            if error.kind or error.status != "Failed":
+                raise
+            # The step's reason is the job's with a prefix: `ClientError: AlgorithmError: ..., exit code: 1`.
+            raise JobFailed(f"ClientError: {error.reason}") from error
 
     def begin(self, kind: JobKind, request: Document, job_arn: str) -> Document:
         """Store a job as InProgress; returns its document."""

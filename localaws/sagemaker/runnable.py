@@ -4,15 +4,22 @@ Images, instance counts and source directories may be parameters, so they are kn
 that depends on another step's result is checked when the step runs.
 """
 
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from localaws.sagemaker import container_images, graph, requirements, s3
+from localaws.sagemaker import container_images, graph, launch, requirements, s3
 from localaws.sagemaker.expressions import Scope, UnknownReference
+from localaws.sagemaker.hyperparameters import not_offered
+from localaws.sagemaker.isolation import ML
 from localaws.sagemaker.processing import SOURCE
 from localaws.sagemaker.service import validation_error
 from localaws.sagemaker.toolkit import decoded
 from localaws.store import Document
+
+# A command of AWS's images -> the package that has it: what runs a notebook job.
+COMMANDS = {"amazon_sagemaker_scheduler": "sagemaker-headless-execution-driver"}
 
 
 def require(definition: Document, parameters: Mapping[str, Any]) -> None:
@@ -35,6 +42,7 @@ def problems(definition: Document, parameters: Mapping[str, Any]) -> Iterator[tu
             case "Tuning":
                 definitions = arguments.get("TrainingJobDefinitions") or [arguments.get("TrainingJobDefinition", {})]
                 found = [each for one in definitions for each in _training_problems(known, one)]
+                found += filter(None, [not_offered(arguments)])
             case _:
                 found = []
         yield from ((step["Name"], each) for each in found)
@@ -65,6 +73,7 @@ def _processing_problems(known: Known, arguments: Document) -> list[str]:
     sources = [known.get(each, "S3Input", "S3Uri") for each in arguments.get("ProcessingInputs", [])]
     found = [
         container_images.problem(image, runs_own_program="ContainerEntrypoint" not in application) if image else "",
+        _command_problem(known, application.get("ContainerEntrypoint")),
         _count_problem(known.get(arguments, "ProcessingResources", "ClusterConfig", "InstanceCount")),
         *(_source_problem(uri) for uri in sources if str(uri).endswith(f"/{SOURCE}")),
     ]
@@ -78,6 +87,7 @@ def _training_problems(known: Known, arguments: Document) -> list[str]:
     image = known.get(specification, "TrainingImage")
     found = [
         container_images.problem(image, runs_own_program=own) if image else "",
+        _command_problem(known, specification.get("ContainerEntrypoint")),
         _count_problem(known.get(arguments, "ResourceConfig", "InstanceCount")),
         *(_channel_problem(known, each) for each in arguments.get("InputDataConfig", [])),
         _source_problem(known.get(given, "sagemaker_submit_directory")),
@@ -85,6 +95,17 @@ def _training_problems(known: Known, arguments: Document) -> list[str]:
     if "AlgorithmName" in specification:
         found.append("an AlgorithmName of the Marketplace cannot run here")
     return [each for each in found if each]
+
+
+def _command_problem(known: Known, entrypoint: Any) -> str:
+    """The image's command where this machine has none of its name; one below /opt/ml comes with the job's data."""
+    command = known.get(entrypoint[0]) if isinstance(entrypoint, list) and entrypoint else None
+    path = launch.variables("/tmp")["PATH"]
+    if not isinstance(command, str) or command.startswith(f"{ML}/") or shutil.which(command, path=path):
+        return ""
+    package = COMMANDS.get(command)
+    advice = f" Try: {sys.executable} -m pip install {package}" if package else ""
+    return f"the image's command {command} is not installed here.{advice}"
 
 
 def _count_problem(count: Any) -> str:

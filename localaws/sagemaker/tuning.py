@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from localaws.sagemaker.failures import JobFailed, JobStopped
-from localaws.sagemaker.hyperparameters import candidates, ranges_problem
+from localaws.sagemaker.hyperparameters import candidates, not_offered, ranges_problem
 from localaws.sagemaker.job_directory import JobDirectory, Phase
 from localaws.sagemaker.jobs import JobKind, Jobs
 from localaws.sagemaker.service import scope, validation_error
@@ -35,7 +35,6 @@ COPIED = (
     "RetryStrategy",
     "Environment",
 )
-NOT_OFFERED = ("WarmStartConfig", "Autotune")
 
 
 class Linked(threading.Event):
@@ -132,14 +131,10 @@ def _created(request: Document) -> Document:
 
 def _check(request: Document) -> None:
     """Refuse a CreateHyperParameterTuningJob request that AWS refuses, or that is not offered here."""
-    for member in NOT_OFFERED:
-        if member in request:
-            raise validation_error(f"The local SageMaker does not offer {member}.")
+    problem = not_offered(request)
+    if problem:
+        raise validation_error(problem)
     config = request["HyperParameterTuningJobConfig"]
-    if config["Strategy"] == "Hyperband":
-        raise validation_error(
-            "The local SageMaker does not offer the strategy Hyperband (have: Bayesian, Grid, Random)."
-        )
     if ("TrainingJobDefinition" in request) == bool(request.get("TrainingJobDefinitions")):
         raise validation_error("Exactly one of TrainingJobDefinition and TrainingJobDefinitions must be specified.")
     if config["Strategy"] != "Grid" and "MaxNumberOfTrainingJobs" not in config["ResourceLimits"]:

@@ -78,14 +78,13 @@ def read_rows(text: str, content_type: str) -> Any:
 
 
 def _read_libsvm(lines: list[str]) -> Any:
-    """Rows of `index:value`, with or without a label; indices begin with 0, or with 1 where there is no 0."""
+    """Rows of `index:value`, with or without a label; a column per index, as in training."""
     found = [[each.split(":") for each in line.split(" ") if ":" in each] for line in lines]
-    indices = [int(index) for row in found for index, _ in row]
-    first = 1 if min(indices, default=0) >= 1 else 0
-    rows = np.zeros((len(lines), max(indices, default=first) - first + 1))
+    width = 1 + max((int(index) for row in found for index, _ in row), default=0)
+    rows = np.zeros((len(lines), width))
     for number, row in enumerate(found):
         for index, value in row:
-            rows[number, int(index) - first] = float(value)
+            rows[number, int(index)] = float(value)
     return rows
 
 

@@ -71,7 +71,7 @@ def test_a_cached_result_whose_objects_are_gone_is_still_taken_over_and_its_read
     assert hits(again) == {"Step": first.arn, "After": None}
     lost = project.uri(f"out/{first.arn.rpartition('/')[2]}/Step/out")
     assert again.reason("After") == (
-        f'ClientError: No S3 objects found under S3 URL "{lost}" given in input data source.'
+        f'ClientError: ClientError: No S3 objects found under S3 URL "{lost}" given in input data source.'
     )
 
 

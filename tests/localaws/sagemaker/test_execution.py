@@ -82,7 +82,7 @@ def test_a_failed_step_holds_back_those_that_need_it_and_no_others(project: Proj
         project.processing("AfterApart", DependsOn=["Apart"]),
     )
     assert run.statuses() == {"Broken": "Failed", "Apart": "Succeeded", "AfterApart": "Succeeded"}
-    assert run.reason("Broken") == "AlgorithmError: what I did | no malt left, exit code: 1"
+    assert run.reason("Broken") == "ClientError: AlgorithmError: what I did | no malt left, exit code: 1"
     described = run.describe()
     assert described["PipelineExecutionStatus"] == "Failed"
     assert described["FailureReason"] == "Step failure: One or multiple steps failed."
@@ -135,9 +135,9 @@ def test_a_wrong_job_is_a_client_error(project: Project) -> None:
         return {"ProcessingInputs": [{"InputName": "x", "S3Input": source}]}
 
     wrong = {
-        "Gone": (reading("s3://gone/x", "/opt/ml/x"), 'No S3 objects found under S3 URL "s3://gone/x"'),
-        "Out": (reading(project.uri("code"), "/opt/ml/../x"), "/opt/ml/../x is not below /opt/ml."),
-        "Beside": (reading(project.uri("code"), "/opt/mlx"), "/opt/mlx is not below /opt/ml."),
+        "Gone": (reading("s3://gone/x", "/opt/ml/x"), 'ClientError: No S3 objects found under S3 URL "s3://gone/x"'),
+        "Out": (reading(project.uri("code"), "/opt/ml/../x"), "ClientError: /opt/ml/../x is not below /opt/ml."),
+        "Beside": (reading(project.uri("code"), "/opt/mlx"), "ClientError: /opt/mlx is not below /opt/ml."),
         "Role": ({"RoleArn": "nobody"}, "RoleArn: "),
         "Member": ({"Colour": "red"}, "Colour: unknown member"),
     }

@@ -41,7 +41,7 @@ def test_a_script_that_fails_is_not_tried_again(project: Project) -> None:
     policy = {"ExceptionType": kinds, "IntervalSeconds": 1, "MaxAttempts": 3}
     run = project.run(project.processing("Step", "raise SystemExit(3)", RetryPolicies=[policy]))
     assert run.steps()["Step"]["AttemptCount"] == 1
-    assert run.reason("Step") == "AlgorithmError: the command printed nothing, exit code: 3"
+    assert run.reason("Step") == "ClientError: AlgorithmError: the command printed nothing, exit code: 3"
 
 
 def test_a_job_that_s3_refuses_is_an_internal_error_and_tried_again(

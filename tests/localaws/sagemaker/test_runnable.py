@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from benchmarks.support.definitions import Project, parameter
 from localaws.sagemaker import container_images, requirements
+from localaws.sagemaker.runnable import problems
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -55,6 +56,38 @@ def test_an_execution_that_cannot_run_is_not_started(project: Project) -> None:
     assert "Steps.Train: InstanceCount 2: a job has one instance here" in message
     found = project.clients.sagemaker.list_pipeline_executions(PipelineName=project.name)
     assert found["PipelineExecutionSummaries"] == []
+
+
+def test_a_command_that_is_not_installed_is_refused_with_the_package_that_has_it() -> None:
+    def notebook(command: str) -> dict[str, Any]:
+        image = {"TrainingImage": f"{REGISTRY}/sagemaker-distribution:1", "ContainerEntrypoint": [command]}
+        return {"Steps": [{"Name": command, "Type": "Training", "Arguments": {"AlgorithmSpecification": image}}]}
+
+    for command in ("python3", "/bin/sh", "/opt/ml/input/data/code/run.sh"):
+        assert list(problems(notebook(command), {})) == []
+    ((step, problem),) = problems(notebook("amazon_sagemaker_scheduler"), {})
+    assert step == "amazon_sagemaker_scheduler"
+    assert problem.startswith("the image's command amazon_sagemaker_scheduler is not installed here. Try: ")
+    assert problem.endswith(" -m pip install sagemaker-headless-execution-driver")
+    ((_, problem),) = problems(notebook("brew"), {})
+    assert problem == "the image's command brew is not installed here."
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({}, []),
+        ({"WarmStartConfig": {}}, ["The local SageMaker does not offer WarmStartConfig."]),
+        (
+            {"HyperParameterTuningJobConfig": {"Strategy": "Hyperband"}},
+            ["The local SageMaker does not offer the strategy Hyperband (have: Bayesian, Grid, Random)."],
+        ),
+    ],
+)
+def test_a_search_that_does_not_run_here_is_refused(members: dict[str, Any], problem: list[str]) -> None:
+    arguments = {"HyperParameterTuningJobConfig": {"Strategy": "Random"}, "TrainingJobDefinition": {}, **members}
+    definition = {"Steps": [{"Name": "Tune", "Type": "Tuning", "Arguments": arguments}]}
+    assert [each for _, each in problems(definition, {})] == problem
 
 
 def test_requirements_that_are_not_installed_are_refused_before_the_start(project: Project) -> None:

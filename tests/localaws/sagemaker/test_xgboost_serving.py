@@ -1,12 +1,15 @@
 """AWS's XGBoost as a container that answers: content types, accepted types, statuses."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from localaws.sagemaker import container_images
-from localaws.sagemaker.algorithms import xgboost_serving
+from localaws.sagemaker.algorithms import xgboost_algorithm, xgboost_serving
 
 xgboost = pytest.importorskip("xgboost")
 ROWS = "1,2\n3,4\n"
@@ -22,11 +25,11 @@ REQUESTS = {
         ROWS,
         (200, "application/json", '{"predictions": [{"score": 0.5}, {"score": 0.5}]}'),
     ),
-    "libsvm by default, its indices from 1": (
+    "libsvm by default, with a label or without": (
         "1.7",
         "",
         "text/csv",
-        "7 1:1 2:2\n1:3\n",
+        "7 0:1 1:2\n1:3\n",
         (200, "text/csv", "0.5\n0.5\n"),
     ),
     "libsvm in bytes": ("1.7", "text/x-libsvm", "text/csv", b"0:1 1:2", (200, "text/csv", "0.5\n")),
@@ -78,6 +81,35 @@ def test_a_batch_is_a_prediction_per_line_whatever_it_accepts(model: Any, monkey
     monkeypatch.setenv(xgboost_serving.IMAGE_VERSION, "1.0")
     monkeypatch.setenv("SAGEMAKER_BATCH", "true")
     assert xgboost_serving.transform_fn(model, ROWS, "text/csv", "").get_data(as_text=True) == "0.5\n0.5\n"
+
+
+@pytest.mark.parametrize("content_type", ["text/csv", "text/libsvm", "application/x-parquet"])
+def test_what_is_trained_on_a_channel_predicts_rows_of_the_same_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content_type: str
+) -> None:
+    monkeypatch.setenv(xgboost_serving.IMAGE_VERSION, "1.7")
+    # The second column decides; libsvm counts columns from 1 here.
+    rows = [(side, number, side * 10) for number in range(40) for side in (0, 1)]
+    folder = tmp_path / "input/data/train"
+    for each in (folder, tmp_path / "input/config", tmp_path / "model"):
+        each.mkdir(parents=True)
+    table = pd.DataFrame(rows)
+    match content_type:
+        case "text/csv":
+            table.to_csv(folder / "rows", header=False, index=False)
+        case "text/libsvm":
+            (folder / "rows").write_text("".join(f"{label} 1:{a} 2:{b}\n" for label, a, b in rows))
+        case _:
+            table.rename(columns=str).to_parquet(folder / "rows")
+    config = {"hyperparameters": {"num_round": "3", "base_score": "0.5", "eta": "1", "lambda": "0"}}
+    config["inputdataconfig"] = {"train": {"ContentType": content_type}}
+    for name, content in config.items():
+        (tmp_path / f"input/config/{name}.json").write_text(json.dumps(content))
+    xgboost_algorithm.train(tmp_path, (1, 7))
+    model = xgboost_serving.model_fn(str(tmp_path / "model"))
+    request = ("1:7 2:0\n1:7 2:10", "text/libsvm") if content_type == "text/libsvm" else ("7,0\n7,10", "text/csv")
+    answer = xgboost_serving.transform_fn(model, *request, "text/csv").get_data(as_text=True)
+    assert [round(float(each)) for each in answer.split()] == [0, 1]
 
 
 @pytest.mark.parametrize(
