@@ -9,7 +9,8 @@ predicts the median of the labels it has seen. Two figures of the gate are compa
 - relative_gain: the share by which the error (MAE) is below the baseline's, at the lower end of its 90 % bootstrap
   interval over recipe families: a gain within the noise of so many beers does not count;
 - champion_loss: the share by which the error is above the champion's on the beers that both have predicted without
-  seeing their families; 0 without a champion.
+  seeing their families; 0 without a champion. The upper end of its interval has a limit too, and so has its sum with
+  the champion's own losses since the best version approved (gate.py).
 
 Besides, in no bitterness class may the error be significantly above the champion's by more than that loss
 (slices.py), the candidate must not have seen a test family, and the champion's artifact must be the approved one.
@@ -111,6 +112,7 @@ def _figures(candidate: Served, compared: Comparison, held: HeldOut, arguments: 
         compared.worse,
         compared.changed,
         compared.sentence,
+        arguments.champion_accumulated_loss,
     )
     limits = Limits(arguments.min_relative_gain, arguments.max_champion_loss)
     return {
@@ -185,6 +187,12 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     ):
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=_finite, default=DEFAULTS[name], help=f"{text}, as a share of its error")
+    parser.add_argument(
+        "--champion-accumulated-loss",
+        type=_finite,
+        default=0.0,
+        help="the champion's loss to the best version approved",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the permutations that importance is measured by")
     parser.add_argument("--champion-sha256", default="", help="the champion's recorded digest, verified before use")
     parser.add_argument("--override-reason", default="", help="reason to register a model that fails the gate")

@@ -49,6 +49,7 @@ def summary(evaluation: Mapping[str, Any]) -> dict[str, str]:
     texts |= {"artifact_sha256": origin["artifact_sha256"]}
     texts |= {name: str(quality.get(key, "")) for name, key in (("rows", "read"), ("beers", "beers"), ("kept", "kept"))}
     texts |= {"failed_criteria": " ".join(gate["failed"]) or "none", "override_reason": gate["override_reason"]}
+    texts |= {"accumulated_loss": f"{gate['carried_loss']:.4f}"}
     errors = {"mae": mae["value"], "mae_low": mae["low"], "mae_high": mae["high"], "baseline_mae": baseline["value"]}
     return {name: UNSAFE.sub("-", value)[:256] or "unknown" for name, value in texts.items()} | {
         name: f"{value:.2f}" for name, value in errors.items()

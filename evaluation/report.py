@@ -31,6 +31,8 @@ CRITERIA = {
     "test_families_unseen": "the test families are unseen",
     "min_relative_gain": "the gain over the median",
     "max_champion_loss": "the loss to the champion",
+    "champion_loss_interval": "how large the loss to the champion may be within noise",
+    "accumulated_loss": "the loss to the best version approved so far",
     "no_class_worse": "no class is worse",
     "champion_unchanged": "the champion is the approved artifact",
 }

@@ -171,7 +171,7 @@ class _Build:
                 *(part for name in sources for part in (f"--{name}", f"{home}/{name}")),
                 *self._paths(("evaluation",), flag="output"),
                 *self._flags("MinRelativeGain", "MaxChampionLoss", "OverrideReason", "ChampionVersion"),
-                *self._flags("ChampionSha256", "CutOff", "Seed", "GitCommit"),
+                *self._flags("ChampionSha256", "ChampionAccumulatedLoss", "CutOff", "Seed", "GitCommit"),
                 *("--input-uri", self._value("InputData")),
                 *("--model-uri", sources["model"]),
                 *("--environment", self.settings.pipeline_name),

@@ -56,6 +56,9 @@ PARAMETERS = (
     Parameter("ChampionVersion", "", "Version of the approved model, for the report"),
     Parameter("ChampionSha256", "", "SHA-256 of the approved model's artifact, verified before it is unpacked"),
     Parameter("MaxChampionLoss", 0.02, "Largest loss to the champion on the same beers, as a share of its error"),
+    Parameter(
+        "ChampionAccumulatedLoss", 0.0, "Loss of the approved model to the best version approved before it, as a share"
+    ),
     Parameter("OverrideReason", "", "Reason to register a model that fails the gate; stored with the failed criteria"),
     Parameter("NEstimators", 1000, "Trees in the forest"),
     Parameter("MaxFeatures", 0.6, "Share of the features tried for a split"),

@@ -79,6 +79,7 @@ def parameters(s: StateMachine) -> Any:
             'ChampionModel': $states.input.champion.uri,
             'ChampionSha256': $states.input.champion.sha256,
             'ChampionVersion': $states.input.champion.version,
+            'ChampionAccumulatedLoss': $states.input.champion.loss,
             'Attempt': $string($states.input.attempt)
         }, $states.input.given])""",
     )

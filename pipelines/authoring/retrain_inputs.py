@@ -47,9 +47,10 @@ def take_snapshot(s: StateMachine, statement: str, then: Any) -> Any:
 
 
 def champion(s: StateMachine, then: Any) -> Any:
-    """The latest approved model in $.champion {uri, sha256, version}, or a placeholder with the reason why not.
+    """The latest approved model in $.champion {uri, sha256, version, loss}, or a placeholder with the reason why not.
 
     sha256 is the digest that was recorded when the model was registered; empty for a package registered otherwise.
+    loss is the recorded loss to the best version approved before it, or 0.
     """
     describe = s.jsonata(
         "ChampionModel",
@@ -58,10 +59,11 @@ def champion(s: StateMachine, then: Any) -> Any:
         added(
             champion="{'uri': $states.result.InferenceSpecification.Containers[0].ModelDataUrl, "
             "'sha256': $append($states.result.CustomerMetadataProperties.ArtifactSha256, [''])[0], "
+            "'loss': $append($states.result.CustomerMetadataProperties.AccumulatedLoss, ['0'])[0], "
             "'version': $string($states.result.ModelPackageVersion)}"
         ),
     )
-    nobody = {"sha256": "", "version": ""}
+    nobody = {"sha256": "", "version": "", "loss": "0"}
     none = chain(s.pass_("NoChampion", {"uri": "${NoChampionUri}", **nobody}, "$.champion"), then)
     # A job whose input does not exist fails before it begins, and a champion that is gone must not block its successor.
     # A champion that cannot be read for another reason fails the execution: without it the gate would be open.

@@ -37,6 +37,7 @@ SUMMARY = {
     "BaselineMAE": "baseline_mae",
     "FailedCriteria": "failed_criteria",
     "OverrideReason": "override_reason",
+    "AccumulatedLoss": "accumulated_loss",
 }
 
 # SageMaker's schema for the card of a model package (developer guide, details of a model version); the words are those

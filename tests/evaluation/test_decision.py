@@ -51,6 +51,29 @@ DECISIONS: dict[str, tuple[Any, float, float, list[str], str]] = {
         f"{FOUND}. It is 6.0 % above the champion's (90 % interval: 1.0 % below to 13.0 % above): at most 5.0 % is "
         "allowed.",
     ),
+    "enough, but perhaps much worse": (
+        evidence(loss=share(0.04, -0.03, 0.12)),
+        0.2,
+        0.04,
+        ["champion_loss_interval"],
+        f"{FOUND}. It is 4.0 % above the champion's (90 % interval: 3.0 % below to 12.0 % above): the interval may end "
+        "at 11.0 % above.",
+    ),
+    "a little worse than a champion that was already": (
+        evidence(loss=share(0.03, 0.01, 0.05), champion_accumulated=0.08),
+        0.2,
+        0.03,
+        ["accumulated_loss"],
+        f"{FOUND}. It is 3.0 % above the champion's (90 % interval: 1.0 to 5.0 % above). Above the best version "
+        "approved so far it is 11.2 %: at most 10.0 % is allowed.",
+    ),
+    "better than a champion that was worse": (
+        evidence(loss=share(-0.1, -0.2, -0.05), champion_accumulated=0.08),
+        0.2,
+        -0.1,
+        [],
+        f"{FOUND}. It is 10.0 % below the champion's (90 % interval: 5.0 to 20.0 % below).",
+    ),
     "worse in one class": (
         evidence(loss=share(-0.1, -0.2, -0.05), worse=WORSE),
         0.2,
@@ -109,9 +132,12 @@ DECISIONS: dict[str, tuple[Any, float, float, list[str], str]] = {
 
 @pytest.mark.parametrize("given, gain, loss, failed, reason", DECISIONS.values(), ids=DECISIONS)
 def test_the_gate_s_decision(given: Any, gain: float, loss: float, failed: list[str], reason: str) -> None:
+    accumulated = given.accumulated(loss)
     assert gate.decide(given, LIMITS) == {
         "relative_gain": gain,
         "champion_loss": loss,
+        "accumulated_loss": accumulated,
+        "carried_loss": accumulated,
         "min_relative_gain": 0.1,
         "max_champion_loss": 0.05,
         "loosened": ["max_champion_loss"],
@@ -121,6 +147,22 @@ def test_the_gate_s_decision(given: Any, gain: float, loss: float, failed: list[
         "register": int(not failed),
         "reason": reason,
     }
+
+
+def test_losses_since_the_best_version_add_up_and_end_with_a_better_one_or_an_override() -> None:
+    carried, history = 0.0, []
+    for loss in (0.02, 0.015, 0.02, -0.05):
+        found = evidence(loss=share(loss, loss, loss), champion_accumulated=carried)
+        decided = gate.decide(found, gate.Limits(0.0, 0.02))
+        carried = decided["carried_loss"] if decided["passed"] else carried
+        history.append((decided["passed"], round(decided["accumulated_loss"], 4)))
+    assert history == [(1, 0.02), (1, 0.0353), (0, 0.056), (1, 0.0)]
+    worse = evidence(loss=share(0.3, 0.2, 0.4), champion_accumulated=0.03)
+    assert gate.decide(worse, LIMITS, override="agreed")["carried_loss"] == 0.0
+    # An override of something else than the loss carries the loss on, and so does a champion that cannot be asked.
+    other = evidence(loss=share(0.01, 0.01, 0.01), champion_accumulated=0.03, worse=WORSE)
+    assert gate.decide(other, LIMITS, override="agreed")["carried_loss"] == pytest.approx(0.0403)
+    assert gate.decide(evidence(champion_accumulated=0.03), LIMITS)["carried_loss"] == 0.03
 
 
 def test_an_override_registers_and_keeps_the_failed_criteria() -> None:

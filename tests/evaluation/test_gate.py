@@ -263,13 +263,13 @@ def test_the_registry_shows_where_a_model_comes_from_on_one_screen(gate: Gate, f
         "input_sha256": lineage["input_sha256"],
         "split_sha256": lineage["split_sha256"],
         "rows": "323 read, 323 beers, 318 kept",
-        "sides": "train 240, validation 37, test 41",
+        "sides": "train 240, validation 46, test 32",
         "dropped": "ibu_missing 5",
         "repaired": "gravities_swapped 13",
     }
     assert found["code"]["git_commit"] == gate.settings.git_commit == lineage["git_commit"]
     assert found["code"]["parameters"] == (
-        "min_beers 50, max_beers 500000, test_share 0.15, validation_share 0.05, min_relative_gain 0.0, "
+        "min_beers 50, max_beers 500000, test_share 0.1, validation_share 0.1, min_relative_gain 0.0, "
         "max_champion_loss 0.02"
     )
     assert found["code"]["hyperparameters"].endswith("seed 0, folds 10")

@@ -134,7 +134,7 @@ def test_the_page_has_the_figures_of_the_evaluation(made: tuple[dict[str, Any], 
     assert evaluation["lineage"]["model_sha256"] in page
     assert "Repaired: gravities swapped" in page and "Dropped: ibu equals target og" in page
     titles = [text for tag, text in Page(made[1]).texts if tag == "title"]
-    assert sum(" IBU, predicted " in title for title in titles) == 281
+    assert sum(" IBU, predicted " in title for title in titles) == 272
     for beer in evaluation["worst"]:
         assert beer["name"] in page and any(title.startswith(f"{beer['name']}: ") for title in titles)
 

@@ -296,7 +296,7 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
         clients.sagemaker.create_model_package(
             ModelPackageGroupName=account.pipeline,
             ModelApprovalStatus=approval,
-            CustomerMetadataProperties={"ArtifactSha256": "a" * 64},
+            CustomerMetadataProperties={"ArtifactSha256": "a" * 64, "AccumulatedLoss": "0.0120"},
             InferenceSpecification={
                 "Containers": [container],
                 "SupportedContentTypes": ["text/csv"],
@@ -306,8 +306,8 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
     account.deliver(10, 3)
     assert account.run()[1]["decision"] == "trained"
     given = account.parameters(account.runs()[-1])
-    names = ("ChampionModel", "ChampionSha256", "ChampionVersion")
-    assert [given[name] for name in names] == [f"s3://{bucket}/{key}", "a" * 64, "1"]
+    names = ("ChampionModel", "ChampionSha256", "ChampionVersion", "ChampionAccumulatedLoss")
+    assert [given[name] for name in names] == [f"s3://{bucket}/{key}", "a" * 64, "1", "0.012"]
     # Gone from S3, it does not block its successor.
     clients.s3.delete_object(Bucket=bucket, Key=key)
     account.deliver(20, 3)

@@ -51,7 +51,7 @@ LONG = [
             f"Steps.{where}: 257 characters is above the maximum of 256"
             for where in (
                 "Preprocess.Arguments.AppSpecification.ContainerArguments[13]",
-                "Evaluate.Arguments.AppSpecification.ContainerArguments[25]",
+                "Evaluate.Arguments.AppSpecification.ContainerArguments[27]",
                 "Register-RegisterModel.Arguments.CustomerMetadataProperties.CutOff",
             )
         ],
