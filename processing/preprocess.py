@@ -29,13 +29,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from columns import COLUMNS, RANGES
+from columns import COLUMNS, LONGEST_NAME, RANGES
 from latest import Latest, latest_rows
 from rows import Row, UnreadableInput, is_live, read_rows
 from rules import FEATURES, Beer, Validated, parse, validate
 from split import family, side
 
 SIDES = ("train", "validation", "test")
+# Reasons of quality.json as an error names them; one about rows of another width and one about a column are made.
+PHRASES = {
+    "id_not_a_number": "whose id is not a whole number from 1",
+    "name_too_long": f"with a name of more than {LONGEST_NAME} characters",
+    "ibu_missing": "without a bitterness",
+    "ibu_equals_target_og": "with the original gravity in the place of the bitterness",
+    "ibu_out_of_range": "with an implausible bitterness",
+}
 MORE = "deliver more beers, or start the run with a smaller --min-beers"
 
 
@@ -67,7 +75,7 @@ def quality(latest: Latest, validated: list[Validated]) -> dict[str, Any]:
 def check_usable(beers: list[Beer], least: int, counts: dict[str, Any], where: str) -> None:
     """Raises Unusable when the beers are too few, all equally bitter, or all without some feature."""
     if len(beers) < least:
-        what = f"too few beers ({len(beers)} < {least}){_reasons(', left out: ', counts['dropped'])}"
+        what = f"too few beers ({len(beers)} < {least}){_reasons(', left out: ', 'rows', counts['dropped'])}"
         wrong_width = any("columns_instead_of" in reason for reason in counts["dropped"])
         remedy = f"write the rows with the columns {','.join(COLUMNS)}, or with a header" if wrong_width else MORE
         raise Unusable(what, where, remedy)
@@ -76,13 +84,22 @@ def check_usable(beers: list[Beer], least: int, counts: dict[str, Any], where: s
         raise Unusable(what, where, "correct the column ibu of the cleaned table")
     for name in FEATURES:
         if all(beer.numbers[name] is None for beer in beers):
-            found = {reason: n for reason, n in counts["emptied"].items() if reason.startswith(f"{name}_")}
-            what = f"no beer has a value for {name}{_reasons(', emptied: ', found)}"
+            found = {
+                reason.removeprefix(f"{name}_"): count
+                for reason, count in counts["emptied"].items()
+                if reason.startswith(f"{name}_")
+            }
+            what = f"no beer has a value for {name}{_reasons(', emptied: ', 'values', found)}"
             raise Unusable(what, where, f"correct the column {name}; {_expected(name)}")
 
 
-def _reasons(lead: str, counts: dict[str, int]) -> str:
-    texts = [f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items()]
+def _reasons(lead: str, things: str, counts: dict[str, int]) -> str:
+    """`, left out: 60 rows with 10 columns instead of 9, 5 rows without a bitterness`; empty without a reason."""
+    texts = []
+    for reason, count in counts.items():
+        words = reason.replace("_", " ")
+        phrase = PHRASES.get(reason, f"with {words}" if "columns_instead_of" in reason else words)
+        texts.append(f"{count} {things if count > 1 else things[:-1]} {phrase}")
     return lead + ", ".join(texts) if texts else ""
 
 
@@ -196,10 +213,8 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path, default=output / name, help=f"folder for {name}")
     parser.add_argument("--min-beers", type=int, default=50, help="fewer beers than this end the step with an error")
     parser.add_argument("--max-beers", type=int, default=500_000, help="more beers than this are sampled")
-    parser.add_argument(
-        "--test-share", type=_share, default=0.15, help="fraction of the families held out for the test"
-    )
-    parser.add_argument("--validation-share", type=_share, default=0.05, help="fraction for validation")
+    parser.add_argument("--test-share", type=_share, default=0.1, help="fraction of the families held out for the test")
+    parser.add_argument("--validation-share", type=_share, default=0.1, help="fraction for validation")
     parser.add_argument("--cut-off", default="", help="time up to which rows were read; copied into the manifest")
     parser.add_argument("--input-uri", default="", help="address of the input, a snapshot; copied into the manifest")
     parser.add_argument("--message", type=Path, default=Path("/opt/ml/output/message"), help="file for the failure")

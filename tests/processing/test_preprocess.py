@@ -185,13 +185,13 @@ def test_the_manifest_has_parameters_and_counts(tmp_path: Path) -> None:
     assert manifest["parameters"] == {
         "min_beers": 50,
         "max_beers": 500_000,
-        "test_share": 0.15,
-        "validation_share": 0.05,
+        "test_share": 0.1,
+        "validation_share": 0.1,
     }
     source = {name: manifest["input"][name] for name in ("uri", "cut_off", "beers")}
     assert source == {"uri": "s3://data/snapshots/1/", "cut_off": "2026-11-20", "beers": 325}
     counts = {name: (side["rows"], side["beers"], side["families"]) for name, side in manifest["sides"].items()}
-    assert counts == {"train": (240, 240, 163), "validation": (37, 37, 17), "test": (41, 41, 29)}
+    assert counts == {"train": (240, 240, 163), "validation": (46, 46, 25), "test": (32, 32, 21)}
 
 
 def test_the_latest_row_of_a_beer_is_used_by_the_time_in_the_object_s_name(tmp_path: Path) -> None:
@@ -286,18 +286,19 @@ UNUSABLE: dict[str, tuple[Any, list[str], str]] = {
     "fewer than asked for": (
         catalogue(),
         ["--min-beers", "400"],
-        "too few beers (318 < 400), left out: 2 ibu equals target og, 5 ibu missing",
+        "too few beers (318 < 400), left out: 2 rows with the original gravity in the place of the "
+        "bitterness, 5 rows without a bitterness",
     ),
-    "all without label": (same("ibu", None), [], "too few beers (0 < 50), left out: 325 ibu missing"),
+    "all without label": (same("ibu", None), [], "too few beers (0 < 50), left out: 325 rows without a bitterness"),
     "one label": (same("ibu", 35), [], "every beer has the same bitterness (35 IBU)"),
     "an empty column": (same("ph", None), [], "no beer has a value for ph"),
-    "an impossible column": (same("ebc", 5000), [], "no beer has a value for ebc, emptied: 318 ebc out of range"),
+    "an impossible column": (same("ebc", 5000), [], "no beer has a value for ebc, emptied: 318 values out of range"),
     "gravities as ratios": (
         [{**row, "target_og": 1.05, "target_fg": 1.01} for row in catalogue()],
         [],
-        "no beer has a value for target_fg, emptied: 318 target fg as a ratio",
+        "no beer has a value for target_fg, emptied: 318 values as a ratio",
     ),
-    "ABV as a fraction": (same("abv", 0.05), [], "no beer has a value for abv, emptied: 318 abv as a fraction"),
+    "ABV as a fraction": (same("abv", 0.05), [], "no beer has a value for abv, emptied: 318 values as a fraction"),
     "one family": (
         [{**row, "abv": 5, "target_og": 1050, "target_fg": 1010, "ebc": 20} for row in catalogue()],
         [],
@@ -326,7 +327,7 @@ def test_rows_of_another_width_are_named_in_the_error(tmp_path: Path, capsys: py
     lines = [f"{line},2026-11-27" for line in to_csv(catalogue()).splitlines()]
     (tmp_path / "ten.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert step.main(["--input", str(tmp_path)]) == 1
-    assert "too few beers (0 < 50), left out: 325 10 columns instead of 9" in capsys.readouterr().err
+    assert "too few beers (0 < 50), left out: 325 rows with 10 columns instead of 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder, written", [("ml", True), ("ml/output", True), ("", False)])

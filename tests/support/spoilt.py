@@ -43,7 +43,7 @@ SPOILT: dict[str, tuple[Callable[[Path], Path], str]] = {
     "NaN": (lambda folder: spoilt_model(folder, "code/inference.py", answering("float('nan')")), NAN),
     "infinity": (lambda folder: spoilt_model(folder, "code/inference.py", answering("float('inf')")), NAN),
     "absurd": (lambda folder: spoilt_model(folder, "code/inference.py", answering("1e308")), NAN),
-    "too few answers": (lambda folder: spoilt_model(folder, "code/inference.py", SHORT_CODE), "0 predictions for 41"),
+    "too few answers": (lambda folder: spoilt_model(folder, "code/inference.py", SHORT_CODE), "0 predictions for 32"),
     "no interval": (lambda folder: spoilt_model(folder, "code/inference.py", NARROW_CODE), "without ibu, low and high"),
     "a hostile member": (
         lambda folder: written(folder / "model.tar.gz", tar(member("../escaped", b"x"))),
