@@ -72,7 +72,6 @@ UNUSED = {
         "kinesis:DisableEnhancedMonitoring",
         "kinesis:EnableEnhancedMonitoring",
         "kinesis:UpdateMaxRecordSize",
-        "kinesis:UpdateStreamMode",
         "kinesis:UpdateStreamRecordDistributionStrategy",
         "kinesis:UpdateStreamWarmThroughput",
     },

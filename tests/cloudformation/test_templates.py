@@ -319,3 +319,10 @@ def test_short_intrinsics_load_as_their_long_forms() -> None:
 def test_yaml_that_cloudformation_refuses_is_refused(text: str) -> None:
     with pytest.raises(yaml.YAMLError):
         cfn.parse(text)
+
+
+def test_a_stream_on_demand_has_no_number_of_shards() -> None:
+    stream = TEMPLATES["ingestion"]["Resources"]["Stream"]["Properties"]
+    assert stream["StreamModeDetails"] == {"StreamMode": {"Ref": "StreamMode"}}
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-kinesis-stream.html
+    assert stream["ShardCount"] == {"Fn::If": ["IsProvisioned", {"Ref": "ShardCount"}, {"Ref": "AWS::NoValue"}]}
