@@ -47,13 +47,14 @@ check: $(READY) $(CHECKOV)/.ready  ## every static check
 	$(BIN)/python -m localaws.parity --check
 	$(BIN)/python -m pipelines.checks
 
-bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model
+bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model, gate
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.executor
 	$(BIN)/python -m benchmarks.transform
 	$(BIN)/python -m benchmarks.load --records 20000
 	$(BIN)/python -m benchmarks.model
+	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.console
 
 soak: $(READY)  ## how a workspace ages: 300 runs, 500 executions over 5,000 objects, kills

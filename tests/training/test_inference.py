@@ -17,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion import record
+from pipelines.records.generate import Plan, evenly, records
 from tests.support.beers import catalogue, module, to_csv, workbench
 
 inference, instances, train, rules = (module(name) for name in ("inference", "instances", "train", "rules"))
@@ -187,6 +189,16 @@ def test_every_row_of_the_catalogue_is_answered(model: Any, kind: str) -> None:
     assert len(predictions) == 325
     assert sum("repaired" in each for each in predictions) == 14
     assert not [each for each in predictions if "error" in each]
+
+
+def test_every_generated_beer_that_preprocessing_accepts_is_answered(model: Any) -> None:
+    made = (record.to_row(each.content) for each in records(Plan(1200, defects=evenly(0.6))))
+    rows = [dict(zip(record.NAMES, each.row, strict=True)) for each in made if isinstance(each, record.Clean)]
+    accepted = [row for row in rows if rules.validate(row).dropped is None]
+    for body, kind in ((to_csv(accepted), "text/csv"), ({"instances": accepted}, "application/json")):
+        predictions = ask(model, body, kind)["predictions"]
+        assert len(predictions) == len(accepted) > 415
+        assert not [each for each in predictions if "error" in each]
 
 
 CELLS = (
