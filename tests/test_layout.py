@@ -267,7 +267,11 @@ def test_the_prefixes_are_the_same_everywhere() -> None:
         for name, delivery in cfn.resources(ingestion, "KinesisFirehose::DeliveryStream")
         for prefix in [delivery["ExtendedS3DestinationConfiguration"]["Prefix"].split("dt=")[0]]
     }
-    assert written == {names.RAW: "RawDelivery", names.CLEANED: "CleanedDelivery"}
+    assert written == {
+        names.RAW: "RawDelivery",
+        names.CLEANED: "CleanedDelivery",
+        f"{names.CLEANED}parquet/": "ParquetDelivery",
+    }
 
     (rule,) = [rule for name, rule in cfn.resources(pipelines, "Events::Rule") if name == "NewData"]
     assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": names.CLEANED}]

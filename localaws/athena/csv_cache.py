@@ -3,6 +3,7 @@
 A table of Firehose's has thousands of small objects, and opening each of them for each query would take seconds.
 """
 
+import re
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -11,8 +12,10 @@ from typing import Any
 
 from localaws.ministack import patches
 
-# Of an object: its ETag and time, which change when it is overwritten.
-Version = tuple[str, str]
+# Of an object: its ETag and time, which change when it is overwritten, and its bytes.
+Version = tuple[str, str, int]
+# A larger table is read from its files by every query.
+MOST_BYTES = 64 * 2**20
 
 
 class CsvCache:
@@ -22,13 +25,17 @@ class CsvCache:
         self._tables: dict[tuple[str, str], tuple[dict[str, Version], Any]] = {}
         self._lock = threading.Lock()
 
-    def rows(self, location: str, options: str, columns: int) -> Any:
+    def fits(self, location: str, only: str = "") -> bool:
+        """Whether a table is small enough to stay in memory."""
+        return sum(size for *_, size in _objects(*_split(location), only).values()) <= MOST_BYTES
+
+    def rows(self, location: str, options: str, columns: int, only: str = "") -> Any:
         """A pyarrow table of text: c0, c1, ... and `key`, the object's key below the location.
 
-        options: arguments of DuckDB's read_csv.
+        options: arguments of DuckDB's read_csv. only: a pattern of keys below the location.
         """
         bucket, prefix = _split(location)
-        objects = _objects(bucket, prefix)
+        objects = _objects(bucket, prefix, only)
         with self._lock:
             known, rows = self._tables.get((location, options), ({}, None))
             if objects != known:
@@ -45,15 +52,16 @@ def _split(location: str) -> tuple[str, str]:
     return bucket, prefix.rstrip("/") + "/" if prefix.strip("/") else ""
 
 
-def _objects(bucket: str, prefix: str) -> dict[str, Version]:
+def _objects(bucket: str, prefix: str, only: str) -> dict[str, Version]:
     """The versions of the objects that Athena reads, by key below the prefix; `_` and `.` hide a file or folder."""
     found = patches.module("services.s3")._buckets.get(bucket)
     objects = list(found["objects"].items()) if found else []
     return {
-        key[len(prefix) :]: (each["etag"], each["last_modified"])
+        key[len(prefix) :]: (each["etag"], each["last_modified"], each["size"])
         for key, each in objects
         if key.startswith(prefix)
         and not key.endswith("/")
+        and re.match(only, key[len(prefix) :])
         and not any(part.startswith(("_", ".")) for part in key[len(prefix) :].split("/"))
     }
 

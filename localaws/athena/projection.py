@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/athena/latest/ug/partition-projection-supported-type
 """
 
 import datetime
+import re
 from typing import Any
 
 # The date format that is read here, as Java and as Python write it.
@@ -13,6 +14,33 @@ JAVA_DATE, PYTHON_DATE = "yyyy-MM-dd", "%Y-%m-%d"
 def enabled(table: dict[str, Any]) -> bool:
     """Whether the table's partitions are computed, not registered."""
     return str((table.get("Parameters") or {}).get("projection.enabled", "")).lower() == "true"
+
+
+def _template(table: dict[str, Any]) -> str:
+    """The location of a partition, with `${key}` for each key's value.
+
+    https://docs.aws.amazon.com/athena/latest/ug/partition-projection-setting-up.html
+    """
+    keys = [each["Name"] for each in table.get("PartitionKeys") or []]
+    location = table["StorageDescriptor"]["Location"].rstrip("/")
+    below = "/".join(f"{key}=${{{key}}}" for key in keys)
+    return str((table.get("Parameters") or {}).get("storage.location.template") or f"{location}/{below}").rstrip("/")
+
+
+def root(table: dict[str, Any]) -> str:
+    """The folder of all partitions, up to the first one that depends on a key."""
+    return _template(table).split("${")[0].rpartition("/")[0] + "/"
+
+
+def pattern(table: dict[str, Any], key: str = "") -> str:
+    """What the objects of partitions match, below the root. key: whose value is the pattern's group."""
+    words = re.split(r"\$\{(\w+)\}", _template(table).removeprefix(root(table)))
+    # Texts and keys alternate.
+    found = [
+        re.escape(word) if number % 2 == 0 else "([^/]*)" if word == key else "[^/]*"
+        for number, word in enumerate(words)
+    ]
+    return "^" + "".join(found) + "/"
 
 
 def condition(table: dict[str, Any]) -> str:

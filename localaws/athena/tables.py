@@ -51,8 +51,12 @@ class Reader:
         """
         storage, keys = table["StorageDescriptor"], catalog.keys(table)
         skipped = int((table.get("Parameters") or {}).get("skip.header.line.count", 0))
-        if not keys or projection.enabled(table):
-            return self._files(storage, catalog.columns(table), [_in_path(*each) for each in keys], skipped)
+        if keys and projection.enabled(table):
+            storage = {**storage, "Location": projection.root(table)}
+            values = [_in_path(projection.pattern(table, name), name, kind) for name, kind in keys]
+            return self._files(storage, catalog.columns(table), values, skipped, projection.pattern(table))
+        if not keys:
+            return self._files(storage, catalog.columns(table), [], skipped)
         found = []
         for partition in catalog.partitions(table):
             own = {**storage, **(partition.get("StorageDescriptor") or {})}
@@ -60,33 +64,44 @@ class Reader:
             found.append(self._files(own, catalog.columns(table), values, skipped))
         return " UNION ALL ".join(found) or _no_rows([*catalog.columns(table), *keys])
 
-    def _files(self, storage: dict[str, Any], columns: Columns, keys: list[Key], skipped: int) -> str:
-        """The rows below one location."""
+    def _files(self, storage: dict[str, Any], columns: Columns, keys: list[Key], skipped: int, only: str = "") -> str:
+        """The rows below one location. only: a pattern of the objects' keys below it."""
         location = storage["Location"].rstrip("/") + "/"
-        parquet = serde(storage) == PARQUET
-        source, chosen, path = self._parquet(storage, columns) if parquet else self._csv(storage, columns, skipped)
+        if serde(storage) == PARQUET:
+            source, chosen, path = self._parquet(storage, columns, only)
+        else:
+            source, chosen, path = self._csv(storage, columns, skipped, only)
         chosen = [*chosen, *(key(path) for key in keys), f'{quoted(location)} || {path} AS "$path"']
         return f"SELECT {', '.join(chosen)} FROM {source}"
 
-    def _csv(self, storage: dict[str, Any], columns: Columns, skipped: int) -> Source:
+    def _csv(self, storage: dict[str, Any], columns: Columns, skipped: int, only: str) -> Source:
         parameters = (storage.get("SerdeInfo") or {}).get("Parameters") or {}
         text = serde(storage) == LAZY_SIMPLE
         options = _text_options(parameters) if text else _csv_options(parameters)
         names = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(columns)))
         options += f", columns = {{{names}}}, skip = {skipped}"
-        rows = f"rows_{uuid.uuid4().hex}"
-        self._duckdb.register(rows, CACHE.rows(storage["Location"], options, len(columns)))
         column = _text_column if text else _csv_column
-        return rows, [column(index, *each) for index, each in enumerate(columns)], "key"
+        chosen = [column(index, *each) for index, each in enumerate(columns)]
+        if CACHE.fits(storage["Location"], only):
+            rows = f"rows_{uuid.uuid4().hex}"
+            self._duckdb.register(rows, CACHE.rows(storage["Location"], options, len(columns), only))
+            return rows, chosen, "key"
+        listed, path = self._copies(storage, only)
+        return f"read_csv({listed}, {options}, filename = true, hive_partitioning = false)", chosen, path
 
-    def _parquet(self, storage: dict[str, Any], columns: Columns) -> Source:
-        files = patches.module("services.athena")._materialize_table_files(storage["Location"], self._folders)
-        if not files:
+    def _parquet(self, storage: dict[str, Any], columns: Columns, only: str) -> Source:
+        listed, path = self._copies(storage, only)
+        if not path:
             return f"({_no_rows(columns)})", [identifier(name) for name, _ in columns], '"$path"'
-        listed = "[" + ", ".join(quoted(path) for path in files) + "]"
         reader = f"read_parquet({listed}, filename = true, union_by_name = true, hive_partitioning = false)"
-        root = str(Path(files[0]).parents[_depth(files[0])])
-        return reader, [identifier(name) for name, _ in columns], f"substr(filename, {len(root) + 2})"
+        return reader, [identifier(name) for name, _ in columns], path
+
+    def _copies(self, storage: dict[str, Any], only: str) -> tuple[str, str]:
+        """The files of a location as a list in SQL, and the expression of an object's key; '' without any file."""
+        files = patches.module("services.athena")._materialize_table_files(storage["Location"], self._folders)
+        root = str(Path(files[0]).parents[_depth(files[0])]) + "/" if files else ""
+        files = [path for path in files if re.match(only, path.removeprefix(root))]
+        return f"[{', '.join(map(quoted, files))}]", f"substr(filename, {len(root) + 1})" if files else ""
 
 
 def serde(storage: dict[str, Any]) -> str:
@@ -139,12 +154,11 @@ def _no_rows(columns: Columns) -> str:
 _NO_PATH = 'CAST(NULL AS VARCHAR) AS "$path"'
 
 
-def _in_path(name: str, kind: str) -> Key:
+def _in_path(pattern: str, name: str, kind: str) -> Key:
     """The value of a partition key in an object's path: `dt=2026-11-20` is `2026-11-20`."""
-    pattern = quoted(f"/{re.escape(name)}=([^/]*)/")
 
     def expression(path: str) -> str:
-        value = f"regexp_extract('/' || {path}, {pattern}, 1)"
+        value = f"regexp_extract({path}, {quoted(pattern)}, 1)"
         return f"{_cast(value, kind)} AS {identifier(name)}"
 
     return expression

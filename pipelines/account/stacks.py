@@ -5,13 +5,15 @@
 The outputs of a stack are parameters of the later ones, matched by name.
 """
 
+import datetime
 import json
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localaws.errors import CONFLICT, NOT_FOUND, WRONG_USAGE, ExpectedError
+from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.account import change_sets
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.authoring import archives, committed, templates
@@ -36,6 +38,8 @@ STACK_POLICY = {
         },
     ]
 }
+# What a record waits in a delivery besides its buffer: that of the Lambda, and three retries of it.
+OTHER_BUFFERS_SECONDS = 240.0
 Values = dict[str, str]
 
 
@@ -87,9 +91,10 @@ def environment(name: str, overrides: dict[str, Values] | None = None) -> Enviro
 class Stacks:
     """Deploys and reads the stacks of one environment."""
 
-    def __init__(self, clients: Clients, environment: Environment) -> None:
+    def __init__(self, clients: Clients, environment: Environment, pause: Callable[[float], None] = time.sleep) -> None:
         self.clients = clients
         self.environment = environment
+        self._pause = pause
         self._outputs: dict[str, Values] = {}
 
     def deploy(self, show: Callable[[str, str], None] = lambda stack, outcome: None) -> dict[str, str]:
@@ -113,7 +118,7 @@ class Stacks:
             declared = templates.parse(body)["Parameters"]
             parameters = {key: given[key] for key in declared if key in given}
             if short == "ingestion":
-                self._refuse_another_format(name, parameters.get("CleanedFormat", declared["CleanedFormat"]["Default"]))
+                self._change_format(parameters, declared)
             applied = change_sets.apply(
                 self.clients,
                 {
@@ -130,18 +135,23 @@ class Stacks:
             self._protect(short)
             return "created" if applied.created else "updated"
 
-    def _refuse_another_format(self, name: str, wanted: str) -> None:
-        """Refuse to change the format of a deployed table: its objects would no longer be read, and every run fail."""
-        stack = change_sets.describe(self.clients.cloudformation, name) or {}
-        found = {each["ParameterKey"]: each.get("ParameterValue") for each in stack.get("Parameters", [])}
-        if found.get("CleanedFormat", wanted) != wanted:
-            flags = self.clients.flags or f"--env {self.environment.name}"
-            raise ExpectedError(
-                f"the table has the format {found['CleanedFormat']}, and its objects cannot be read as {wanted}",
-                where=f"CleanedFormat in cloudformation/parameters/{self.environment.name}.json",
-                hint=command_line("deploy", "--delete", flags=flags),
-                code=CONFLICT,
-            )
+    def _change_format(self, parameters: Values, declared: Document) -> None:
+        """Before the delivery in one format is deleted: make the other one, and let the first deliver what it holds.
+
+        A delivery stream begins to read at the end of the Kinesis stream, and one that is deleted loses its buffer.
+        https://docs.aws.amazon.com/firehose/latest/dev/writing-with-kinesis-streams.html
+        """
+        stack = change_sets.describe(self.clients.cloudformation, self.environment.stack("ingestion")) or {}
+        found = {each["ParameterKey"]: each.get("ParameterValue", "") for each in stack.get("Parameters", [])}
+        wanted = parameters.get("CleanedFormat", declared["CleanedFormat"]["Default"])
+        parameters["ParquetSince"] = found.get("ParquetSince", "NOW")
+        if wanted != "csv" and parameters["ParquetSince"] == "NOW":
+            parameters["ParquetSince"] = datetime.datetime.now(datetime.UTC).date().isoformat()
+        if found.get("CleanedFormat", wanted) in (wanted, "") or wanted == "both":
+            return
+        if found["CleanedFormat"] != "both":
+            self.deploy_one("ingestion", {"CleanedFormat": "both"})
+        self._pause(float(found["BufferIntervalInSeconds"]) + OTHER_BUFFERS_SECONDS)
 
     def exists(self, short: str) -> bool:
         """Whether a stack exists."""

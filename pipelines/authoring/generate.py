@@ -134,8 +134,8 @@ def warehouse_macros() -> str:
 
 
 def glue_columns(template: str) -> str:
-    """The ingestion template with the columns of the Glue table, typed for Parquet and as text for CSV."""
-    typed = iter((True, False))
+    """The ingestion template with the columns of the Glue tables, as text for CSV and typed for Parquet."""
+    typed = iter((False, True))
 
     def columns(found: re.Match[str]) -> str:
         indent = found[1] + "  "

@@ -82,7 +82,8 @@ def decide(s: StateMachine, then: Any, skipped: Any) -> Any:
         added(
             table=f"""{{
                 'beers': $number({cell(0)}), 'labelled': $number({cell(1)}), 'new_beers': $number({cell(2)}),
-                'rows': {cell(3)}, 'cut_off': {cell(4)}, 'minutes': $number({cell(5)})
+                'rows': {cell(3)}, 'cut_off': {cell(4)}, 'minutes': $number({cell(5)}),
+                'first_day': {cell(6)}, 'last_day': {cell(7)}
             }}""",
             # A clock that was ahead: the time since the latest run is not known, and blocks nothing.
             minutes=f"$number({cell(5)}) < 0 ? 1000000000 : $number({cell(5)})",

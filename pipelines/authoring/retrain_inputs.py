@@ -30,10 +30,10 @@ def data(s: StateMachine, then: Any) -> Any:
 
 
 def take_snapshot(s: StateMachine, statement: str, then: Any) -> Any:
-    """Run an UNLOAD up to $.table.cut_off; its address is in $.data.uri."""
+    """Run an UNLOAD up to $.table.cut_off, of the days in $.table; its address is in $.data.uri."""
     taken = s.athena(
         "Snapshot",
-        format_(statement, "$.table.cut_off", TRY),
+        format_(statement, *snapshot.FILLING, TRY),
         "$.unload",
         # Another try is another query: with the same token Athena answers with the failed one.
         token=TRY,

@@ -37,7 +37,10 @@ def table(s: StateMachine, then: Any) -> Any:
         "ReadTable",
         "athena:getQueryResults",
         {"QueryExecutionId": "{% $states.input.query.id %}", "MaxResults": 2},
-        added(table=f"{{'beers': $number({cell(0)}), 'rows': {cell(3)}, 'cut_off': {cell(4)}}}"),
+        added(
+            table=f"{{'beers': $number({cell(0)}), 'rows': {cell(3)}, 'cut_off': {cell(4)}, "
+            f"'first_day': {cell(6)}, 'last_day': {cell(7)}}}"
+        ),
     )
     # The newest delivery and the number of rows identify the content of a table to which rows are only added.
     run = s.compute(

@@ -1,6 +1,10 @@
 """The SQL on the cleaned table, in Athena's dialect.
 
-The table has no column with a time. The time of delivery is part of the object's name, which Firehose writes as
+The table is two of Glue's, since one table reads one format: `beers` has the CSV of the deliveries, the batch lane and
+the replays, `beers_parquet` what Firehose delivers while CleanedFormat is parquet. Every object stays in the format in
+which it was written.
+
+Neither has a column with a time. The time of delivery is part of the object's name, which Firehose writes as
 `<stream>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid>` (https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html);
 Athena's `"$path"` has it. Step Functions fills in `{}`, CloudFormation `${...}`.
 """
@@ -14,7 +18,7 @@ STAMP_FORMAT = "%Y-%m-%d-%H-%i-%s"
 # Of a file with another name (a backfill) the time is '', before all others. Without a match Athena's regexp_extract is
 # NULL, DuckDB's ''. https://trino.io/docs/current/functions/regexp.html
 DELIVERED = f"coalesce(regexp_extract(\"$path\", '{STAMP}'), '')"
-TABLE = '"${GlueDatabase}"."${GlueTable}"'
+TABLE, PARQUET = (f'"${{GlueDatabase}}"."${{GlueTable}}{ending}"' for ending in ("", "_parquet"))
 
 
 def typed(column: record.Column) -> str:
@@ -41,20 +45,31 @@ def by_values() -> str:
 
 
 def figures() -> str:
-    """The query of which the state machine decides: one row (beers, labelled, new_beers, rows, cut_off, minutes).
+    """The query of which the state machine decides, with one row.
 
-    Filled with: distinct beers that the latest run knew, start of the latest run (ISO 8601). In a table to which rows
-    are only added, the newest delivery and the number of rows identify the content.
+    beers, labelled, new_beers, rows, cut_off, minutes, first_day, last_day (of the partitions that have rows). Filled
+    with: distinct beers that the latest run knew, start of the latest run (ISO 8601). In a table to which rows are only
+    added, the newest delivery and the number of rows identify the content.
     """
     label = next(column.name for column in record.COLUMNS if column.role == "label")
+    found = f"""
+  SELECT {number("id", "bigint")} AS id, {number(label, "double")} IS NOT NULL AS labelled,
+         {DELIVERED} AS delivered, dt
+  FROM {TABLE}
+  UNION ALL
+  SELECT id, {label} IS NOT NULL AS labelled, {DELIVERED} AS delivered, dt
+  FROM {PARQUET}"""
     return f"""
 SELECT count(DISTINCT id) AS beers,
-       count(DISTINCT CASE WHEN {number(label, "double")} IS NOT NULL THEN id END) AS labelled,
+       count(DISTINCT CASE WHEN labelled THEN id END) AS labelled,
        count(DISTINCT id) - {{}} AS new_beers,
        count(*) AS rows,
-       coalesce(NULLIF(max({DELIVERED}), ''), 'none') AS cut_off,
-       date_diff('minute', from_iso8601_timestamp('{{}}'), current_timestamp) AS minutes
-FROM {TABLE}
+       coalesce(NULLIF(max(delivered), ''), 'none') AS cut_off,
+       date_diff('minute', from_iso8601_timestamp('{{}}'), current_timestamp) AS minutes,
+       coalesce(min(dt), '') AS first_day,
+       coalesce(max(dt), '') AS last_day
+FROM ({found}
+)
 """
 
 
@@ -62,21 +77,40 @@ def unload(*more: str) -> str:
     """The statement that writes a snapshot: the latest row of every beer, as Parquet.
 
     more: columns beside the table's: `delivered` of the row, `arrived` of the beer's first row (YYYY-MM-DD-HH-MM-SS).
-    Filled with: cut-off, name of the snapshot. Rows of the same time are ordered by their values, so that the same rows
-    always give the same snapshot. The target must be empty, and a failed UNLOAD leaves its files there:
+    Filled with FILLING and the name of the snapshot. Only the partitions from the first to the last day are read. Rows
+    of the same time are ordered by their values, so that the same rows always give the same snapshot, whichever their
+    format. The target must be empty, and a failed UNLOAD leaves its files there:
     https://docs.aws.amazon.com/athena/latest/ug/unload.html
     """
-    arrived = ", min(delivered) OVER (PARTITION BY id) AS arrived" if "arrived" in more else ""
+    arrived = ", min(earliest) OVER (PARTITION BY id) AS arrived" if "arrived" in more else ""
     return f"""
 UNLOAD (
-  SELECT {", ".join([*(typed(column) for column in record.COLUMNS), *more])}
+  SELECT {", ".join([*record.NAMES, *more])}
   FROM (
     SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {by_values()}) AS place{arrived}
-    FROM (SELECT *, {DELIVERED} AS delivered FROM {TABLE})
-    WHERE delivered <= '{{}}'
+    FROM ({newest(TABLE, [typed(column) for column in record.COLUMNS], bool(arrived))}
+      UNION ALL{newest(PARQUET, list(record.NAMES), bool(arrived))}
+    )
   )
   WHERE place = 1
 )
 TO 's3://${{ArtifactBucket}}/snapshots/{{}}/'
 WITH (format = 'PARQUET', compression = 'SNAPPY')
 """
+
+
+def newest(table: str, columns: list[str], arrived: bool) -> str:
+    """The rows of one table's newest delivery of each beer: few of them are compared by their values."""
+    first = ", min(delivered) OVER (PARTITION BY id) AS earliest" if arrived else ""
+    return f"""
+      SELECT {", ".join([*columns, "delivered", *(["earliest"] if arrived else [])])}
+      FROM (
+        SELECT *, max(delivered) OVER (PARTITION BY id) AS latest{first}
+        FROM (SELECT *, {DELIVERED} AS delivered FROM {table} WHERE dt BETWEEN '{{}}' AND '{{}}')
+        WHERE delivered <= '{{}}'
+      )
+      WHERE delivered = latest"""
+
+
+# What is filled in for each of the two tables: paths of a state machine's input.
+FILLING = 2 * ("$.table.first_day", "$.table.last_day", "$.table.cut_off")

@@ -89,7 +89,7 @@ def text(value: Any) -> str:
             return f"${{{name}}}"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"${{{name}.{attribute}}}"
-        case {"Fn::Sub": str(pattern)}:
+        case {"Fn::Sub": str(pattern)} | {"Fn::Sub": [str(pattern), _]}:
             return str(pattern)
     return str(value)
 
@@ -115,7 +115,7 @@ def grants(template: Template, role: str) -> Iterator[Grant]:
     for policy in template["Resources"][role]["Properties"].get("Policies", []):
         yield from _grants(policy["PolicyDocument"])
     for _, policy in resources(template, "IAM::ManagedPolicy", "IAM::Policy"):
-        if f"${{{role}}}" in texts(policy.get("Roles", [])):
+        if f"${{{role}}}" in [text(branch) for each in policy.get("Roles", []) for branch in branches(each)]:
             yield from _grants(policy["PolicyDocument"])
 
 

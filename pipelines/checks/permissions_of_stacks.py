@@ -146,18 +146,20 @@ def _delivery(delivery: Mapping[str, Any], why: str) -> Iterator[Need]:
     bucket = text(destination["BucketARN"])
     for action in BUCKET_OF_DELIVERY:
         yield Need(f"s3:{action}", bucket, why)
-    for prefix in ("Prefix", "ErrorOutputPrefix"):
-        for action in OBJECTS_OF_DELIVERY:
-            yield Need(f"s3:{action}", f"{bucket}/{destination[prefix].split('!')[0]}*", f"{why}.{prefix}")
+    for name in ("Prefix", "ErrorOutputPrefix"):
+        for prefix in branches(destination[name]):
+            for action in OBJECTS_OF_DELIVERY:
+                yield Need(f"s3:{action}", f"{bucket}/{prefix.split('!')[0]}*", f"{why}.{name}")
     log = f"${{{destination['CloudWatchLoggingOptions']['LogGroupName']['Ref']}.Arn}}"
     yield Need("logs:PutLogEvents", log, f"{why}.CloudWatchLoggingOptions")
     for processor in destination.get("ProcessingConfiguration", {}).get("Processors", []):
         values = {each["ParameterName"]: each["ParameterValue"] for each in processor.get("Parameters", [])}
         if "LambdaArn" not in values:
             continue
-        for action in ("lambda:GetFunctionConfiguration", "lambda:InvokeFunction"):
-            for version in ("", ":$LATEST"):
-                yield Need(action, text(values["LambdaArn"]) + version, f"{why}.ProcessingConfiguration")
+        for function in branches(values["LambdaArn"]):
+            for action in ("lambda:GetFunctionConfiguration", "lambda:InvokeFunction"):
+                for version in ("", ":$LATEST"):
+                    yield Need(action, text(function) + version, f"{why}.ProcessingConfiguration")
     for conversion in branches(destination.get("DataFormatConversionConfiguration", {"Ref": "AWS::NoValue"})):
         database, table = (text(conversion["SchemaConfiguration"][each]) for each in ("DatabaseName", "TableName"))
         for part in ("catalog", f"database/{database}", f"table/{database}/{table}"):

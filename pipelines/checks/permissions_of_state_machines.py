@@ -186,7 +186,8 @@ def _query(action: str, state: dict[str, Any], why: str) -> Iterator[Need]:
     yield Need("athena:GetDataCatalog", arn("athena", "datacatalog/AwsDataCatalog"), why)
     # https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html
     yield Need("glue:GetDatabase", arn("glue", "database/default"), why)
-    for part in ("catalog", "database/${GlueDatabase}", "table/${GlueDatabase}/${GlueTable}"):
+    tables = (f"table/${{GlueDatabase}}/${{GlueTable}}{ending}" for ending in ("", "_parquet"))
+    for part in ("catalog", "database/${GlueDatabase}", *tables):
         for each in ("glue:GetDatabase", "glue:GetPartitions", "glue:GetTable"):
             yield Need(each, arn("glue", part), why)
     yield from reading(CLEANED, why)

@@ -83,7 +83,7 @@ class _Chain:
             "pipelines": {"MinNewBeers": "0", "MinMinutesBetweenRuns": "0"},
         }
         by_event = {"pipelines": {**self.overrides["pipelines"], "NewDataState": "DISABLED"}} if parameters else {}
-        self.stacks = Stacks(self.clients, environment(ENVIRONMENT, self.overrides | by_event))
+        self.stacks = Stacks(self.clients, environment(ENVIRONMENT, self.overrides | by_event), self.drain)
         self.began = time.time()
 
     def run(self, keep: bool) -> Document:
@@ -126,6 +126,10 @@ class _Chain:
     def start_by_event(self) -> None:
         """Let the event of new data start runs again, after a run with parameters."""
         Stacks(self.clients, environment(ENVIRONMENT, self.overrides)).deploy_one("pipelines")
+
+    def drain(self, _: float) -> None:
+        """Wait until the deliveries hold nothing, as long as that takes here."""
+        self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of what is buffered")
 
     def upsert(self) -> None:
         """The SageMaker Pipeline."""

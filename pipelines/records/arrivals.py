@@ -18,9 +18,10 @@ def before_delivery(stacks: Stacks) -> int:
     clients = stacks.clients
     name = stacks.output("ingestion", "StreamName")
     stream = clients.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-    created = [_created(clients, stacks.output("ingestion", key)) for key in ("RawDeliveryName", "CleanedDeliveryName")]
+    # A record that the raw delivery has read is in the ledger, whatever has read it besides.
+    created = _created(clients, stacks.output("ingestion", "RawDeliveryName"))
     # A minute's count is of no use when the delivery began within it.
-    end = max(created).replace(second=0, microsecond=0)
+    end = created.replace(second=0, microsecond=0)
     start = stream["StreamCreationTimestamp"].replace(second=0, microsecond=0)
     if end <= start:
         return 0

@@ -66,7 +66,7 @@ NOT_SHOWN = {
     "CollectorRole": LOGGING | {"kinesis:PutRecords"},
     "TransformRole": LOGGING,
     "RawDeliveryRole": DELIVERY,
-    "CleanedDeliveryRole": DELIVERY | COLUMNS,
+    "CleanedDeliveryRole": DELIVERY,
     "JobRole": IN_PARTS | CONTAINER,
     # Which job the stopped run was at is chance.
     "PipelineRole": {"iam:PassRole", "s3:ListBucket", "sagemaker:StopProcessingJob", "sagemaker:StopTrainingJob"},

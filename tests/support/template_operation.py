@@ -12,7 +12,7 @@ from typing import Any
 from ingestion import metrics, record
 from tests.support.cfn import Template, alarms, branches, references, resources, text, texts, walk
 
-CLEANED, LANDING = "cleaned/", "landing/"
+CLEANED, PARQUET, LANDING = "cleaned/", "cleaned/parquet/", "landing/"
 DAY = "dt=!{timestamp:yyyy-MM-dd}/"
 
 # Parameters without a default: only the outputs of other stacks and the keys of what was just uploaded.
@@ -39,6 +39,7 @@ NAMED = {
     "Workgroup.Name": "AWS requires one; it is the stack's",
     "GoldWorkgroup.Name": "AWS requires one; it is the stack's",
     "Table.TableInput.Name": "what people write in queries; the database around it is the stack's own",
+    "ParquetTable.TableInput.Name": "what people write in queries; the database around it is the stack's own",
     "Predictions.TableInput.Name": "what people write in queries; the database around it is an environment's",
     "Predictions.DatabaseName": "the database of the cleaned table, of another stack",
     "DeployLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
@@ -204,7 +205,7 @@ def deliveries(template: Template) -> list[str]:
     found = []
     for name, stream in resources(template, "KinesisFirehose::DeliveryStream"):
         target = stream["ExtendedS3DestinationConfiguration"]
-        folder = target["Prefix"].split("/")[0]
+        prefix, folder = target["Prefix"].removesuffix(DAY), target["Prefix"].split("/")[0]
         size = branches(target["BufferingHints"].get("SizeInMBs"))[0]
         if target["BufferingHints"].keys() != {"SizeInMBs", "IntervalInSeconds"}:
             found.append(f"{name}: gives one buffering hint without the other")
@@ -212,7 +213,7 @@ def deliveries(template: Template) -> list[str]:
             found.append(f"{name}: converts with a buffer that is not 64 to 128 MB")
         if "DataFormatConversionConfiguration" in target and target["CompressionFormat"] != "UNCOMPRESSED":
             found.append(f"{name}: compresses what Parquet has compressed")
-        if target["Prefix"] != f"{folder}/{DAY}":
+        if target["Prefix"] != prefix + DAY:
             found.append(f"{name}: is not partitioned by day")
         if target.get("ErrorOutputPrefix") != f"errors/{folder}/!{{firehose:error-output-type}}/{DAY}":
             found.append(f"{name}: its error prefix is not by kind and day")
@@ -232,19 +233,21 @@ def prefixes(template: Template) -> list[str]:
     for name, stream in resources(template, "KinesisFirehose::DeliveryStream"):
         target = stream["ExtendedS3DestinationConfiguration"]
         kinds = {each["Type"] for each in target.get("ProcessingConfiguration", {}).get("Processors", [])}
-        if "Lambda" in kinds and target["Prefix"] != CLEANED + DAY:
-            found.append(f"{name}: does not write to {CLEANED}")
+        own = PARQUET if "DataFormatConversionConfiguration" in target else CLEANED
+        if "Lambda" in kinds and target["Prefix"] != own + DAY:
+            found.append(f"{name}: does not write to {own}")
     for name, table in cleaned_tables(template):
-        places = [branch["Location"] for branch in branches(table["TableInput"]["StorageDescriptor"])]
+        place = text(table["TableInput"]["StorageDescriptor"]["Location"])
+        own = PARQUET if is_parquet(table) else CLEANED
         projection = {key: text(value) for key, value in table["TableInput"]["Parameters"].items()}
         wanted = {
             "projection.enabled": "true",
             "projection.dt.type": "date",
             "projection.dt.format": "yyyy-MM-dd",
-            "storage.location.template": f"s3://${{DataBucket}}/{CLEANED}dt=${{!dt}}/",
+            "storage.location.template": f"s3://${{DataBucket}}/{own}dt=${{!dt}}/",
         }
-        if {text(place) for place in places} != {f"s3://${{DataBucket}}/{CLEANED}"}:
-            found.append(f"{name}: does not lie in {CLEANED}")
+        if place != f"s3://${{DataBucket}}/{own}":
+            found.append(f"{name}: does not lie in {own}")
         found += [f"{name}: {key} disagrees" for key in wanted if projection.get(key) != wanted[key]]
         if not projection.get("projection.dt.range", "").endswith(",NOW"):
             found.append(f"{name}: does not see new days")
@@ -261,25 +264,36 @@ def cleaned_tables(template: Template) -> list[tuple[str, Template]]:
     return [each for each in resources(template, "Glue::Table") if "PartitionKeys" in each[1]["TableInput"]]
 
 
+def is_parquet(table: Template) -> bool:
+    """Whether a Glue table reads Parquet."""
+    return bool(table["TableInput"]["Parameters"]["classification"] == "parquet")
+
+
 def columns(template: Template) -> list[str]:
     """The record's columns: typed as Parquet; as CSV all text, for its SerDe fails on an empty number."""
     found = []
     typed = [(column.name, SQL_TYPES[column.kind]) for column in record.COLUMNS]
-    units = [column.unit for column in record.COLUMNS]
     for name, table in cleaned_tables(template):
-        parquet, csv = branches(table["TableInput"]["StorageDescriptor"])
-        if [(each["Name"], each["Type"]) for each in parquet["Columns"]] != typed:
-            found.append(f"{name}: as Parquet, its columns are not the record's")
-        if [(each["Name"], each["Type"]) for each in csv["Columns"]] != [(each, "string") for each, _ in typed]:
-            found.append(f"{name}: as CSV, its columns are not the record's, all strings")
-        if [each["Comment"].split(":")[0] for each in csv["Columns"]] != [kind for _, kind in typed]:
-            found.append(f"{name}: as CSV, a comment does not begin with the column's type")
-        for branch in (parquet, csv):
-            for each, unit in zip(branch["Columns"], units, strict=False):
-                if not each["Comment"].endswith(unit):
-                    found.append(f"{name}: the comment on {each['Name']} does not end with its unit")
-        if csv["SerdeInfo"]["Parameters"] != {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\t"}:
-            found.append(f"{name}: reads CSV otherwise than RFC 4180")
+        storage = table["TableInput"]["StorageDescriptor"]
+        listed = [(each["Name"], each["Type"]) for each in storage["Columns"]]
+        if is_parquet(table):
+            found += [f"{name}: as Parquet, its columns are not the record's"] if listed != typed else []
+        else:
+            found += [f"{name}: {wrong}" for wrong in _csv_columns(storage, listed, typed)]
+        for each, column in zip(storage["Columns"], record.COLUMNS, strict=False):
+            if not each["Comment"].endswith(column.unit):
+                found.append(f"{name}: the comment on {each['Name']} does not end with its unit")
+    return found
+
+
+def _csv_columns(storage: Template, listed: list[tuple[str, str]], typed: list[tuple[str, str]]) -> list[str]:
+    found = []
+    if listed != [(each, "string") for each, _ in typed]:
+        found.append("as CSV, its columns are not the record's, all strings")
+    if [each["Comment"].split(":")[0] for each in storage["Columns"]] != [kind for _, kind in typed]:
+        found.append("as CSV, a comment does not begin with the column's type")
+    if storage["SerdeInfo"]["Parameters"] != {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\t"}:
+        found.append("reads CSV otherwise than RFC 4180")
     return found
 
 
