@@ -24,7 +24,7 @@ NOTICE = "Generated from ingestion/record.py by `make generate`: do not edit."
 GLUE_TYPES = {"integer": "bigint", "text": "string", "number": "double"}
 GLUE_COLUMN = re.compile(r"^ +- \{Name: (\w+), Type: \w+, Comment: .*\}\n", re.MULTILINE)
 GLUE_COLUMNS = re.compile(r"^( +)Columns:\n(?: +#.*\n)?((?: +- \{Name: .*\}\n)+)", re.MULTILINE)
-LOADED_AT = re.compile(r"^( +loaded_at_field: >-\n +).*\n", re.MULTILINE)
+LOADED_AT = re.compile(r"^( +loaded_at_query: >-\n +).*\n", re.MULTILINE)
 NAMED_QUERY = re.compile(
     r"(^  (\w+):\n    Type: AWS::Athena::NamedQuery\n(?: {4,}.*\n)*?      QueryString: !Sub \|\n)((?: {8}.*\n)+)",
     re.MULTILINE,
@@ -113,8 +113,13 @@ def named_queries(template: str) -> str:
 
 
 def warehouse_sources(text: str) -> str:
-    """The dbt project's sources with the time of a row's delivery, for which no macro can stand."""
-    return LOADED_AT.sub(lambda found: f"{found[1]}{snapshot.delivered_at(snapshot.DELIVERED)}\n", text)
+    """The dbt project's sources with the time of the newest delivery, for which no macro can stand."""
+    schema = "\"{{ env_var('WAREHOUSE_SOURCE') }}\""
+    found = " UNION ALL ".join(
+        f"SELECT {snapshot.DELIVERED} AS delivered FROM {schema}.\"{name}\"" for name in ("beers", "beers_parquet")
+    )
+    newest = f"SELECT {snapshot.delivered_at('max(delivered)')} FROM ({found})"
+    return LOADED_AT.sub(lambda match: f"{match[1]}{newest}\n", text)
 
 
 def warehouse_macros() -> str:
@@ -123,10 +128,9 @@ def warehouse_macros() -> str:
     macros = {
         "column_names()": f"{{{{ return({list(record.NAMES)}) }}}}",
         "ranges()": f"{{{{ return({ranges}) }}}}",
-        "typed_columns()": ",\n    ".join(snapshot.typed(column) for column in record.COLUMNS),
+        "cleaned()": snapshot.rows("{{ source('silver', 'beers') }}", "{{ source('silver', 'beers_parquet') }}"),
         "style_words()": f"{{{{ return({list(queries.STYLE_WORDS)}) }}}}",
         "by_values()": snapshot.by_values(),
-        "delivered()": snapshot.DELIVERED,
         "delivered_at(stamp)": snapshot.delivered_at("{{ stamp }}"),
     }
     found = (f"{{% macro {name} -%}}\n{text}\n{{%- endmacro %}}\n" for name, text in macros.items())

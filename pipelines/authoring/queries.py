@@ -16,13 +16,13 @@ PREDICTIONS = '"${GlueDatabase}"."predictions"'
 
 def latest_beers() -> str:
     """Each beer once, as it was delivered last: the rows of a snapshot."""
-    columns = ",\n       ".join(snapshot.typed(column) for column in record.COLUMNS)
     return f"""\
-SELECT {columns},
-       delivered
+SELECT {", ".join(record.NAMES)}, delivered
 FROM (
   SELECT *, row_number() OVER (PARTITION BY id ORDER BY delivered DESC, {snapshot.by_values()}) AS place
-  FROM (SELECT *, {snapshot.DELIVERED} AS delivered FROM {snapshot.TABLE})
+  FROM (
+{snapshot.rows()}
+  )
 )
 WHERE place = 1"""
 
@@ -44,8 +44,10 @@ ORDER BY beers DESC, style"""
 def deliveries_by_day() -> str:
     """Rows and beers by day of arrival, the newest first; a day that is missing had none."""
     return f"""\
-SELECT dt, count(*) AS rows, count(DISTINCT id) AS beers, max({snapshot.DELIVERED}) AS newest
-FROM {snapshot.TABLE}
+SELECT dt, count(*) AS rows, count(DISTINCT id) AS beers, max(delivered) AS newest
+FROM (
+{snapshot.rows()}
+)
 GROUP BY dt
 ORDER BY dt DESC
 LIMIT 31"""

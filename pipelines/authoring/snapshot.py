@@ -44,6 +44,14 @@ def by_values() -> str:
     return ", ".join(f"{name} NULLS LAST" for name in record.NAMES[1:])
 
 
+def rows(csv: str = TABLE, parquet: str = PARQUET) -> str:
+    """A query of all rows of both tables: the columns typed, `delivered` and `dt`."""
+    return (
+        f"SELECT {', '.join(map(typed, record.COLUMNS))}, {DELIVERED} AS delivered, dt FROM {csv}\n"
+        f"UNION ALL\nSELECT {', '.join(record.NAMES)}, {DELIVERED} AS delivered, dt FROM {parquet}"
+    )
+
+
 def figures() -> str:
     """The query of which the state machine decides, with one row.
 
@@ -52,23 +60,17 @@ def figures() -> str:
     added, the newest delivery and the number of rows identify the content.
     """
     label = next(column.name for column in record.COLUMNS if column.role == "label")
-    found = f"""
-  SELECT {number("id", "bigint")} AS id, {number(label, "double")} IS NOT NULL AS labelled,
-         {DELIVERED} AS delivered, dt
-  FROM {TABLE}
-  UNION ALL
-  SELECT id, {label} IS NOT NULL AS labelled, {DELIVERED} AS delivered, dt
-  FROM {PARQUET}"""
     return f"""
 SELECT count(DISTINCT id) AS beers,
-       count(DISTINCT CASE WHEN labelled THEN id END) AS labelled,
+       count(DISTINCT CASE WHEN {label} IS NOT NULL THEN id END) AS labelled,
        count(DISTINCT id) - {{}} AS new_beers,
        count(*) AS rows,
        coalesce(NULLIF(max(delivered), ''), 'none') AS cut_off,
        date_diff('minute', from_iso8601_timestamp('{{}}'), current_timestamp) AS minutes,
        coalesce(min(dt), '') AS first_day,
        coalesce(max(dt), '') AS last_day
-FROM ({found}
+FROM (
+{rows()}
 )
 """
 

@@ -3,10 +3,10 @@
 with deliveries as (
 
     select
-        {{ typed_columns() }},
+        {{ column_names() | join(', ') }},
         {{ delivered_at('delivered') }} as delivered_at,
         row_number() over (partition by id order by delivered desc, {{ by_values() }}) as place
-    from (select *, {{ delivered() }} as delivered from {{ source('silver', 'beers') }}) as cleaned
+    from ({{ cleaned() }}) as cleaned
 
 ),
 

@@ -2,7 +2,7 @@
 
 {# The order of deliveries is the one in which a snapshot chooses. #}
 select
-    {{ typed_columns() }},
+    {{ column_names() | join(', ') }},
     {{ delivered_at('delivered') }} as delivered_at,
     deliveries
 from (
@@ -10,6 +10,6 @@ from (
         *,
         row_number() over (partition by id order by delivered desc, {{ by_values() }}) as place,
         count(*) over (partition by id) as deliveries
-    from (select *, {{ delivered() }} as delivered from {{ source('silver', 'beers') }}) as cleaned
+    from ({{ cleaned() }}) as cleaned
 ) as numbered
 where place = 1
