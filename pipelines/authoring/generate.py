@@ -116,7 +116,7 @@ def warehouse_sources(text: str) -> str:
     """The dbt project's sources with the time of the newest delivery, for which no macro can stand."""
     schema = "\"{{ env_var('WAREHOUSE_SOURCE') }}\""
     found = " UNION ALL ".join(
-        f"SELECT {snapshot.DELIVERED} AS delivered FROM {schema}.\"{name}\"" for name in ("beers", "beers_parquet")
+        f'SELECT {snapshot.DELIVERED} AS delivered FROM {schema}."{name}"' for name in ("beers", "beers_parquet")
     )
     newest = f"SELECT {snapshot.delivered_at('max(delivered)')} FROM ({found})"
     return LOADED_AT.sub(lambda match: f"{match[1]}{newest}\n", text)
