@@ -10,8 +10,8 @@ CHECKOV := .cache/checkov/.venv
 SDK3 := .cache/sagemaker-3/.venv
 DBT := .cache/dbt/.venv
 
-# One local endpoint per worker; more workers than cores only wait for each other.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One local endpoint per worker; tests/conftest.py says how many workers.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: local generate test test-fast test-release check bench soak fuzz screenshots warehouse gold dbt deploy delete clean help
 

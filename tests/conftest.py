@@ -36,6 +36,12 @@ os.environ.update(
 ENDPOINT_FIXTURES = {"endpoint", "workspace", "strict", "troubled", "twice"}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers on two cores: a third of a test's time it waits for an endpoint, a step or a deadline."""
+    cores = os.cpu_count() or 1
+    return min(cores + cores // 2, 6)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the local endpoint, so that `make test-fast` can leave it out, and run its files first.
 

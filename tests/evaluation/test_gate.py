@@ -49,6 +49,7 @@ class Gate:
         rows = [record.to_row(json.dumps(beer).encode()) for beer in json.loads(BUNDLED.read_text())]
         self.clean = "".join(record.to_csv(row.row) for row in rows if isinstance(row, record.Clean)).encode()
         self.snapshot = self.put("snapshots/all/beers.csv", self.clean).rpartition("/")[0] + "/"
+        self.usual = {"InputData": self.snapshot, "NEstimators": "200"}
 
     def put(self, key: str, content: bytes) -> str:
         """An object in the artifact bucket; its address."""
@@ -60,13 +61,14 @@ class Gate:
         return s3.read(self.clients, uri)
 
     def run(self, **parameters: str) -> Document:
-        """A run to its end: {"status", "steps", "package" or None, "evaluation" or None, "reasons" of failed steps}."""
+        """A run of a small forest to its end.
+
+        {"status", "steps", "package" or None, "evaluation" or None, "reasons" of failed steps}
+        """
         started = self.clients.sagemaker.start_pipeline_execution(
             PipelineName=self.name,
             ClientRequestToken=uuid.uuid4().hex,
-            PipelineParameters=[
-                {"Name": name, "Value": value} for name, value in ({"InputData": self.snapshot} | parameters).items()
-            ],
+            PipelineParameters=[{"Name": name, "Value": value} for name, value in (self.usual | parameters).items()],
         )
         arn = str(started["PipelineExecutionArn"])
         execution = executions.wait(self.clients, arn, lambda steps: None, every_seconds=0.1)

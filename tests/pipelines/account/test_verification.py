@@ -9,6 +9,7 @@ import pytest
 from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines import deploy
+from pipelines.account import retraining, verification
 from pipelines.account.clients import Clients
 from pipelines.account.model_packages import Registry
 from pipelines.account.stacks import Stacks, environment
@@ -30,6 +31,14 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
         clients.ecr.create_repository(repositoryName=repository)
         clients.ecr.put_image(repositoryName=repository, imageManifest="{}", imageTag=tag)
         yield made
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forest of few trees, and polls as close as the local endpoint answers."""
+    start = retraining.start
+    monkeypatch.setattr(retraining, "start", lambda stacks, given: start(stacks, {**given, "NEstimators": "25"}))
+    monkeypatch.setattr(verification, "POLL_SECONDS", 0.2)
 
 
 def verified(stacks: Stacks, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, bool], str]:

@@ -200,8 +200,8 @@ def test_logs_are_those_of_a_function_a_group_or_the_endpoint(
 def test_commands_start_an_endpoint_that_is_down_and_deliver_what_they_collect(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert workplace.json(capsys, "down") == {"stopped": True, "deleted": False}
     before = workplace.json(capsys, "ledger")
+    assert workplace.json(capsys, "down") == {"stopped": True, "deleted": False}
     sent = workplace.json(capsys, "collect", "--random", "2")["sent"]
     assert workplace.json(capsys, "ledger")["accepted"] == before["accepted"] + sent
     assert workplace.json(capsys, "status") == {"running": False, "workspace": str(workplace.workspace.root)}
@@ -211,6 +211,7 @@ def test_commands_start_an_endpoint_that_is_down_and_deliver_what_they_collect(
 def test_a_dump_is_loaded_into_the_table_and_the_ledger(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    workplace.json(capsys, "up")
     before = workplace.json(capsys, "ledger")
     dump = workplace.folder / "dump.csv"
     dump.write_text("id,name,ibu\n501,Ale,30\n502,Stout,many\n")

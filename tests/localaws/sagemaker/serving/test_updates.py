@@ -201,7 +201,7 @@ def test_status_changes_are_events(served: Served) -> None:
     ]
 
 
-@pytest.mark.parametrize("point", ["endpoint-updating", "endpoint-updated"])
+@pytest.mark.parametrize("point", [pytest.param("endpoint-updating", marks=pytest.mark.release), "endpoint-updated"])
 def test_a_killed_endpoint_serves_again_after_its_start(victim: Victim, point: str) -> None:
     served = Served(victim.up(point).clients)
     served.create(served.config("first"))
