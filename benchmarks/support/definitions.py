@@ -92,12 +92,8 @@ class Project:
     ) -> Document:
         """A training step in script mode. hyperparameters: a member."""
         code = textwrap.dedent(script)
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-            entry = tarfile.TarInfo("train.py")
-            entry.size = len(code.encode())
-            tar.addfile(entry, io.BytesIO(code.encode()))
-        source = self.put(f"code/{hashlib.sha256(code.encode()).hexdigest()[:16]}/source.tar.gz", packed.getvalue())
+        key = f"code/{hashlib.sha256(code.encode()).hexdigest()[:16]}/source.tar.gz"
+        source = self.put(key, packed({"train.py": code}))
         given = {"sagemaker_program": "train.py", "sagemaker_submit_directory": source}
         request: Document = {
             "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
@@ -195,6 +191,17 @@ class Execution:
     def retry(self) -> "Execution":
         self.api.retry_pipeline_execution(PipelineExecutionArn=self.arn)
         return self
+
+
+def packed(files: dict[str, str]) -> bytes:
+    """A tar.gz of texts by path."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return content.getvalue()
 
 
 def until(holds: Any, what: str) -> Any:

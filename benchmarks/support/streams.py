@@ -5,7 +5,6 @@ import io
 import itertools
 import time
 import zipfile
-from collections.abc import Callable
 from typing import Any
 
 from localaws import clients
@@ -127,14 +126,3 @@ def without_times(line: dict[str, Any]) -> dict[str, Any]:
     now = time.time() * 1000
     assert now - 60_000 < arrival <= end <= now
     return line
-
-
-def wait_until(happened: Callable[[], Any], seconds: float = 20) -> Any:
-    """What `happened` returns once it is true; AssertionError after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        result = happened()
-        if result:
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"did not happen within {seconds} seconds")

@@ -31,6 +31,7 @@ def check(data: bytes) -> None:
         assert b"\n" not in record.data
         assert isinstance(json.loads(record.data), dict)
         assert 1 <= len(record.key) <= 256
+        assert len(record.data) + len(record.key.encode()) <= api.MAX_RECORD_BYTES
     with contextlib.suppress(api._Refused):
         assert len(api._decompress(data, "gzip")) <= api.MAX_BODY_BYTES
     header = data[:200].decode("latin-1")

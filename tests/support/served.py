@@ -1,14 +1,12 @@
 """A model of a few lines, packed as SageMaker packs it, and an endpoint that serves it."""
 
-import io
 import json
-import tarfile
 import textwrap
 import time
 import uuid
 from typing import Any
 
-from benchmarks.support.definitions import IMAGE, ROLE
+from benchmarks.support.definitions import IMAGE, ROLE, packed
 from pipelines.account.clients import Clients
 
 Document = dict[str, Any]
@@ -24,17 +22,6 @@ SUM = """
     def output_fn(answer, accept): return json.dumps(answer), 'application/json'
 """
 SECONDS = 30.0
-
-
-def packed(files: dict[str, str]) -> bytes:
-    """A tar.gz of texts by path."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w:gz") as tar:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return raw.getvalue()
 
 
 class Served:

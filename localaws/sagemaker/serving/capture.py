@@ -15,6 +15,7 @@ from collections import defaultdict
 
 from localaws.sagemaker import s3
 from localaws.sagemaker.serving.fleet import Fleet, Variant
+from localaws.sagemaker.serving.periodic import Periodic
 from localaws.store import Document
 
 # AWS writes after minutes.
@@ -28,18 +29,7 @@ class Capture:
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._write_now_and_then, name="data-capture", daemon=True)
-
-    def start(self) -> None:
-        """Start writing."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        self.thread = Periodic("data-capture", EVERY_SECONDS, self.write)
 
     def add(
         self,
@@ -84,11 +74,6 @@ class Capture:
                 s3.client("s3").put_object(Bucket=bucket, Key=key, Body="".join(f"{line}\n" for line in lines).encode())
             except Exception:
                 logger.exception("%d captured requests could not be written to %s", len(lines), folder)
-
-    def _write_now_and_then(self) -> None:
-        while not self._closing.wait(EVERY_SECONDS):
-            self.write()
-        self.write()
 
 
 def _side(mode: str, content_type: str, body: bytes, config: Document) -> Document:

@@ -26,12 +26,12 @@ class Serving:
 
     def start(self) -> None:
         """Serve the endpoints that are stored."""
-        self.capture.start()
-        self.metrics.start()
+        self.capture.thread.start()
+        self.metrics.thread.start()
         self.deployments.recover()
 
     def close(self) -> None:
         """End every model process."""
         self.deployments.close()
-        self.metrics.close()
-        self.capture.close()
+        self.metrics.thread.close()
+        self.capture.thread.close()

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
-import logging
 import threading
 import time
 from collections import defaultdict
@@ -12,11 +11,11 @@ from typing import Any
 from localaws.ministack import patches
 from localaws.sagemaker.service import scope
 from localaws.sagemaker.serving.fleet import Fleet, Variant
+from localaws.sagemaker.serving.periodic import Periodic
 
 EVERY_SECONDS = 0.25
 NAMESPACE = "AWS/SageMaker"
 Key = tuple[str, str, tuple[tuple[str, str], ...], str, str]
-logger = logging.getLogger("localaws.sagemaker")
 
 
 class Metrics:
@@ -25,18 +24,7 @@ class Metrics:
     def __init__(self) -> None:
         self._values: dict[Key, list[float]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._store_now_and_then, name="endpoint-metrics", daemon=True)
-
-    def start(self) -> None:
-        """Start storing."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop storing."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        self.thread = Periodic("endpoint-metrics", EVERY_SECONDS, self.store)
 
     def add(self, endpoint: str, fleet: Fleet, variant: Variant, status: int, seconds: float) -> None:
         """Count one invocation. status: the container's HTTP status; 0 for a timeout."""
@@ -70,10 +58,3 @@ class Metrics:
         for region, account in {key[:2] for key in collected}:
             with responses.request_scope(account, region):
                 cloudwatch._evaluate_all_alarms()
-
-    def _store_now_and_then(self) -> None:
-        while not self._closing.wait(EVERY_SECONDS):
-            try:
-                self.store()
-            except Exception:
-                logger.exception("the metrics of endpoints could not be stored")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from benchmarks.support.streams import ACCOUNT, REGION, Streams, transformed_by, wait_until
+from benchmarks.support.definitions import until
+from benchmarks.support.streams import ACCOUNT, REGION, Streams, transformed_by
 from localaws import endpoint as endpoints
 from localaws.endpoint import Endpoint
 from localaws.firehose.journal import Journal
@@ -58,7 +59,7 @@ def test_an_object_is_cut_before_it_would_exceed_the_buffer_size(streams: Stream
     record = b"x" * (100 * 1024 - 1) + b"\n"
     streams.put(*[record] * 25)
     # Ten records of 100 KiB fit into a MiB, eleven do not; the last five wait for more.
-    wait_until(lambda: len(streams.objects()) == 2)
+    until(lambda: len(streams.objects()) == 2, "two objects")
     assert [len(body) for body in streams.bodies()] == [10 * len(record)] * 2
     streams.drain()
     assert sorted(len(body) for body in streams.bodies()) == [
@@ -72,7 +73,7 @@ def test_a_small_batch_is_delivered_when_its_interval_has_passed(streams: Stream
     streams.deliver("raw/", seconds=60)
     streams.put(b"a\n", b"b\n")
     assert streams.objects() == {}
-    assert wait_until(streams.bodies) == [b"a\nb\n"]
+    assert until(streams.bodies, "an object") == [b"a\nb\n"]
 
 
 def test_records_put_on_a_delivery_stream_itself_are_buffered_too(streams: Streams) -> None:
@@ -107,7 +108,7 @@ def test_a_delivered_object_is_an_event_and_a_metric(streams: Streams) -> None:
     name = streams.deliver("raw/")
     streams.put(b"a\n", b"b\n")
     streams.drain()
-    [message] = wait_until(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))
+    [message] = until(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "the event")
     event = json.loads(message["Body"])
     assert (event["detail-type"], event["detail"]["object"]["size"]) == ("Object Created", 4)
     assert event["detail"]["object"]["key"] == next(iter(streams.objects()))

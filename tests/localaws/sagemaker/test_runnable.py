@@ -1,8 +1,6 @@
 """What cannot run here is refused before the execution starts, by step and image, with what to install."""
 
-import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from benchmarks.support.definitions import Project, parameter
+from benchmarks.support.definitions import Project, packed, parameter
 from localaws.sagemaker import container_images, requirements
 from localaws.sagemaker.runnable import problems
 
@@ -120,17 +118,6 @@ def wheel(path: Path, name: str, version: str, code: str) -> None:
         archive.writestr(f"{described}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(f"{described}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{described}/RECORD", "")
-
-
-def packed(files: dict[str, str]) -> bytes:
-    """A tar.gz of the files."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text.encode())
-            archive.addfile(entry, io.BytesIO(text.encode()))
-    return content.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["QualityCheck", "ClarifyCheck", "EMR", "AutoML"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.support.streams import wait_until
+from benchmarks.support.definitions import until
 from localaws import endpoint as endpoints
 from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
@@ -251,7 +251,7 @@ def test_records_on_the_stream_before_its_delivery_began_are_counted(workplace: 
         _later_delivery(stacks, minutes=3)
         for minutes, count in ((1, 4.0), (2, 3.0), (30, 9.0)):
             _arrive(stacks, name, began, minutes, count)
-        assert wait_until(lambda: arrivals.before_delivery(stacks)) == 7
+        assert until(lambda: arrivals.before_delivery(stacks), "the metrics") == 7
 
 
 def _later_delivery(stacks: Stacks, minutes: int) -> None:
