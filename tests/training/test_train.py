@@ -1,11 +1,7 @@
 """The training step: scikit-learn's forest, cross-validation by families, repeatable bytes."""
 
-import ast
 import hashlib
-import io
 import json
-import math
-import pickle
 import random
 import re
 import shutil
@@ -31,10 +27,6 @@ def beers() -> tuple[np.ndarray, np.ndarray, list[str]]:
         table["ibu"].to_numpy(float),
         table["family"].tolist(),
     )
-
-
-def columns(**given: Any) -> dict[str, list[Any]]:
-    return {name: [given.get(name)] for name in features.INPUTS}
 
 
 def test_the_forest_is_tree_for_tree_that_of_scikit_learn() -> None:
@@ -185,137 +177,6 @@ def test_probabilities_are_calibrated_better_than_the_votes() -> None:
     found = metrics.calibrate(label, result, [20.0, 40.0, 70.0])
     assert found["weight"] == 1
     assert found["metrics"]["ece"] < 0.05 < 0.3 < found["metrics"]["raw_ece"]
-
-
-@pytest.mark.parametrize(
-    "name, ibu",
-    [
-        ("Punk IPA 2010 - Current", 55),
-        ("Prototype Double IPA", 80),
-        ("Small Batch: Rye IPA", 62.5),
-        ("Old World Russian Imperial Stout", 70),
-        ("Sunmaid Stout", 35),
-        ("Small Batch: Imperial Pale Weizen", 11.5),
-        ("Russian Doll - India Pale Ale", 55),
-        ("77 LAGER", 21.5),
-        ("Hoptimist", 0),
-        ("Spilsby", 0),
-        ("", 0),
-        (None, 0),
-    ],
-)
-def test_a_style_named_in_the_name_gives_its_usual_bitterness(name: str | None, ibu: float) -> None:
-    assert features.style_ibu(name) == ibu
-
-
-def test_the_features_of_a_beer() -> None:
-    given = columns(name="Punk IPA", abv=5.6, target_fg=1010, target_og=1053, ebc=17, srm=8.5, ph=4.4)
-    row = dict(zip(features.FEATURES, features.feature_matrix(given)[0], strict=True))
-    assert row == pytest.approx(
-        {
-            "abv": 5.6,
-            "target_og": 1053,
-            "target_fg": 1010,
-            "attenuation": 43 / 53,
-            "abv_from_gravities": 0.13125 * 43,
-            "abv_gap": 5.6 - 0.13125 * 43,
-            "log_ebc": math.log(18),
-            "log_srm": math.log(9.5),
-            "colour_gap": math.log(18 / 9.5),
-            "log_abv": math.log(6.6),
-            "gravity_to_colour": 53 / (1 + math.log(18)),
-            "ph": 4.4,
-            "style_ibu": 55,
-        }
-    )
-
-
-def test_one_colour_gives_the_other_and_missing_values_are_filled_with_medians() -> None:
-    matrix = features.feature_matrix(columns(ebc=19.7))
-    known = {features.FEATURES[column]: matrix[0, column] for column in np.flatnonzero(~np.isnan(matrix[0]))}
-    assert known == pytest.approx(
-        {"log_ebc": math.log(20.7), "log_srm": math.log(11), "colour_gap": math.log(20.7 / 11), "style_ibu": 0}
-    )
-    by_srm = dict(zip(features.FEATURES, features.feature_matrix(columns(srm=10))[0], strict=True))
-    assert by_srm["log_ebc"] == pytest.approx(math.log(20.7))
-    medians = np.arange(13.0)
-    assert np.array_equal(features.fill(matrix, medians), np.where(np.isnan(matrix), medians, matrix))
-
-
-def test_a_further_column_of_the_table_is_a_feature_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = (*features.FEATURES, "attenuation_level")
-    monkeypatch.setattr(features, "RANGES", features.RANGES | {"attenuation_level": (0.0, 100.0)})
-    monkeypatch.setattr(features, "FEATURES", names)
-    row = features.feature_matrix(columns(abv=5.0) | {"attenuation_level": [81.0]})[0]
-    assert (len(row), row[-1]) == (len(names), 81.0)
-
-
-def sound() -> dict[str, Any]:
-    """The arrays of a forest of one tree with one split."""
-    return {
-        "trees": np.array(1, "<i4"),
-        "feature": np.array([2, -1, -1], "<i2"),
-        "threshold": np.array([0.5, 1.0, 2.0], "<f8"),
-        "left": np.array([1, 0, 0], "<i4"),
-    }
-
-
-class Canary:
-    """An object that raises when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return exec, ("raise SystemExit('unpickled')",)
-
-
-BROKEN: dict[str, dict[str, Any]] = {
-    "no trees": {"trees": np.array(0, "<i4")},
-    "more trees than nodes": {"trees": np.array(4, "<i4")},
-    "a feature there is not": {"feature": np.array([13, -1, -1], "<i2")},
-    "a negative feature": {"feature": np.array([-2, -1, -1], "<i2")},
-    "a child beyond the end": {"left": np.array([2, 0, 0], "<i4")},
-    "a child before its parent": {"left": np.array([-1, 0, 0], "<i4")},
-    "a node that is its own child": {"left": np.array([0, 0, 0], "<i4")},
-    "a threshold that is no number": {"threshold": np.array([np.nan, 1, 2], "<f8")},
-    "an array too short": {"threshold": np.array([0.5], "<f8")},
-    "another type": {"left": np.array([1.0, 0.0, 0.0], "<f8")},
-    "another shape": {"left": np.array([[1, 0, 0]], "<i4")},
-    "a pickled object": {"left": np.array([Canary()], dtype=object)},
-}
-
-
-def test_a_sound_forest_is_read_back() -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **sound())
-    read = forest.from_bytes(buffer.getvalue(), 13)
-    rows = np.zeros((4, 13))
-    rows[:, 2] = (0.4, 0.5, 0.6, 0.5 + 1e-12)  # The last is 0.5 in single precision, in which scikit-learn compares.
-    assert forest.predict_trees(read, rows).tolist() == [[1.0], [1.0], [2.0], [1.0]]
-
-
-@pytest.mark.parametrize("changed", BROKEN.values(), ids=BROKEN)
-def test_arrays_that_are_no_forest_are_refused(changed: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **sound() | changed)
-    with pytest.raises(forest.BrokenForest):
-        forest.from_bytes(buffer.getvalue(), 13)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", pickle.dumps(Canary()), b"\x93NUMPY\x01\x00"])
-def test_bytes_that_are_no_archive_are_refused(content: bytes) -> None:
-    with pytest.raises(forest.BrokenForest):
-        forest.from_bytes(content, 13)
-
-
-def test_no_step_can_unpickle_or_extract() -> None:
-    forbidden = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal", "extractall", "extract"}
-    for path in [path for folder in ("processing", "training", "evaluation") for path in (ROOT / folder).glob("*.py")]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        imported = {
-            alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-        }
-        imported |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        assert not (imported | used) & forbidden, path.name
 
 
 def edited(column: str, value: str) -> str:
