@@ -17,6 +17,7 @@ import pytest
 
 from localaws import endpoint as endpoints
 from localaws.errors import ExpectedError
+from localaws.sagemaker import isolation
 from localaws.workspace import Workspace
 from pipelines.account import s3
 from pipelines.account.clients import Clients
@@ -103,6 +104,27 @@ def test_no_process_of_a_run_connects_to_anything_but_this_machine(twice: Twice)
     addresses = set(twice.audit.read_text().split())
     assert "127.0.0.1" in addresses
     assert {each for each in addresses if not each.startswith("/")} <= {"127.0.0.1", "localhost", "::1", "None"}
+
+
+# Brings the loopback device of a new network namespace up, and runs what follows in it.
+LOOPBACK = """
+import fcntl, runpy, socket, struct, sys
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+sys.argv[0] = "pipelines.run"
+runpy.run_module("pipelines.run", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.release
+@pytest.mark.skipif(bool(isolation.plain_because()), reason="makes a network namespace, which this machine forbids")
+def test_the_chain_runs_where_there_is_no_network_but_loopback(tmp_path: Path) -> None:
+    flags = ("--local", "--json", "--workspace", str(tmp_path / "workspace"), "--n-estimators", "25")
+    alone = ["unshare", "--map-root-user", "--net", sys.executable, "-c", LOOPBACK, *flags]
+    done = subprocess.run(alone, capture_output=True, text=True, cwd=ROOT, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model_package"]["version"] == 1
 
 
 def test_the_endpoint_that_stays_up_answers_plain_aws_calls(twice: Twice) -> None:
