@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import functools
 import graphlib
 import json
 import re
@@ -22,24 +23,28 @@ from tests.support import beers, cfn
 ROOT = Path(__file__).parent.parent
 STEPS = ("processing", "training", "evaluation")
 FOLDERS = ("console", "ingestion", "localaws", "pipelines", *STEPS)
-TREES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
-    for folder in FOLDERS
-    for path in sorted((ROOT / folder).rglob("*.py"))
-}
-
 REAL: dict[str, Any] = json.loads(committed.definition(Settings()))
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """Module -> its syntax tree."""
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+        for path in paths
+    }
 
 
 def imports(name: str) -> Iterator[tuple[str, bool]]:
     """(module, whether at the top) of all that a module imports; `from a import b` counts as a.b where that exists."""
-    top = set(map(id, TREES[name].body))
-    for node in ast.walk(TREES[name]):
+    top = set(map(id, trees()[name].body))
+    for node in ast.walk(trees()[name]):
         if isinstance(node, ast.Import):
             yield from ((alias.name, id(node) in top) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from ((each if each in TREES else str(node.module), id(node) in top) for each in inner)
+            yield from ((each if each in trees() else str(node.module), id(node) in top) for each in inner)
 
 
 def within(module: str, prefixes: set[str]) -> bool:
@@ -107,7 +112,7 @@ THIRD_PARTY = {
 def test_imports_point_one_way(package: str) -> None:
     wrong = [
         f"{name} imports {module}"
-        for name in TREES
+        for name in trees()
         if within(name, {package})
         for module, _ in imports(name)
         if module.split(".")[0] in FOLDERS and not within(module, MAY_IMPORT[package])
@@ -117,11 +122,11 @@ def test_imports_point_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("folder", THIRD_PARTY)
 def test_shipped_code_imports_what_is_there_when_it_runs(folder: str) -> None:
-    beside = {name.split(".")[1] for name in TREES if within(name, {folder}) and "." in name}
+    beside = {name.split(".")[1] for name in trees() if within(name, {folder}) and "." in name}
     known = THIRD_PARTY[folder] | beside | set(sys.stdlib_module_names) | {folder}
     wrong = [
         f"{name} imports {module}"
-        for name in TREES
+        for name in trees()
         if within(name, {folder})
         for module, _ in imports(name)
         if module.split(".")[0] not in known
@@ -130,8 +135,8 @@ def test_shipped_code_imports_what_is_there_when_it_runs(folder: str) -> None:
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:
-    links = {name: {module for module, _ in imports(name) if module in TREES} for name in TREES}
-    assert len(list(graphlib.TopologicalSorter(links).static_order())) == len(TREES)
+    links = {name: {module for module, _ in imports(name) if module in trees()} for name in trees()}
+    assert len(list(graphlib.TopologicalSorter(links).static_order())) == len(trees())
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     ],
 )
 def test_few_modules_import_an_sdk_for_authoring_and_import_it_late(sdk: str, modules: tuple[str, ...]) -> None:
-    found = {(name, top) for name in TREES for imported, top in imports(name) if within(imported, {sdk})}
+    found = {(name, top) for name in trees() for imported, top in imports(name) if within(imported, {sdk})}
     assert found == {(module, False) for module in modules}
 
 
@@ -156,9 +161,9 @@ def test_what_is_deployed_does_not_ask_whether_it_runs_on_this_machine() -> None
     }
     asked = [
         f"{name}: {ast.unparse(node.test)}"
-        for name in TREES
+        for name in trees()
         if within(name, deployed)
-        for node in ast.walk(TREES[name])
+        for node in ast.walk(trees()[name])
         if isinstance(node, ast.If | ast.IfExp | ast.While)
         and re.search(r"\blocal|127\.0|ENDPOINT", ast.unparse(node.test))
     ]

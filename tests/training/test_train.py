@@ -186,24 +186,26 @@ def edited(column: str, value: str) -> str:
     return "\n".join([header, *(",".join([*row[:place], value, *row[place:][1:]]) for row in rows)]) + "\n"
 
 
-UNUSABLE = {
+# The training side, or the column of the beers' that gets one value.
+UNUSABLE: dict[str, tuple[str | tuple[str, str], str]] = {
     "no beers": ("", "too few families (0 < 10 folds)"),
     "a column missing": ("id,name\n1,Buzz\n", "no column ibu, family, abv, target_fg, target_og, ebc, srm, ph"),
-    "one family": (edited("family", "0123456789abcdef"), "too few families (1 < 10 folds)"),
-    "one label": (edited("ibu", "35"), "the label ibu is missing or constant"),
-    "no label": (edited("ibu", ""), "the label ibu is missing or constant"),
-    "an empty column": (edited("ph", ""), "no beer has a value for ph"),
+    "one family": (("family", "0123456789abcdef"), "too few families (1 < 10 folds)"),
+    "one label": (("ibu", "35"), "the label ibu is missing or constant"),
+    "no label": (("ibu", ""), "the label ibu is missing or constant"),
+    "an empty column": (("ph", ""), "no beer has a value for ph"),
 }
 
 
 @pytest.mark.parametrize("content, what", UNUSABLE.values(), ids=UNUSABLE)
 def test_data_that_cannot_make_a_model_fails_with_three_lines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, what: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | tuple[str, str], what: str
 ) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "ml").mkdir()
     if content:
-        (tmp_path / "train/beers.csv").write_text(content, encoding="utf-8")
+        text = content if isinstance(content, str) else edited(*content)
+        (tmp_path / "train/beers.csv").write_text(text, encoding="utf-8")
     folders = {"--train": "train", "--validation": "none", "--model-dir": "model", "--output-data-dir": "ml/data"}
     code = step.main([part for flag, name in folders.items() for part in (flag, str(tmp_path / name))])
     printed = capsys.readouterr().err
