@@ -5,6 +5,7 @@ measured on the same draws, which makes their differences comparable; the draws 
 with another seed can get another decision. Replicate 0 is the data as it is.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ import numpy as np
 
 REPLICATES = 2000
 SEED = 0
-AT_ONCE = 100  # Replicates held in memory.
+AT_ONCE = 100  # Replicates that are drawn together.
+FEW_FAMILIES = 1000  # Up to which all draws are held in memory: 8 bytes for each replicate and family.
 
 
 class Draws(NamedTuple):
@@ -23,10 +25,20 @@ class Draws(NamedTuple):
 
     def weights(self) -> Iterator[np.ndarray]:
         """(replicates, families) how often each family is drawn, in parts; the first part is one row of ones."""
-        generator = np.random.default_rng(SEED)
         yield np.ones((1, self.families), dtype=np.int64)
-        for _ in range(0, REPLICATES, AT_ONCE):
-            yield generator.multinomial(self.families, np.full(self.families, 1 / self.families), size=AT_ONCE)
+        yield from _held(self.families) if self.families <= FEW_FAMILIES else _drawn(self.families)
+
+
+@functools.lru_cache(maxsize=1)
+def _held(families: int) -> tuple[np.ndarray, ...]:
+    """All of `_drawn`: an evaluation asks for them two dozen times."""
+    return tuple(_drawn(families))
+
+
+def _drawn(families: int) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng(SEED)
+    for _ in range(0, REPLICATES, AT_ONCE):
+        yield generator.multinomial(families, np.full(families, 1 / families), size=AT_ONCE)
 
 
 def draws(families: Sequence[str]) -> Draws:

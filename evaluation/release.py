@@ -1,5 +1,6 @@
 """Files for a release beside evaluation.json: smoke-test answers, model card, lineage, SBOM and hashes."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -44,11 +45,6 @@ def sbom() -> dict[str, Any]:
 
     https://cyclonedx.org/docs/1.5/json/
     """
-    found = {
-        distribution.metadata["Name"]: distribution.version
-        for distribution in importlib.metadata.distributions()
-        if distribution.metadata["Name"]
-    }
     components = [
         {
             "type": "library",
@@ -56,9 +52,16 @@ def sbom() -> dict[str, Any]:
             "version": version,
             "purl": f"pkg:pypi/{name.lower().replace('_', '-')}@{version}",
         }
-        for name, version in sorted(found.items())
+        for name, version in sorted(_installed().items())
     ]
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
+
+
+@functools.cache
+def _installed() -> dict[str, str]:
+    """Name -> version. Each package's metadata is parsed once: that takes longer than the rest of the release."""
+    found = (distribution.metadata for distribution in importlib.metadata.distributions())
+    return {each["Name"]: each["Version"] for each in found if each["Name"]}
 
 
 def write(folder: Path, contents: Mapping[str, str]) -> None:
