@@ -48,7 +48,8 @@ SAGEMAKER = (
         "The SDK has default images for Python 3.8 and 3.10 alone; the images of notebook jobs have the package.",
     ),
     Deviation(
-        "Inputs of jobs are S3 prefixes: a manifest, a file system or an Athena or Redshift dataset fails the job.",
+        "Inputs of processing and training jobs are prefixes and manifests in S3, those of transform jobs prefixes: an "
+        "augmented manifest, a file system or an Athena or Redshift dataset fails the job.",
         "No project that was tried uses them.",
     ),
     Deviation(

@@ -1,6 +1,6 @@
 """The kinds of job that run a container: processing and training."""
 
-from localaws.sagemaker import processing, training
+from localaws.sagemaker import processing, runnable, training
 from localaws.sagemaker.jobs import JobKind
 from localaws.store import Document
 
@@ -27,5 +27,7 @@ def _training_ended(document: Document) -> Document:
     return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
 
 
-PROCESSING = JobKind("Processing", processing.run)
-TRAINING = JobKind("Training", training.run, _training_created, _training_ended, phases=True)
+PROCESSING = JobKind("Processing", processing.run, check=runnable.require_processing)
+TRAINING = JobKind(
+    "Training", training.run, _training_created, _training_ended, phases=True, check=runnable.require_training
+)

@@ -65,12 +65,12 @@ def run(job: Document, directory: JobDirectory, phase: Phase) -> None:
 
 def _download(given: Document, directory: JobDirectory) -> None:
     source = given.get("S3Input")
-    if source is None or source.get("S3DataType", "S3Prefix") != "S3Prefix":
+    if source is None:
         name = given["InputName"]
-        raise JobFailed(f"ClientError: the input {name} is no S3Prefix of S3; nothing else is read here.")
+        raise JobFailed(f"ClientError: the input {name} is not S3's; nothing else is read here.")
     if "LocalPath" not in source:
         raise JobFailed(f"ClientError: the input {given['InputName']} has no LocalPath.")
-    s3.download(source["S3Uri"], directory.inside(source["LocalPath"]))
+    s3.download_source(source, directory.inside(source["LocalPath"]))
 
 
 def _packages(job: Document, directory: JobDirectory) -> dict[str, str]:

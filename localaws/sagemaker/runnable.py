@@ -48,6 +48,21 @@ def problems(definition: Document, parameters: Mapping[str, Any]) -> Iterator[tu
         yield from ((step["Name"], each) for each in found)
 
 
+def require_processing(request: Document) -> None:
+    """Raise ApiError for a processing job that cannot run here."""
+    _require_job(_processing_problems(Known({}), request))
+
+
+def require_training(request: Document) -> None:
+    """Raise ApiError for a training job that cannot run here."""
+    _require_job(_training_problems(Known({}), request))
+
+
+def _require_job(found: list[str]) -> None:
+    if found:
+        raise validation_error(f"The local SageMaker cannot run this job: {'; '.join(found)}")
+
+
 class Known:
     """Values of a definition as far as they are known before a step has run."""
 

@@ -3,6 +3,7 @@
 import functools
 import gzip
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -71,6 +72,37 @@ def download(uri: str, folder: Path) -> int:
         with target.open("wb") as handle:
             shutil.copyfileobj(client("s3").get_object(Bucket=bucket, Key=key)["Body"], handle)
     return len(keys)
+
+
+def download_source(source: dict[str, Any], folder: Path) -> None:
+    """Copy what an S3DataSource or S3Input names: a prefix, or a manifest's objects beside their relative paths.
+
+    Raises MissingInput. https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html
+    """
+    if source.get("S3DataType", "S3Prefix") == "S3Prefix":
+        download(source["S3Uri"], folder)
+        return
+    prefix = ""
+    for entry in _manifest(source["S3Uri"]):
+        if isinstance(entry, dict):
+            prefix = entry["prefix"]
+            continue
+        target = (folder / entry).parent
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise MissingInput(f'The manifest\'s "{entry}" leads out of the input folder.')
+        download(f"{prefix}{entry}", target)
+
+
+def _manifest(uri: str) -> list[Any]:
+    """A manifest: [{"prefix": "s3://bucket/folder/"}, "a.csv", "deeper/b.csv"]."""
+    try:
+        found = json.loads(read_object(*split(uri)))
+        valid = isinstance(found, list) and all(isinstance(each, str) or "prefix" in each for each in found)
+    except (ValueError, TypeError):
+        valid = False
+    if not valid:
+        raise MissingInput(f"The manifest {uri} is no list of a prefix and relative paths.")
+    return list(found)
 
 
 def upload(folder: Path, uri: str) -> int:

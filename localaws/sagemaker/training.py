@@ -118,11 +118,11 @@ def _unpack_files(folder: Path, code: Path, source: str) -> None:
 
 def _download(channel: Document, folder: Path) -> None:
     name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource")
-    if source is None or source.get("S3DataType", "S3Prefix") != "S3Prefix":
-        raise JobFailed(f"ClientError: the channel {name} is no S3Prefix of S3; nothing else is read here.")
+    if source is None or source.get("S3DataType", "S3Prefix") not in ("S3Prefix", "ManifestFile"):
+        raise JobFailed(f"ClientError: the channel {name} is no S3Prefix or ManifestFile; nothing else is read here.")
     if channel.get("InputMode") == "Pipe":
         raise JobFailed(f"ClientError: InputMode Pipe of the channel {name} does not work here (have: File, FastFile).")
-    s3.download(source["S3Uri"], folder)
+    s3.download_source(source, folder)
 
 
 def _upload(job: Document, directory: JobDirectory) -> None:

@@ -1,5 +1,6 @@
 """Jobs that are created by the API itself, without a pipeline."""
 
+import json
 from typing import Any
 
 import pytest
@@ -64,3 +65,27 @@ def test_a_jobs_log_is_in_its_own_region(endpoint: Endpoint, project: Project) -
     until(lambda: api.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed", name)
     found = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name)
     assert [each["logStreamName"].partition("/")[0] for each in found["logStreams"]] == [name]
+
+
+def test_a_manifest_names_the_objects_of_an_input(project: Project) -> None:
+    for name in ("a", "deeper/b", "left-out"):
+        project.put(f"rows/{name}", name)
+    manifest = project.put("manifest", json.dumps([{"prefix": project.uri("rows/")}, "a", "deeper/b"]))
+    script = """
+        found = {path.relative_to(INPUT / 'rows').as_posix(): path.read_text() for path in (INPUT / 'rows').rglob('*')
+                 if path.is_file()}
+        assert found == {'a': 'a', 'deeper/b': 'deeper/b'}, found
+    """
+    step = project.processing("Step", script, inputs={"rows": manifest})
+    next(each for each in step["Arguments"]["ProcessingInputs"] if each["InputName"] == "rows")["S3Input"][
+        "S3DataType"
+    ] = "ManifestFile"
+    run = project.run(step)
+    assert run.statuses() == {"Step": "Succeeded"}, run.reason("Step")
+
+
+def test_a_job_whose_image_cannot_run_is_refused_when_it_is_created(project: Project) -> None:
+    request = project.training("Train", "")["Arguments"]
+    request["AlgorithmSpecification"]["TrainingImage"] = "382416733822.dkr.ecr.us-east-1.amazonaws.com/pca:1"
+    with pytest.raises(ClientError, match=r"cannot run this job: the image .*/pca:1 has a program of its own"):
+        project.clients.sagemaker.create_training_job(TrainingJobName=project.name, **request)
