@@ -64,7 +64,11 @@ def _filled(value: Any, bucket: str) -> Any:
         return {key: _filled(item, bucket) for key, item in value.items()}
     if isinstance(value, list):
         return [_filled(item, bucket) for item in value]
-    return templates.text(value).replace("${DataBucket}", bucket).replace("${!dt}", "${dt}")
+    values = {"${DataBucket}": bucket, "${!dt}": "${dt}", "${ParquetSince}": "2026-01-01"}
+    text = templates.text(value)
+    for placeholder, filled in values.items():
+        text = text.replace(placeholder, filled)
+    return text
 
 
 def statement(database: str, bucket: str, name: str) -> str:
