@@ -218,7 +218,8 @@ def number(text: str) -> float | str:
 
 def release(serving: Serving, given: argparse.Namespace) -> Document:
     """Copy everything about an approved version into a folder: approval, report, card, lineage, hashes, model."""
-    return releases.release(serving.registry, given.version, given.out)
+    bucket = serving.stacks.output("artifacts", "ArtifactBucket")
+    return releases.release(serving.registry, given.version, bucket, given.out)
 
 
 def promote(serving: Serving, given: argparse.Namespace) -> Document:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from localaws.errors import WRONG_USAGE, ExpectedError
+from localaws.errors import RUN_FAILED, WRONG_USAGE, ExpectedError
 from pipelines.account.model_packages import APPROVED, REJECTED
 from pipelines.account.serving import NONE, Serving
 from pipelines.cli.output import Document
@@ -35,7 +35,25 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
     if serving.kind() == NONE:
         return result
     deployment = serving.wait_for_deployment(earlier, package["ModelPackageArn"], show)
+    reason = failed_since(package, registry.package(version))
+    if reason:
+        raise ExpectedError(
+            f"the deployment failed: {reason}",
+            where=package["ModelPackageArn"],
+            hint=registry.clients.command("registry", "status"),
+            code=RUN_FAILED,
+        )
     return {**result, "deployment": {**deployment._asdict(), "endpoint": serving.endpoint()}}
+
+
+def failed_since(before: Document, after: Document) -> str:
+    """Why the package's deployment has failed between two descriptions, else "".
+
+    The execution of another event, such as the registration's, may have found the approval first.
+    """
+    old, new = (each.get("CustomerMetadataProperties", {}) for each in (before, after))
+    again = all(old.get(name) == new.get(name) for name in ("DeploymentEvent", "DeploymentTime"))
+    return "" if again or new.get("DeploymentStatus") != "Failed" else str(new.get("DeploymentReason", ""))
 
 
 def override_without_note(package: Document, status: str, note: str) -> str:

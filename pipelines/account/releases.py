@@ -14,7 +14,7 @@ from pipelines.cli.output import Document
 # Members of a described package that CreateModelPackage takes; InferenceSpecification and ModelMetrics are rewritten.
 CARRIED = ("ModelPackageDescription", "Domain", "Task", "ModelCard")
 # Of the deployment in the environment that a package comes from.
-LOCAL_METADATA = ("DeploymentStatus", "DeploymentReason", "DeploymentTime")
+LOCAL_METADATA = ("DeploymentStatus", "DeploymentReason", "DeploymentTime", "DeploymentEvent")
 
 
 def approved(registry: Registry, version: int) -> Document:
@@ -31,7 +31,7 @@ def approved(registry: Registry, version: int) -> Document:
 
 
 def approval(package: Document) -> Document:
-    """The approval record: who, when, the note, and the gate's reason where it was overridden."""
+    """The approval record as the state machine `deploy` writes it: who, when, the note, and what was overridden."""
     metadata = package.get("CustomerMetadataProperties", {})
     actor = package.get("LastModifiedBy", {})
     changed = package.get("LastModifiedTime")
@@ -42,24 +42,26 @@ def approval(package: Document) -> Document:
         "approved_by": actor.get("UserProfileName") or actor.get("IamIdentity", {}).get("Arn", ""),
         "approved_at": changed.isoformat(timespec="seconds") if changed else "",
         "note": package.get("ApprovalDescription", ""),
-        "override_reason": metadata.get("OverrideReason", ""),
-        "metadata": metadata,
+        "override_reason": metadata.get("OverrideReason", "none"),
+        "failed_criteria": metadata.get("FailedCriteria", "none"),
+        "artifact_sha256": metadata.get("ArtifactSha256", "unknown"),
     }
 
 
-def release(registry: Registry, version: int, folder: Path) -> Document:
+def release(registry: Registry, version: int, bucket: str, folder: Path) -> Document:
     """Copy the release of an approved version into a folder; returns {"version", "folder", "files"}.
 
-    The files are those that Evaluate wrote beside evaluation.json (report, model card, lineage, hashes, SBOM, smoke
-    test), the model artifact, and approval.json.
+    bucket: the artifact bucket, in which `deploy` has made releases/<version>/. Where the environment has not deployed
+    the version, the files are put together here. Raises ExpectedError for an artifact that was exchanged.
     """
     package = approved(registry, version)
-    files: dict[str, bytes] = {}
-    home = registry.evaluation_uri(package).rpartition("/")[0] + "/"
-    for uri in s3.objects(registry.clients, home):
-        files[uri.removeprefix(home)] = s3.read(registry.clients, uri)
-    files["model.tar.gz"] = s3.read(registry.clients, model_uri(package))
-    files["approval.json"] = (json.dumps(approval(package), indent=2) + "\n").encode()
+    files = contents(registry, f"s3://{bucket}/releases/{version}/")
+    if "approval.json" not in files:
+        files = contents(registry, registry.evaluation_uri(package).rpartition("/")[0] + "/")
+        files["approval.json"] = (json.dumps(approval(package), indent=2) + "\n").encode()
+    if "model.tar.gz" not in files:
+        files["model.tar.gz"] = s3.read(registry.clients, model_uri(package))
+    verified(registry, package, files["model.tar.gz"])
     try:
         for name, content in files.items():
             path = folder / name
@@ -73,6 +75,25 @@ def release(registry: Registry, version: int, folder: Path) -> Document:
             code=ENVIRONMENT,
         ) from error
     return {"version": version, "folder": str(folder), "files": sorted(files)}
+
+
+def contents(registry: Registry, home: str) -> dict[str, bytes]:
+    """Every file below an S3 address by its name there."""
+    return {uri.removeprefix(home): s3.read(registry.clients, uri) for uri in s3.objects(registry.clients, home)}
+
+
+def verified(registry: Registry, package: Document, artifact: bytes) -> str:
+    """The artifact's SHA-256; raises ExpectedError where it is not the one that Evaluate stored with the package."""
+    digest = hashlib.sha256(artifact).hexdigest()
+    if digest != package.get("CustomerMetadataProperties", {}).get("ArtifactSha256"):
+        version = package["ModelPackageVersion"]
+        raise ExpectedError(
+            f"the artifact of version {version} is not the one that was evaluated (SHA-256 {digest})",
+            where=model_uri(package),
+            hint=registry.clients.command("registry", "show", str(version)),
+            code=RUN_FAILED,
+        )
+    return digest
 
 
 def model_uri(package: Document) -> str:
@@ -90,15 +111,10 @@ def promote(source: Registry, version: int, target: Stacks) -> Document:
     group = target.output("pipelines", "ModelPackageGroupName")
     origin = source.evaluation_uri(package).rpartition("/")[0]
     artifact = s3.read(source.clients, model_uri(package))
-    digest = hashlib.sha256(artifact).hexdigest()
-    if digest != package["CustomerMetadataProperties"].get("ArtifactSha256"):
-        raise ExpectedError(
-            f"the artifact of version {version} is not the one that was evaluated (SHA-256 {digest})",
-            where=model_uri(package),
-            hint=source.clients.command("registry", "show", str(version)),
-            code=RUN_FAILED,
-        )
-    home = f"s3://{target.output('artifacts', 'ArtifactBucket')}/promoted/{source.group}/{version}/{digest[:16]}"
+    digest = verified(source, package, artifact)
+    # Among the target's own runs, whose models its roles read.
+    bucket, pipeline = target.output("artifacts", "ArtifactBucket"), target.output("pipelines", "PipelineName")
+    home = f"s3://{bucket}/{pipeline}/executions/promoted-{source.group}-{version}-{digest[:16]}"
     for uri in s3.objects(source.clients, origin + "/"):
         s3.write(target.clients, home + uri.removeprefix(origin), s3.read(source.clients, uri))
     s3.write(target.clients, f"{home}/model.tar.gz", artifact)

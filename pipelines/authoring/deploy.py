@@ -27,6 +27,7 @@ from pipelines.authoring import (
     deploy_unapproved,
     notifications,
 )
+from pipelines.authoring.deploy_candidate import SERVING
 from pipelines.authoring.endpoint_queries import CHANGING, endpoint_status, find
 from pipelines.authoring.step_functions import StateMachine, added, chain
 
@@ -45,9 +46,10 @@ def states() -> Any:
     failed = deploy_failure.record_failure(s, again)
     retry = deploy_failure.retry(s, "Deployment", again, failed)
     unread = deploy_failure.retry(s, "Endpoint", again, s.failed)
-    change = deploy_endpoint.change(s, deploy_success.success(s, read), again, retry, failed)
+    success = deploy_success.success(s, read)
+    change = deploy_endpoint.change(s, success, again, retry, failed)
     release = deploy_release.release(s, deploy_endpoint.model(s, change, retry), retry, failed)
-    choose = endpoint_state(s, release, again, unread)
+    choose = endpoint_state(s, release, success, again, unread)
     nothing = deploy_unapproved.nothing_approved(s, again, unread)
     before = "$states.input.before != '' ? $states.input.before : $states.input.endpoint.config"
     chain(read, endpoint(s, deploy_candidate.newest_approved(s, choose, nothing, before=before), again, unread))
@@ -115,15 +117,19 @@ def endpoint(s: StateMachine, then: Any, again: Any, retry: Any) -> Any:
     return find(s, "Endpoint", "Endpoint", "'${EndpointName}'", then=described, otherwise=none)
 
 
-def endpoint_state(s: StateMachine, then: Any, again: Any, unread: Any) -> Any:
-    """Nothing to do where the package serves and has passed its test; an endpoint that is broken is made again."""
+def endpoint_state(s: StateMachine, then: Any, success: Any, again: Any, unread: Any) -> Any:
+    """The end where the package serves and this is recorded; an endpoint that is broken is made again."""
     broken = chain(deploy_unapproved.delete(s, "DeleteBrokenEndpoint", "Broken", unread), again)
     working = s.rule.Or([s.rule.StringEquals("$.endpoint.status", each) for each in ("InService", "none")])
-    serves = s.rule.And(
-        [
-            s.rule.StringEquals("$.endpoint.status", "InService"),
-            s.rule.StringEqualsPath("$.endpoint.config", "$.package.name"),
-            s.is_true("$.package.tested"),
-        ]
+    serves = [
+        s.rule.StringEquals("$.endpoint.status", "InService"),
+        s.rule.StringEqualsPath("$.endpoint.config", "$.package.name"),
+    ]
+    recorded = s.rule.StringEquals("$.package.status", SERVING)
+    return s.choice(
+        "EndpointState",
+        (s.rule.And([*serves, recorded]), deploy_success.served(s)),
+        (s.rule.And([*serves, s.is_true("$.package.tested")]), success),
+        (working, then),
+        otherwise=broken,
     )
-    return s.choice("EndpointState", (serves, deploy_success.served(s)), (working, then), otherwise=broken)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.authoring.deploy_candidate import FAILED
-from pipelines.authoring.step_functions import StateMachine, chain, expression
+from pipelines.authoring.step_functions import StateMachine, added, chain, expression
 
 NOW = "$substringBefore($now(), '.') & 'Z'"
 # Characters of a metadata value.
@@ -46,7 +46,7 @@ def record(s: StateMachine, name: str, package: str, status: str, reason: str, t
 
 
 def record_failure(s: StateMachine, then: Any) -> Any:
-    """Mark the package as failed; the first failure is the execution's error."""
+    """Mark the package as failed, if it is still approved; the first failure is the execution's error."""
     noted = s.compute(
         "NextCandidate",
         failure="$exists($states.input.tried[0]) ? $states.input.failure : $states.input.error",
@@ -55,7 +55,16 @@ def record_failure(s: StateMachine, then: Any) -> Any:
     )
     chain(noted, then)
     reason = "$states.input.error.Error & ': ' & $states.input.error.Cause"
-    return record(s, "RecordFailure", "$states.input.package.arn", FAILED, reason, noted)
+    recorded = record(s, "RecordFailure", "$states.input.package.arn", FAILED, reason, noted)
+    # Where it is not, another execution has taken it back, which looks like a failure here.
+    still = s.jsonata(
+        "FailedPackage",
+        "aws-sdk:sagemaker:describeModelPackage",
+        {"ModelPackageName": "{% $states.input.package.arn %}"},
+        added(still_approved="$states.result.ModelApprovalStatus = 'Approved'"),
+        {"States.ALL": recorded},
+    )
+    return chain(still, s.choice("IsStillApproved", (s.is_true("$.still_approved"), recorded), otherwise=then))
 
 
 def end(s: StateMachine, name: str, remark: str, then: Any) -> Any:

@@ -93,7 +93,8 @@ def files(s: StateMachine, then: Any, retry: Any) -> Any:
         "ReleaseFiles",
         "aws-sdk:s3:listObjectsV2",
         {"Bucket": f"{{% $substringBefore({EVALUATION}, '/') %}}", "Prefix": f"{{% {PREFIX} %}}"},
-        added(files="[$states.result.Contents.Key]"),
+        # The artifact is copied by itself, with its digest.
+        added(files="[$states.result.Contents.Key[$not($contains($, /model\\.tar\\.gz$/))]]"),
         otherwise=retry,
     )
     copy = s.jsonata(

@@ -14,12 +14,14 @@ SERVES = "'version ' & $states.input.package.version & ' serves'"
 
 def success(s: StateMachine, then: Any) -> Any:
     """Record what serves now, then read everything again: the registry may have changed meanwhile."""
+    # What served before: at the endpoint, or what this execution has deployed, if another one has replaced that.
+    previous = """$states.input.endpoint.config in ['', $states.input.package.name] ? $states.input.deployed.name
+        : $states.input.endpoint.config"""
     noted = s.compute(
         "Served",
-        deployed="{'name': $states.input.package.name, 'previous': $states.input.endpoint.config}",
+        deployed=f"{{'name': $states.input.package.name, 'previous': {previous}}}",
         attempts="0",
-        replaces="$not($states.input.endpoint.config in "
-        "$append($states.input.tried, ['', $states.input.package.name]))",
+        replaces=f"$not(({previous}) in $append($states.input.tried, ['', $states.input.package.name]))",
     )
     chain(noted, s.choice("HasReplaced", (s.is_true("$.replaces"), replaced(s, then)), otherwise=then))
     return record(s, "RecordSuccess", "$states.input.package.arn", SERVING, "'Serving at ${EndpointName}'", noted)
@@ -60,7 +62,7 @@ def served(s: StateMachine) -> Any:
 
 def replaced(s: StateMachine, then: Any) -> Any:
     """Record on the package that served before that it does not any more; one that has failed has its reason."""
-    number = "$substringAfter($states.input.endpoint.config, '${EndpointName}-v')"
+    number = "$substringAfter($states.input.deployed.previous, '${EndpointName}-v')"
     package = f"$replace($states.input.package.arn, /[0-9]+$/, {number})"
     return record(s, "RecordReplaced", package, REPLACED, SERVES, then)
 

@@ -6,34 +6,35 @@ import pytest
 
 from localaws.errors import ExpectedError
 from pipelines import registry
+from pipelines.account import decisions
 from pipelines.account.clients import Clients
 from pipelines.cli.output import Document
-from tests.pipelines.authoring.test_deploy import SMOKE, Served
+from tests.support.deployments import SMOKE, Deployment
 
 
 @pytest.fixture(scope="module")
-def served(clients: Clients) -> Iterator[Served]:
+def served(clients: Clients) -> Iterator[Deployment]:
     """An environment that serves, with two registered models that answer 40 and 50 IBU above the alcohol."""
-    made = Served(clients)
+    made = Deployment(clients)
     made.register(ibu=40)
     made.register(ibu=50, smoke={**SMOKE, "predictions": [{"ibu": 55.0}, {"ibu": 57.0}]})
     yield made
     made.account.remove()
 
 
-def command(served: Served, *words: str) -> Document:
+def command(served: Deployment, *words: str) -> Document:
     """The result of a sub-command."""
     return registry.run(served.account.stacks, registry.arguments().parse_args(words))
 
 
-def serving(served: Served) -> tuple[int | None, float]:
+def serving(served: Deployment) -> tuple[int | None, float]:
     """(version by `status`, IBU that the endpoint predicts for a beer of 5 %)."""
     predicted = command(served, "predict", "--abv", "5")
     assert predicted["model_version"] == command(served, "status")["version"]
     return predicted["model_version"], predicted["predictions"][0]["ibu"]
 
 
-def test_approved_models_serve_and_a_rollback_and_a_rejection_bring_back_what_served_before(served: Served) -> None:
+def test_approved_models_serve_and_a_rollback_and_a_rejection_bring_back_what_served_before(served: Deployment) -> None:
     assert command(served, "status")["status"] is None
     with pytest.raises(ExpectedError, match="no model serves") as early:
         command(served, "predict", "--abv", "5")
@@ -60,10 +61,7 @@ def test_approved_models_serve_and_a_rollback_and_a_rejection_bring_back_what_se
     assert "no model serves" in registry.text("status", command(served, "status"))
 
 
-# tests/pipelines/authoring/test_deploy.py shows the same of the state machine. Here two executions can overlap: the one
-# that the command waits for may find the endpoint deleted by the other.
-@pytest.mark.release
-def test_a_deployment_that_fails_is_an_error_with_its_reason_and_the_decision_stands(served: Served) -> None:
+def test_a_deployment_that_fails_is_an_error_with_its_reason_and_the_decision_stands(served: Deployment) -> None:
     arn = served.register(ibu=40, smoke={**SMOKE, "predictions": [{"ibu": 1.0}, {"ibu": 2.0}]})
     with pytest.raises(ExpectedError, match="answers differ from the evaluation") as failed:
         command(served, "approve", arn.rpartition("/")[2])
@@ -71,10 +69,17 @@ def test_a_deployment_that_fails_is_an_error_with_its_reason_and_the_decision_st
     package = served.clients.sagemaker.describe_model_package(ModelPackageName=arn)
     assert package["ModelApprovalStatus"] == "Approved"
     assert package["CustomerMetadataProperties"]["DeploymentStatus"] == "Failed"
-    command(served, "reject", arn.rpartition("/")[2])
+    assert command(served, "reject", arn.rpartition("/")[2])["deployment"]["version"] is None
 
 
-def test_a_model_that_was_registered_against_the_gate_is_approved_with_a_note_only(served: Served) -> None:
+def test_a_failure_that_another_event_s_execution_found_is_the_decision_s() -> None:
+    before = {"CustomerMetadataProperties": {"Evaluation": "s3://a/b"}}
+    failed = {"DeploymentStatus": "Failed", "DeploymentReason": "no", "DeploymentEvent": "1", "DeploymentTime": "2"}
+    after = {"CustomerMetadataProperties": failed}
+    assert (decisions.failed_since(before, after), decisions.failed_since(after, after)) == ("no", "")
+
+
+def test_a_model_that_was_registered_against_the_gate_is_approved_with_a_note_only(served: Deployment) -> None:
     arn = served.register()
     served.clients.sagemaker.update_model_package(
         ModelPackageArn=arn, CustomerMetadataProperties={"OverrideReason": "the market wants it"}

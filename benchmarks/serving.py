@@ -1,0 +1,166 @@
+"""Requests to a served model beside calls of the model in this process, and a second approval under load.
+
+    python -m benchmarks.serving [--requests 10000]
+
+The pipeline's own model is trained on the bundled beers, registered, approved and served by the local endpoint. One
+row: JSON of one beer over a connection that stays open. 1,000 rows: one request with so many beers. Both are measured
+alternately with the same call of inference.py in this process. Then a second version is approved while requests go on.
+
+Exit code 1 when a one-row request takes more than 10 ms at the 99th percentile, or any request fails.
+"""
+
+import argparse
+import importlib
+import io
+import itertools
+import json
+import statistics
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from localaws.workspace import Workspace
+from pipelines.account import decisions, releases, s3
+from pipelines.account.clients import Clients
+from pipelines.account.model_packages import APPROVED
+from pipelines.account.serving import Serving
+from pipelines.account.stacks import Stacks, environment
+from pipelines.cli.progress import Progress
+from pipelines.local import chain
+from pipelines.local import endpoint as endpoints
+
+MAX_P99_MS = 10.0
+REQUESTS, WARM_UP = 1000, 20
+# Requests of so many rows.
+ROWS, BATCHES = 1000, 30
+THREADS = 4
+JSON = "application/json"
+CATALOGUE = Path(__file__).parents[1] / "pipelines/local/catalogue/beers.json"
+
+
+class Ready(NamedTuple):
+    """A version that serves: the environment, and the three functions of the same artifact in this process."""
+
+    serving: Serving
+    answer: Callable[[str], str]
+
+
+def main() -> int:
+    """Measure, print, and compare with the limit."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=10_000, help="requests during the second approval (10000)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "workspace")
+        with endpoints.running(workspace, keep=False) as endpoint:
+            chain.run(workspace, catalogue=None, keep=False, port=0, progress=Progress())
+            ready = served(Serving(Stacks(Clients(endpoint), environment("dev"))), Path(folder) / "model")
+            one, many = compared(ready, 1, REQUESTS), compared(ready, ROWS, BATCHES)
+            failed, answers = approval_under_load(ready.serving, given.requests)
+    print(f"{'one row':22}{'p50 ms':>9}{'p99 ms':>9}")
+    for name, seconds in one.items():
+        print(f"  {name:20}{percentile(seconds, 50):9.2f}{percentile(seconds, 99):9.2f}")
+    print(f"{f'{ROWS:,} rows':22}{'rows/s':>9}")
+    for name, seconds in many.items():
+        print(f"  {name:20}{ROWS / statistics.median(seconds):9.0f}")
+    by_version = ", ".join(f"{count} by version {version}" for version, count in sorted(answers.items()))
+    print(f"requests during the second approval: {by_version}; {len(failed)} failed {failed[:1]}")
+    passed = percentile(one["served"], 99) <= MAX_P99_MS and not failed and len(answers) == 2
+    print(f"one row at most {MAX_P99_MS:g} ms at p99, no failed request: {'yes' if passed else 'NO'}")
+    return 0 if passed else 1
+
+
+def served(serving: Serving, folder: Path) -> Ready:
+    """Approve version 1, and load it here too. folder: for the model of this process."""
+    decisions.decide(serving, 1, APPROVED, "", lambda text: None)
+    artifact = s3.read(serving.clients, releases.model_uri(serving.registry.package(1)))
+    with tarfile.open(fileobj=io.BytesIO(artifact)) as archive:
+        archive.extractall(folder, filter="data")
+    sys.path.insert(0, str(folder / "code"))
+    code = importlib.import_module("inference")
+    model = code.model_fn(str(folder))
+
+    def answer(body: str) -> str:
+        content: str = code.output_fn(code.predict_fn(code.input_fn(body, JSON), model), JSON)[0]
+        return content
+
+    return Ready(serving, answer)
+
+
+def compared(ready: Ready, rows: int, times: int) -> dict[str, list[float]]:
+    """Milliseconds of so many requests of so many rows, served and in this process, alternately."""
+    body = json.dumps({"instances": list(itertools.islice(itertools.cycle(beers()), rows))})
+    calls = {"served": lambda: invoke(ready.serving, body), "in this process": lambda: ready.answer(body)}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(times + WARM_UP):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            answer = call()
+            took = 1000 * (time.perf_counter() - began)
+            if number >= WARM_UP:
+                seconds[name].append(took)
+            assert len(json.loads(answer)["predictions"]) == rows
+    return seconds
+
+
+def beers() -> list[dict[str, Any]]:
+    """The bundled beers as a client sends them."""
+    names = ("name", "abv", "target_fg", "target_og", "ebc", "srm", "ph")
+    return [{name: each[name] for name in names} for each in json.loads(CATALOGUE.read_text(encoding="utf-8"))]
+
+
+def invoke(serving: Serving, body: str) -> str:
+    """The endpoint's answer."""
+    answered = serving.clients["sagemaker-runtime"].invoke_endpoint(
+        EndpointName=serving.endpoint(), ContentType=JSON, Accept=JSON, Body=body
+    )
+    content: str = answered["Body"].read().decode()
+    return content
+
+
+def approval_under_load(serving: Serving, requests: int) -> tuple[list[str], Counter[int]]:
+    """Approve a copy of version 1 while requests go on; (failures, answers by version)."""
+    package = serving.registry.package(1)
+    members = ("ModelPackageGroupName", "InferenceSpecification", "ModelMetrics", "CustomerMetadataProperties")
+    copied = {name: package[name] for name in members}
+    metadata = copied["CustomerMetadataProperties"]
+    copied["CustomerMetadataProperties"] = {
+        name: value for name, value in metadata.items() if not name.startswith("Deployment")
+    }
+    serving.clients.sagemaker.create_model_package(**copied)
+    answers: Counter[int] = Counter()
+    failed: list[str] = []
+    left, lock = itertools.count(), threading.Lock()
+
+    def send() -> None:
+        while next(left) < requests:
+            try:
+                answer = serving.predict([{"abv": 6.7}])
+            except Exception as error:
+                failed.append(str(error))
+                continue
+            with lock:
+                answers[answer["model_version"]] += 1
+
+    threads = [threading.Thread(target=send) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    decisions.decide(serving, 2, APPROVED, "", lambda text: None)
+    for thread in threads:
+        thread.join()
+    return failed, answers
+
+
+def percentile(values: list[float], share: int) -> float:
+    """The value below which `share` percent lie."""
+    return statistics.quantiles(values, n=100)[share - 1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
