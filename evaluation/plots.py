@@ -1,14 +1,14 @@
 """Plots as SVG text, without a library or a script; the page's variables colour them, so that they follow its theme."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from math import ceil, floor, log10, sqrt
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 480, 330
+WIDTH, HEIGHT = 400, 300  # Little more than a narrow screen's, so that texts are readable there.
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 44
-NAMES, NOTES, ROW = 200, 56, 38  # Of bar plots: widths of the names and the notes, height of a row.
-BOX_NAMES, BOX_ROW = 76, 24  # Of box plots, likewise.
+NOTES, ROW = 92, 40  # Of bar plots: width of the numbers, height of a row.
+BOX_WIDTH, BOX_NAMES, BOX_ROW = 300, 60, 24  # Of box plots, likewise.
 LONGEST_NAME, LETTER = 22, 6  # Characters beside a point, and the width of one.
 IBU_TICKS = (0, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)
 
@@ -62,7 +62,7 @@ def scatter(points: Sequence[Point], description: str) -> str:
         for each in points
     ]
     parts += _names([(x(each.truth), y(each.predicted), each.name) for each in points if each.name])
-    return _figure(parts, HEIGHT, description, "actual bitterness (IBU)", "predicted (IBU)")
+    return _figure(parts, WIDTH, HEIGHT, description, "actual bitterness (IBU)", "predicted (IBU)")
 
 
 def histogram(values: Sequence[float], description: str, axis: str, step: float = 10) -> str:
@@ -91,42 +91,37 @@ def histogram(values: Sequence[float], description: str, axis: str, step: float 
         parts.append(_text(LEFT + position * slot, HEIGHT - BOTTOM + 18, edge, anchor))
     middle = LEFT + reach * slot
     parts.append(_line(middle, TOP, middle, HEIGHT - BOTTOM, "diagonal"))
-    return _figure(parts, HEIGHT, description, axis, "beers")
+    return _figure(parts, WIDTH, HEIGHT, description, axis, "beers")
 
 
 def bars(rows: Sequence[Bar], description: str, axis: str, least: float = 0) -> str:
-    """Horizontal bars from 0, one per row, on an axis that reaches `least` at least."""
+    """Horizontal bars from 0, each below its name, on an axis that reaches `least` at least.
+
+    The numbers of bar and mark are two columns on the right, where no bar or line can cover them.
+    """
     ends: list[float] = [0, *(end for row in rows for end in (row.value, row.mark or 0, *(row.whisker or ())))]
     low, high = min(ends), max([*ends, least]) or 1.0
     height = TOP + ROW * len(rows) + BOTTOM
 
     def x(value: float) -> float:
-        return NAMES + (WIDTH - NAMES - NOTES) * (value - low) / (high - low)
+        return RIGHT + (WIDTH - NOTES - RIGHT) * (value - low) / (high - low)
 
     parts = []
     for tick in _ticks(low, high):
         parts.append(_line(x(tick), TOP, x(tick), height - BOTTOM, "grid"))
         parts.append(_text(x(tick), height - BOTTOM + 18, f"{tick:g}", "middle"))
     for position, row in enumerate(rows):
-        y = TOP + position * ROW + 12
+        y = TOP + position * ROW + 20
         left, right = sorted((x(0), x(row.value)))
-        parts.append(_text(NAMES - 8, y + 15, row.name, "end"))
-        parts.append(f'<rect class="bar" x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="20"/>')
+        parts.append(_text(x(low), y - 5, row.name, "start", "name"))
+        parts.append(f'<rect class="bar" x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="14"/>')
+        parts.append(_text(WIDTH - NOTES + 42, y + 12, row.note, "end", "note"))
         if row.whisker:
-            parts.append(_line(x(row.whisker[0]), y + 10, x(row.whisker[1]), y + 10, "whisker"))
-        parts += _mark(row, y, x)
-        end = max(right, *(x(end) for end in (0, *(row.whisker or ()))))
-        inside = row.mark is not None and end < x(row.mark) < end + LETTER * len(row.note) + 14
-        parts.append(_text(x(row.mark or 0) + 6 if inside else end + 6, y + 15, row.note, "start", "note"))
-    return _figure(parts, height, description, axis, "")
-
-
-def _mark(row: Bar, y: float, x: Callable[[float], float]) -> list[str]:
-    """The line to compare a bar with, and its own number above it."""
-    if row.mark is None:
-        return []
-    line = _line(x(row.mark), y - 4, x(row.mark), y + 24, "mark")
-    return [line, _text(x(row.mark), y - 6, row.mark_note, "middle", "mark")] if row.mark_note else [line]
+            parts.append(_line(x(row.whisker[0]), y + 7, x(row.whisker[1]), y + 7, "whisker"))
+        if row.mark is not None:
+            parts.append(_line(x(row.mark), y - 3, x(row.mark), y + 17, "mark"))
+            parts.append(_text(WIDTH, y + 12, row.mark_note, "end", "mark"))
+    return _figure(parts, WIDTH, height, description, axis, "")
 
 
 def boxes(rows: Sequence[Box], description: str) -> str:
@@ -137,7 +132,7 @@ def boxes(rows: Sequence[Box], description: str) -> str:
     height = TOP + BOX_ROW * len(rows) + BOTTOM
 
     def x(value: float) -> float:
-        return BOX_NAMES + (WIDTH - BOX_NAMES - RIGHT) * (value - low) / reach
+        return BOX_NAMES + (BOX_WIDTH - BOX_NAMES - RIGHT) * (value - low) / reach
 
     parts = []
     for tick in _ticks(low, low + reach):
@@ -151,7 +146,7 @@ def boxes(rows: Sequence[Box], description: str) -> str:
         size = f'width="{max(third - first, 1):.1f}" height="12"'
         parts.append(f'<rect class="bar" x="{first:.1f}" y="{y - 6:.1f}" {size}/>')
         parts.append(_line(median, y - 8, median, y + 8, "mark"))
-    return _figure(parts, height, description, "", "")
+    return _figure(parts, BOX_WIDTH, height, description, "", "")
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -197,11 +192,11 @@ def _names(places: Sequence[tuple[float, float, str]]) -> list[str]:
     return texts
 
 
-def _figure(parts: Sequence[str], height: float, description: str, x_axis: str, y_axis: str) -> str:
+def _figure(parts: Sequence[str], width: float, height: float, description: str, x_axis: str, y_axis: str) -> str:
     middle = (HEIGHT - BOTTOM + TOP) / 2
-    axes = _text((WIDTH + LEFT) / 2, height - 8, x_axis, "middle", "axis")
+    axes = _text(width / 2, height - 8, x_axis, "middle", "axis")
     if y_axis:
         turn = f"translate(13 {middle}) rotate(-90)"
         axes += f'<text class="axis" transform="{turn}" text-anchor="middle">{escape(y_axis)}</text>'
     label = escape(description, quote=True)
-    return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{label}">{"".join(parts)}{axes}</svg>'
+    return f'<svg viewBox="0 0 {width} {height:g}" role="img" aria-label="{label}">{"".join(parts)}{axes}</svg>'

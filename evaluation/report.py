@@ -218,10 +218,11 @@ def _calibration(evaluation: Mapping[str, Any]) -> str:
 
 def _three_errors(evaluation: Mapping[str, Any]) -> str:
     folds, test, validation = evaluation["cross_validation"]["grouped"], evaluation["test"], evaluation["validation"]
+    sides = evaluation["lineage"]["sides"]
     rows = [
         ["Cross-validation", f"{folds['n']}", _number(folds["mae"]), _number(folds["baseline_mae"])],
         ["Test", f"{test['n']}", _figure(test["mae"]), _figure(test["baseline_mae"])],
-        ["Validation", "", _number(validation.get("mae")), NONE],
+        ["Validation", f"{sides.get('validation', '')}", _number(validation.get("mae")), NONE],
     ]
     text = (
         "Cross-validation: every training beer as predicted by a fold without its family, by models with a tenth less "

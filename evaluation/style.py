@@ -30,6 +30,7 @@ p { margin: 0 0 10px; }
 .card.wide { grid-column: 1 / -1; }
 figure { margin: 0; }
 .scroll { overflow-x: auto; }
+.scroll + p { margin-top: 10px; }
 .scroll > table { min-width: 470px; }
 .scroll > svg { min-width: 310px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
@@ -46,8 +47,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; display: block; }
 svg text { font: 13px system-ui, sans-serif; fill: var(--soft); }
 svg text.axis, svg text.note { fill: var(--ink); }
-svg text.mark { font-size: 10px; fill: var(--cool); }
-svg text.name { font-size: 11px; fill: var(--ink); stroke: var(--card); stroke-width: 3px; paint-order: stroke; }
+svg text.mark { fill: var(--cool); }
+svg text.name { font-size: 12px; fill: var(--ink); stroke: var(--card); stroke-width: 3px; paint-order: stroke; }
 .grid line.grid, line.grid { stroke: var(--line); }
 line.diagonal { stroke: var(--soft); stroke-dasharray: 5 4; }
 line.interval { stroke: var(--beer); opacity: .22; }

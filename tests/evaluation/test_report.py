@@ -1,5 +1,6 @@
 """The report: one page without outside resources, with every section, safe against hostile names."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -181,10 +182,23 @@ def test_the_page_begins_with_run_date_environment_and_champion(made: tuple[dict
     assert texts == [" m1x", f" {NOW}", " tapline-ibu-dev", " version 7"]
 
 
+def test_no_text_of_a_bar_plot_covers_another_one() -> None:
+    names = ("40 to 70 IBU (n = 101)", "a", "b", "c")
+    rows = [plots.Bar(name, 40.0 + step, "40.0", mark=41.0, mark_note="41.0") for step, name in enumerate(names)]
+    texts = re.findall(
+        r'<text class="(?!axis)\w*" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">([^<]+)<', plots.bars(rows, "", "")
+    )
+    shift = {"start": 0.0, "middle": 0.5, "end": 1.0}
+    boxes = [(float(x) - shift[anchor] * 7 * len(text), float(y), 7 * len(text)) for x, y, anchor, text in texts]
+    assert len(boxes) >= 3 * len(rows)
+    for (x, y, width), (other, below, length) in itertools.combinations(boxes, 2):
+        assert abs(y - below) >= 12 or x + width <= other or other + length <= x
+
+
 def test_a_mark_has_its_own_number_and_the_residuals_have_a_zero(made: tuple[dict[str, Any], str]) -> None:
     assert plots.bars([plots.Bar("a", 5.0, "5.0", mark=9.0, mark_note="9.0")], "marks", "x").count(">9.0<") == 1
     residuals = made[1].split("<h2>Residuals</h2>")[1].split("</svg>")[0]
-    assert re.search(r'<text class="" x="259.0"[^>]*>0<', residuals)
+    assert re.search(r'<text class="" x="219.0"[^>]*>0<', residuals)
 
 
 def test_hostile_names_are_shown_as_they_are(made: tuple[dict[str, Any], str]) -> None:
