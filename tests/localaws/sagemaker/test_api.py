@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from benchmarks.support.definitions import ROLE, Project, condition, definition, fail, parameter, until
-from localaws import shapes
+from localaws import clients, shapes
+from localaws.endpoint import Endpoint
 from localaws.sagemaker.component import SageMaker
 from localaws.workspace import Workspace
 from tests.support.refusals import refusal
@@ -238,3 +239,10 @@ def test_texts_of_a_package_hold_the_characters_that_aws_allows(text: str, descr
     members = shapes.input_shape("sagemaker", "CreateModelPackage").members
     assert (list(shapes.problems(members["ModelPackageDescription"], text)) == []) is description
     assert (list(shapes.problems(members["CustomerMetadataProperties"], {"why": text})) == []) is metadata
+
+
+def test_an_operation_of_another_runtime_is_named_in_its_refusal(endpoint: Endpoint) -> None:
+    metrics = clients.client(endpoint.url, "sagemaker-metrics", endpoint.credentials)
+    data = [{"MetricName": "mae", "Timestamp": 1, "Value": 1.0}]
+    refused = refusal(metrics.batch_put_metrics, TrialComponentName="beers", MetricData=data)
+    assert refused == ("UnknownOperationException", "The local SageMaker does not offer PUT /BatchPutMetrics.")

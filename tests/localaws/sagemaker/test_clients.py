@@ -46,7 +46,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
     }
     code = project.put(
-        "code/sdk.py", "import os; open(os.environ['OUT'] + '/r.json', 'w').write('{\"mae\": 0.5, \"size\": 2}')"
+        "code/sdk.py", "import os; open(os.environ['OUT'] + '/r.json', 'w').write('{\"mae\": 0.5, \"size\": 1}')"
     )
     limit = ParameterFloat("Limit", 0.1)
 
@@ -99,7 +99,7 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         }
         job = Execution(project.clients, execution.arn).steps()["Sized"]["Metadata"]["ProcessingJob"]["Arn"]
         described = project.clients.sagemaker.describe_processing_job(ProcessingJobName=job.rpartition("/")[2])
-        assert described["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
+        assert described["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 1
         assert execution.list_parameters()["PipelineParameters"] == [{"Name": "Limit", "Value": "0.1"}]
         strict = pipeline.start(parameters={"Limit": 0.9}, execution_display_name="strict")
         with pytest.raises(botocore.exceptions.WaiterError, match="terminal failure state"):

@@ -49,12 +49,12 @@ def test_a_figure_of_the_property_file_can_stand_in_any_steps_arguments(project:
     words = {"Std:Join": {"On": " ", "Values": [figure("why"), figure("mae"), figure("rows"), figure("ok"), "end"]}}
     sized = project.processing("Sized", WRITE, outputs=("out",), arguments=(words,))
     sized["Arguments"]["ProcessingResources"] = {
-        "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": figure("sizes[1]"), "VolumeSizeInGB": 30}
+        "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": figure("sizes[1]")}
     }
     train = project.training("Train", "", hyperparameters={"depth": figure("rows"), "loss": figure("why")})
     register = project.register("Register", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
     register["Arguments"] |= {"ModelPackageDescription": words, "CustomerMetadataProperties": {"why": figure("why")}}
-    content = {"why": "naïve wins", "mae": 1e-05, "rows": 326, "ok": True, "sizes": [1, 2]}
+    content = {"why": "naïve wins", "mae": 1e-05, "rows": 326, "ok": True, "sizes": [1, 20]}
     # In the worst order: each waits for the step that writes the file, whatever comes first.
     run = project.run(register, fail("Reject", words), train, sized, report(project, json.dumps(content)))
     assert run.statuses() == {
@@ -70,7 +70,7 @@ def test_a_figure_of_the_property_file_can_stand_in_any_steps_arguments(project:
     api = project.clients.sagemaker
     jobs = {name: run.steps()[name]["Metadata"] for name in ("Sized", "Train")}
     sized_job = api.describe_processing_job(ProcessingJobName=jobs["Sized"]["ProcessingJob"]["Arn"].rpartition("/")[2])
-    assert sized_job["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 2
+    assert sized_job["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"] == 20
     train_job = api.describe_training_job(TrainingJobName=jobs["Train"]["TrainingJob"]["Arn"].rpartition("/")[2])
     assert {name: train_job["HyperParameters"][name] for name in ("depth", "loss")} == {
         "depth": "326",
@@ -100,6 +100,14 @@ def test_a_figure_that_is_not_in_the_file_fails_the_step_that_asks_for_it(
     assert run.reason("Reject") == (
         f"ClientError: Steps.Reject.Arguments.ErrorMessage.Std:Join.Values[1].Std:JsonGet: {reason}"
     )
+
+
+def test_a_figure_is_read_from_an_address_that_is_joined_from_others(project: Project) -> None:
+    # As the SDK writes a function's result.
+    project.put("results/results.json", json.dumps({"Result": [3, "hops"]}))
+    uri = {"Std:Join": {"On": "/", "Values": [project.uri("results"), "results.json"]}}
+    run = project.run(fail("Reject", {"Std:JsonGet": {"S3Uri": uri, "Path": "Result[1]"}}))
+    assert run.reason("Reject") == "hops"
 
 
 @pytest.mark.parametrize(
