@@ -1,6 +1,7 @@
 """How often the gate accepts a worse model and refuses a better one: a simulation with real models on the real beers.
 
     python -m benchmarks.gate [--worlds 300] [--approvals 200]
+    python -m benchmarks.gate --worlds 20 --approvals 20       within a minute
 
 Champion and candidate are out-of-fold predictions of the 318 beers on the same folds, in IBU. The champion is the
 project's model; the candidate is another model:

@@ -111,6 +111,9 @@ def _metrics(evaluation: Mapping[str, Any]) -> str:
         for metric, (name, unit) in METRICS.items()
     ]
     shared = f" The champion's figures are of {champion['n']} shared beers." if champion else ""
+    grown = evaluation["gate"]["accumulated_loss"]
+    if grown:
+        shared += f" Above the best version approved so far the error is {100 * grown:.1f} %."
     return _table(["", "Candidate", "Champion", "Median of the labels"], rows) + (
         '<p class="soft">Small: 90 % intervals by bootstrap over recipe families. '
         f"{escape(evaluation['about_champion'])}{shared}</p>"

@@ -182,6 +182,12 @@ def test_the_page_begins_with_run_date_environment_and_champion(made: tuple[dict
     assert texts == [" m1x", f" {NOW}", " tapline-ibu-dev", " version 7"]
 
 
+def test_the_loss_to_the_best_version_is_shown_where_there_is_one(made: tuple[dict[str, Any], str]) -> None:
+    text = "Above the best version approved so far the error is 1.2 %."
+    changed = made[0] | {"gate": made[0]["gate"] | {"accumulated_loss": 0.012}}
+    assert (text in made[1], text in rendered(changed, ["a"])) == (False, True)
+
+
 def test_no_text_of_a_bar_plot_covers_another_one() -> None:
     names = ("40 to 70 IBU (n = 101)", "a", "b", "c")
     rows = [plots.Bar(name, 40.0 + step, "40.0", mark=41.0, mark_note="41.0") for step, name in enumerate(names)]
