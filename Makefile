@@ -12,8 +12,9 @@ DBT := .cache/dbt/.venv
 
 # One local endpoint per worker; tests/conftest.py says how many workers.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+LOCK := $(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --python-version 3.12 --custom-compile-command 'make lock'
 
-.PHONY: local generate test test-fast test-release check bench soak fuzz screenshots warehouse gold dbt deploy delete clean help
+.PHONY: local generate test test-fast test-release check lock bench soak fuzz screenshots warehouse gold dbt deploy delete clean help
 
 help:  ## these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -46,6 +47,11 @@ check: $(READY) $(CHECKOV)/.ready  ## every static check
 	$(BIN)/python -m pipelines.authoring.generate --check
 	$(BIN)/python -m localaws.parity --check
 	$(BIN)/python -m pipelines.checks
+
+lock: $(READY)  ## the hashes of what a deployment installs, after a change of setup.py or constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(LOCK) --constraint constraints.txt setup.py --output-file .ci/deploy.txt
+	@echo setuptools==80.9.0 | $(LOCK) - --output-file .ci/build.txt
 
 bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model, gate
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
