@@ -9,6 +9,7 @@ import contextlib
 import email.utils
 import json
 import queue
+import socket
 import threading
 import time
 import zlib
@@ -162,37 +163,73 @@ def _get(url: str, seconds: float) -> bytes:
     """The body at `url`, read in a thread: an answer may drip in for hours without any read timing out."""
     results: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
     deadline = Deadline(seconds)
+    adapter = _Adapter()
 
     def read() -> None:
         try:
-            results.put(_read(url, deadline))
+            with contextlib.closing(adapter):
+                results.put(_read(url, adapter, deadline))
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
             results.put(_TryAgain(type(error).__name__))
         except Exception as error:
             results.put(error)
 
-    threading.Thread(target=read, daemon=True).start()
+    threading.Thread(target=read, name="answer", daemon=True).start()
     try:
         result = results.get(timeout=max(seconds, 0.001))
     except queue.Empty:
+        # The thread ends with the connection; without this a dripping head would hold both for hours.
+        adapter.cut_off()
         raise _TryAgain(f"no whole answer within {seconds:.0f} s") from None
     if isinstance(result, Exception):
         raise result
     return result
 
 
-def _read(url: str, deadline: Deadline) -> bytes:
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Sends requests over connections that another thread can cut off.
+
+    Not a session: it would read a redirect's body to its end, and take proxies and passwords from the environment.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sockets: list[socket.socket] = []
+        pools = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {scheme: self._recorded(pool) for scheme, pool in pools.items()}
+
+    def cut_off(self) -> None:
+        """Shut the connections down: what waits for an answer on them fails."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connections."""
+        super().close()
+        for each in self._sockets:
+            each.close()
+
+    def _recorded(self, pool: Any) -> Any:
+        def connect(connection: Any) -> socket.socket:
+            made: socket.socket = pool.ConnectionCls._new_conn(connection)
+            # A descriptor of its own: TLS takes over the other one.
+            self._sockets.append(made.dup())
+            return made
+
+        recorded = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"_new_conn": connect})
+        return type(pool.__name__, (pool,), {"ConnectionCls": recorded})
+
+
+def _read(url: str, adapter: _Adapter, deadline: Deadline) -> bytes:
     """The body at `url` or where it redirects to within its own origin."""
-    # Not a session: it would read a redirect's body to its end, and take proxies and passwords from the environment.
-    adapter = requests.adapters.HTTPAdapter()
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-    with contextlib.closing(adapter):
-        for _ in range(REDIRECTS + 1):
-            request = requests.Request("GET", url, headers).prepare()
-            with adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
-                if not response.is_redirect:
-                    return _body(response, deadline)
-                url = _redirect(url, response.headers["Location"])
+    for _ in range(REDIRECTS + 1):
+        request = requests.Request("GET", url, headers).prepare()
+        with adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
+            if not response.is_redirect:
+                return _body(response, deadline)
+            url = _redirect(url, response.headers["Location"])
     raise _Refused("redirected")
 
 

@@ -32,6 +32,9 @@ from localaws.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
 
 STOP_SECONDS = 10
 ACCOUNT = "000000000000"
+# Python's default of 5 ms makes the loop wait that long for each other thread after every system call: with hundreds
+# of executions a request would take seconds.
+SWITCH_SECONDS = 0.0005
 
 
 def variables(workspace: Workspace, port: int, time_scale: float) -> dict[str, str]:
@@ -105,6 +108,7 @@ def serve(
     workspace.create()
     held = lock(workspace)
     log = sys.stderr = LimitedLog(sys.stderr)
+    sys.setswitchinterval(SWITCH_SECONDS)
     _allow_descriptors()
     isolation.sweep(workspace.scratch)
     workspace.prepare()

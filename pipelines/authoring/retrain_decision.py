@@ -87,6 +87,7 @@ def decide(s: StateMachine, then: Any, skipped: Any) -> Any:
             }}""",
             # A clock that was ahead: the time since the latest run is not known, and blocks nothing.
             minutes=f"$number({cell(5)}) < 0 ? 1000000000 : $number({cell(5)})",
+            clock=f"$number({cell(5)}) < 0 ? '; the time since the latest run is unknown: its clock was ahead' : ''",
             backoff="$states.input.settings.RetryMinutes * $power(2, $number($states.input.last.Attempt))",
         ),
     )
@@ -95,7 +96,9 @@ def decide(s: StateMachine, then: Any, skipped: Any) -> Any:
 
 def rules(s: StateMachine, then: Any, skipped: Any) -> Any:
     """The decision on the figures of the table."""
-    new = s.compute("NewData", attempt="0", why="$string($states.input.table.new_beers) & ' new beers'")
+    new = s.compute(
+        "NewData", attempt="0", why="$string($states.input.table.new_beers) & ' new beers' & $states.input.clock"
+    )
     chain(new, then)
     return s.choice(
         "IsWorthTraining",
@@ -115,7 +118,8 @@ def retry(s: StateMachine, then: Any, skipped: Any) -> Any:
     again = s.compute(
         "RetryData",
         attempt="$number($states.input.last.Attempt) + 1",
-        why=f"'retry ' & $string($number($states.input.last.Attempt) + 1) & ' of {MAX_RETRIES} on the same data'",
+        why=f"'retry ' & $string($number($states.input.last.Attempt) + 1) & "
+        f"' of {MAX_RETRIES} on the same data' & $states.input.clock",
         table="$merge([$states.input.table, {'beers': $number($states.input.last.DistinctBeers), "
         "'rows': $states.input.last.Rows, 'cut_off': $states.input.last.CutOff}])",
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import threading
 import time
 import tracemalloc
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import boto3
 import pytest
 
+from benchmarks.support.definitions import until
 from benchmarks.support.faults import FakeKinesis, HostileServer, Reply, StreamFaults
 from ingestion import api, collect
 from pipelines.local.punk_api import CatalogueServer, load_catalogue
+from tests.support import cfn
 
 BUZZ = {"id": 1, "name": "Buzz", "abv": 4.5}
 LINE = b'{"id":1,"name":"Buzz","abv":4.5}'
@@ -258,6 +261,29 @@ def test_a_retry_that_succeeds_loses_no_beer(kinesis: FakeKinesis, short: None, 
     with HostileServer(RETRIED[case][0], Reply(as_json(BUZZ))) as server:
         assert collect_from(server.url) == summary(1, 1, retries=1)
     assert kinesis.taken == [("1", LINE)]
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_an_answer_that_drips_leaves_no_thread_behind(kinesis: FakeKinesis, short: None, head: bool) -> None:
+    with HostileServer(Reply(as_json(BUZZ), drip=0.1, drip_head=head)) as server:
+        with pytest.raises(collect.CollectError, match="no whole answer"):
+            collect_from(server.url)
+        until(lambda: "answer" not in {each.name for each in threading.enumerate()}, "the end of the threads")
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("entry", [b'{"id":1},', b"{},", b"[],", b'{"id":1,"a":[{},{},{},{}]},'])
+def test_a_hostile_page_fits_into_the_lambdas_memory(kinesis: FakeKinesis, entry: bytes) -> None:
+    template = cfn.load("ingestion")["Resources"]["Collector"]["Properties"]
+    body = b"[" + entry * ((api.MAX_BODY_BYTES - 40) // len(entry)) + b"7]"
+    with HostileServer(Reply(body)) as server:
+        tracemalloc.start()
+        report = collect_from(server.url)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert report["fetched"] == body.count(entry) + 1
+    # The interpreter and boto3 take about 80 MB of the rest.
+    assert peak < (template["MemorySize"] - 80) * 2**20
 
 
 def test_an_api_that_is_not_there_is_an_error_of_one_line(kinesis: FakeKinesis) -> None:

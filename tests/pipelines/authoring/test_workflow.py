@@ -141,6 +141,24 @@ def test_a_run_too_soon_after_the_last_is_skipped(patient: Account) -> None:
     )
 
 
+@pytest.mark.parametrize(("minutes", "unknown"), [("7", False), ("-43200", True)])
+def test_a_latest_run_in_the_future_blocks_nothing_and_the_decision_names_it(minutes: str, unknown: bool) -> None:
+    import jsonata
+
+    def output(state: str, states: dict[str, object]) -> dict[str, object]:
+        expression = jsonata.Jsonata(json.loads(workflows.definition("retrain"))["States"][state]["Output"][2:-2])
+        frame = expression.create_frame()
+        frame.bind("states", states)
+        return dict(expression.evaluate(None, frame))
+
+    cells = [{"VarCharValue": value} for value in ("300", "290", "12", "310", "2026-11-20-12-00-00", minutes)]
+    given = {"last": {"Attempt": "0"}, "settings": {"RetryMinutes": 1}}
+    table = output("ReadTable", {"input": given, "result": {"ResultSet": {"Rows": [{}, {"Data": cells}]}}})
+    assert table["minutes"] == (1_000_000_000 if unknown else 7)
+    why = "12 new beers" + "; the time since the latest run is unknown: its clock was ahead" * unknown
+    assert output("NewData", {"input": table})["why"] == why
+
+
 def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> None:
     account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
     account.upsert(GOOD)
