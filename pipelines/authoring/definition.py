@@ -120,9 +120,12 @@ class _Build:
             metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
             hyperparameters={
                 "sagemaker_program": "train.py",
-                "sagemaker_submit_directory": f"{HOME}/${{TrainingCode}}",
+                "sagemaker_submit_directory": "/opt/ml/input/data/code/sourcedir.tar.gz",
                 **{kebab(name): self._value(name) for name in ("NEstimators", "MaxFeatures", "MinSamplesLeaf", "Seed")},
             },
+            # A container without a network cannot fetch its code: it comes as a channel.
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+            enable_network_isolation=True,
             # SageMaker's profiler writes to a bucket of its own and costs; nothing here reads its output.
             disable_profiler=True,
             debugger_hook_config=False,
@@ -132,6 +135,7 @@ class _Build:
             side: TrainingInput(self._made(preprocess, side), content_type="text/csv")
             for side in ("train", "validation")
         }
+        channels["code"] = TrainingInput(f"{HOME}/${{TrainingCode}}")
         return TrainingStep(
             name="Train",
             display_name="Train",

@@ -109,8 +109,6 @@ def scoring_role(definition: dict[str, Any], machine: Machine) -> Iterator[Need]
 def _sources(arguments: Mapping[str, Any]) -> Iterator[Any]:
     yield from (each["S3Input"]["S3Uri"] for each in arguments.get("ProcessingInputs", []))
     yield from (each["DataSource"]["S3DataSource"]["S3Uri"] for each in arguments.get("InputDataConfig", []))
-    if "sagemaker_submit_directory" in arguments.get("HyperParameters", {}):
-        yield arguments["HyperParameters"]["sagemaker_submit_directory"]
 
 
 def _targets(arguments: Mapping[str, Any]) -> Iterator[Any]:

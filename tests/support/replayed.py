@@ -198,8 +198,6 @@ def _log_event() -> Any:
 def _inputs(job: Document) -> Iterator[str]:
     yield from (each["S3Input"]["S3Uri"] for each in job.get("ProcessingInputs", []))
     yield from (each["DataSource"]["S3DataSource"]["S3Uri"] for each in job.get("InputDataConfig", []))
-    if "HyperParameters" in job:
-        yield job["HyperParameters"]["sagemaker_submit_directory"]
 
 
 def _outputs(job: Document) -> Iterator[str]:

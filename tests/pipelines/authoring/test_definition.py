@@ -189,6 +189,16 @@ def test_every_job_is_cached_and_none_reads_an_address_that_may_grow() -> None:
     assert [finding for each in retry_and_caching.caching(real(), scope(real(), {})) for finding in each] == []
 
 
+def test_no_job_has_a_network_and_the_training_code_arrives_as_a_channel() -> None:
+    kinds = ("Processing", "Training")
+    jobs = {step["Name"]: step["Arguments"] for step in graph.steps(real()) if step["Type"] in kinds}
+    isolated = {name: job.get("NetworkConfig", job)["EnableNetworkIsolation"] for name, job in jobs.items()}
+    assert isolated == {"Preprocess": True, "Train": True, "Evaluate": True}
+    code = next(each for each in jobs["Train"]["InputDataConfig"] if each["ChannelName"] == "code")
+    archive = code["DataSource"]["S3DataSource"]["S3Uri"].rpartition("/")[2]
+    assert jobs["Train"]["HyperParameters"]["sagemaker_submit_directory"] == f"/opt/ml/input/data/code/{archive}"
+
+
 def test_every_region_that_has_the_image_gets_its_own_account_s() -> None:
     images = [sdk.image_uri(region) for region in ("us-east-1", "eu-west-1", "us-west-2")]
     assert images == [
