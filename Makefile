@@ -48,10 +48,11 @@ check: $(READY) $(CHECKOV)/.ready  ## every static check
 	$(BIN)/python -m localaws.parity --check
 	$(BIN)/python -m pipelines.checks
 
-lock: $(READY)  ## the hashes of what a deployment installs, after a change of setup.py or constraints.txt
+lock: $(READY)  ## the hashes of what the workflows with a role install, after a change of setup.py or constraints*.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@$(LOCK) --constraint constraints.txt setup.py --output-file .ci/deploy.txt
 	@echo setuptools==80.9.0 | $(LOCK) - --output-file .ci/build.txt
+	@printf 'dbt-core\ndbt-athena\n' | $(LOCK) --constraint constraints-dbt.txt - --output-file .ci/warehouse.txt
 
 bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model, gate
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

@@ -183,35 +183,40 @@ def test_a_push_runs_everything_that_a_person_would() -> None:
         '.venv/bin/python -m pipelines.deploy --env "$ENVIRONMENT"',
         '.venv/bin/python -m pipelines.run --env "$ENVIRONMENT" --dry-run',
     ]
-    assert steps("warehouse", "build", "run") == ['make gold ENV="$ENVIRONMENT"']
+    assert steps("warehouse", "build", "run")[-1] == '.venv/bin/python -m pipelines.warehouse --env "$ENVIRONMENT"'
 
 
-def test_nothing_is_installed_once_there_are_credentials() -> None:
-    order = [
-        each.get("run") or each["uses"].partition("@")[0] for each in WORKFLOWS["deploy"]["jobs"]["deploy"]["steps"]
-    ]
+@pytest.mark.parametrize(("workflow", "installs"), [("deploy", 2), ("warehouse", 3)])
+def test_nothing_is_installed_once_there_are_credentials(workflow: str, installs: int) -> None:
+    taken = WORKFLOWS[workflow]["jobs"][ROLES[workflow][0]]["steps"]
+    order = [each.get("run") or each["uses"].partition("@")[0] for each in taken]
     login = order.index("aws-actions/configure-aws-credentials")
     assert [each for each in order[login:] if re.search(r"\bpip\b|\bmake\b|\buv\b|setup-|environment\.py", each)] == []
     installed = [line for each in order for line in each.splitlines() if "pip install" in line]
     assert [line for line in installed if "--require-hashes" not in line] == []
-    assert len(installed) == 2
+    assert len(installed) == installs
 
 
-def test_what_a_deployment_installs_is_what_was_tested_and_has_a_hash() -> None:
-    tested = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
-    for name in ("deploy", "build"):
-        lines = (ROOT / ".ci" / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
-        entries = [line for line in lines if not line.startswith("#")]
-        assert entries
-        assert [
-            entry for entry in entries if not re.fullmatch(r"[\w.-]+==\S+(\s+--hash=sha256:[0-9a-f]{64})+", entry)
-        ] == []
-        locked = dict(entry.split()[0].split("==") for entry in entries)
-        other = {key: version for key, version in locked.items() if tested.get(key, version) != version}
-        assert other == {}
+LOCKS = {"deploy": "constraints.txt", "build": "constraints.txt", "warehouse": "constraints-dbt.txt"}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_what_a_workflow_with_a_role_installs_is_what_was_tested_and_has_a_hash(name: str) -> None:
+    tested = dict(line.split("==") for line in (ROOT / LOCKS[name]).read_text().split() if "==" in line)
+    lines = (ROOT / ".ci" / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
+    entries = [line for line in lines if not line.startswith("#")]
+    form = r"[\w.-]+==\S+(\s+--hash=sha256:[0-9a-f]{64})+"
+    assert entries
+    assert [entry for entry in entries if not re.fullmatch(form, entry)] == []
+    locked = dict(entry.split()[0].split("==") for entry in entries)
+    assert {key: version for key, version in locked.items() if tested.get(key, version) != version} == {}
+
+
+def test_a_deployment_installs_what_the_package_requires() -> None:
     requires = (ROOT / "setup.py").read_text().partition("install_requires")[2].partition("extras_require")[0]
     declared = re.findall(r'^        "([\w-]+)', requires, re.M)
     deployed = (ROOT / ".ci" / "deploy.txt").read_text()
+    assert declared
     assert [name for name in declared if not re.search(rf"^{name}==", deployed, re.M)] == []
 
 
