@@ -12,7 +12,7 @@ DBT := .cache/dbt/.venv
 
 # One local endpoint per worker; tests/conftest.py says how many workers.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
-LOCK := $(BIN)/uv pip compile --quiet --no-annotate --generate-hashes --python-version 3.12 --custom-compile-command 'make lock'
+LOCK := $(BIN)/uv pip compile --quiet --no-annotate --no-strip-extras --generate-hashes --python-version 3.12 --custom-compile-command 'make lock'
 
 .PHONY: local generate test test-fast test-release check lock bench soak fuzz screenshots warehouse gold dbt deploy delete clean help
 

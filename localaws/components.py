@@ -51,7 +51,9 @@ class Components:
         commands |= sagemaker.commands
         for extension in self._extensions.values():
             commands |= extension.commands
-        self.app = Control(Bodies(patches.module("app").app), commands)
+        bodies = Bodies(patches.module("app").app)
+        bodies.install()
+        self.app = Control(bodies, commands)
         self._workspace = workspace
         self._delivery = Delivery(workspace, time_scale)
         self._components: list[Any] = [self._delivery, sagemaker, Athena()]

@@ -205,10 +205,10 @@ def test_what_a_workflow_with_a_role_installs_is_what_was_tested_and_has_a_hash(
     tested = dict(line.split("==") for line in (ROOT / LOCKS[name]).read_text().split() if "==" in line)
     lines = (ROOT / ".ci" / f"{name}.txt").read_text().replace("\\\n", " ").splitlines()
     entries = [line for line in lines if not line.startswith("#")]
-    form = r"[\w.-]+==\S+(\s+--hash=sha256:[0-9a-f]{64})+"
+    form = r"[\w.-]+(\[[\w, -]+\])?==\S+(\s+--hash=sha256:[0-9a-f]{64})+"
     assert entries
     assert [entry for entry in entries if not re.fullmatch(form, entry)] == []
-    locked = dict(entry.split()[0].split("==") for entry in entries)
+    locked = dict(re.findall(r"^([\w.-]+)(?:\[[\w, -]+\])?==(\S+)", "\n".join(entries), re.M))
     assert {key: version for key, version in locked.items() if tested.get(key, version) != version} == {}
 
 

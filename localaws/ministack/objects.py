@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from localaws.bodies import Long, crc32
 from localaws.crashpoints import crashpoint
 from localaws.errors import ENVIRONMENT, ExpectedError
 from localaws.ministack import patches
@@ -121,7 +122,7 @@ class Objects:
 
     def _write_files(self, record: dict[str, Any]) -> None:
         """Write each content that is not in a file yet, and put the file in its place."""
-        written: dict[int, tuple[bytes, File]] = {}
+        written: dict[int, tuple[bytes | Long, File]] = {}
         for holder, member in _holders(record):
             content = holder[member]
             if not isinstance(content, tuple):
@@ -129,15 +130,17 @@ class Objects:
                     written[id(content)] = (content, self._write(content))
                 holder[member] = written[id(content)][1]
 
-    def _write(self, content: bytes) -> File:
+    def _write(self, content: bytes | Long) -> File:
         path = self._folder / uuid.uuid4().hex
         try:
             # Not synchronized, as S3 answers all requests in one thread: a kill loses nothing, a power cut may.
-            path.write_bytes(content)
+            with path.open("xb") as handle:
+                for piece in content.pieces() if isinstance(content, Long) else (content,):
+                    handle.write(piece)
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        return path.name, zlib.crc32(content)
+        return path.name, crc32(content)
 
     def _content(self, found: bytes | File | None) -> bytes | None:
         if not isinstance(found, tuple):

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 from xml.sax.saxutils import escape
 
+from localaws.bodies import collect, replay
 from localaws.ministack import patches
 from localaws.security import origin, signatures
 from localaws.security.credentials import TOKEN_HEADER
@@ -63,9 +64,10 @@ class Guard:
                 raise Refused("AccessDenied", f"The header {TOKEN_HEADER} lacks the workspace's token.")
             return _limited(receive, CONTROL_BYTES)
         if _is_form(request):
-            body = await _read(receive)
-            self._check_form(request, b"".join(body))
-            return _replay(body, receive)
+            body = await collect(receive)
+            self._check_form(request, body.read())
+            body.seek(0)
+            return replay(body, receive)
         return await self._admit_signed(request, receive)
 
     async def _admit_signed(self, request: Request, receive: Any) -> Any:
@@ -78,18 +80,20 @@ class Guard:
             signatures.verify(request, signature, key, declared)
         if declared in (signatures.UNSIGNED, signatures.STREAMING_UNSIGNED):
             return receive
-        body = await _read(receive)
+        body = await collect(receive)
         if declared is not None and declared.startswith(signatures.STREAMING):
-            signatures.verify_chunks(b"".join(body), signature, key)
-            return _replay(body, receive)
+            signatures.verify_chunks(body.read(), signature, key)
+            body.seek(0)
+            return replay(body, receive)
         digest = hashlib.sha256()
-        for piece in body:
+        while piece := body.read(1 << 20):
             digest.update(piece)
+        body.seek(0)
         if declared is None:
             signatures.verify(request, signature, key, digest.hexdigest())
         elif declared != digest.hexdigest():
             raise Refused("SignatureDoesNotMatch", "The body is not the one that was signed.")
-        return _replay(body, receive)
+        return replay(body, receive)
 
     def _check_form(self, request: Request, body: bytes) -> None:
         fields = _form_fields(request.headers["content-type"], body)
@@ -145,31 +149,6 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
         content = part.get_payload(decode=True)
         fields[str(name).lower()] = content.decode(errors="replace") if isinstance(content, bytes) else ""
     return fields
-
-
-async def _read(receive: Any) -> list[bytes]:
-    pieces, more = [], True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        pieces.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return pieces
-
-
-def _replay(pieces: list[bytes], receive: Any) -> Any:
-    """A `receive` that gives the pieces of a body again, each once, and then what follows."""
-    left = list(reversed(pieces)) or [b""]
-    pieces.clear()
-
-    async def again() -> dict[str, Any]:
-        if not left:
-            answer: dict[str, Any] = await receive()
-            return answer
-        return {"type": "http.request", "body": left.pop(), "more_body": bool(left)}
-
-    return again
 
 
 def _limited(receive: Any, most: int) -> Any:

@@ -1,9 +1,16 @@
 """What one request, one Lambda or one error may take of the machine."""
 
+import base64
+import hashlib
 import io
+import random
+import socket
+import zlib
 from pathlib import Path
 
 import pytest
+import requests
+from botocore.exceptions import ClientError
 
 from benchmarks.support.crash import Victim
 from benchmarks.support.definitions import until
@@ -12,6 +19,7 @@ from localaws import endpoint as endpoints
 from localaws.endpoint import Endpoint
 from localaws.errors import ExpectedError
 from localaws.log_limit import LimitedLog
+from pipelines.account.clients import Clients
 
 
 def test_a_command_with_a_long_body_is_refused(endpoint: Endpoint) -> None:
@@ -54,6 +62,70 @@ def test_what_a_lambda_started_ends_with_the_endpoint(victim: Victim, killed: bo
     else:
         victim.down()
     until(lambda: not Path(f"/proc/{process}/cmdline").exists() or is_zombie(process), "the child's end")
+
+
+def peak_memory(process: int) -> int:
+    """The most bytes that a process has had in memory."""
+    line = next(each for each in Path(f"/proc/{process}/status").read_text().splitlines() if each.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux counts it")
+@pytest.mark.parametrize("size", [pytest.param(20 << 20), pytest.param(1 << 30, marks=pytest.mark.release)])
+def test_a_long_object_goes_to_the_disk_and_not_through_the_memory(
+    endpoint: Endpoint, clients: Clients, tmp_path: Path, size: int
+) -> None:
+    clients.s3.create_bucket(Bucket="long")
+    path = tmp_path / "long"
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size - 1)
+        file.write(b"!")
+    Path(f"/proc/{endpoint.pid}/clear_refs").write_text("5")
+    before = peak_memory(endpoint.pid)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+        file.seek(0)
+        answer = clients.s3.put_object(Bucket="long", Key="key", Body=file, ChecksumAlgorithm="CRC32")
+    assert peak_memory(endpoint.pid) - before < 100 << 20
+    assert answer["ETag"] == f'"{digest}"'
+    head = clients.s3.head_object(Bucket="long", Key="key", ChecksumMode="ENABLED")
+    assert base64.b64decode(head["ChecksumCRC32"]) == crc32_of(path)
+    found = clients.s3.get_object(Bucket="long", Key="key", Range=f"bytes={size - 3}-")
+    assert (found["Body"].read(), found["ContentRange"]) == (b"\0\0!", f"bytes {size - 3}-{size - 1}/{size}")
+
+
+def crc32_of(path: Path) -> bytes:
+    total = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            total = zlib.crc32(piece, total)
+    return total.to_bytes(4, "big")
+
+
+def test_long_parts_and_long_coded_bodies_are_stored_as_they_are(clients: Clients, tmp_path: Path) -> None:
+    content = random.Random(1).randbytes(11 << 20)
+    (tmp_path / "long").write_bytes(content)
+    clients.s3.create_bucket(Bucket="parts")
+    clients.s3.upload_file(str(tmp_path / "long"), "parts", "parts")
+    clients.s3.put_object(Bucket="parts", Key="sha256", Body=content, ChecksumAlgorithm="SHA256")
+    for key in ("parts", "sha256"):
+        assert clients.s3.get_object(Bucket="parts", Key=key)["Body"].read() == content
+    url = clients.s3.generate_presigned_url("put_object", Params={"Bucket": "parts", "Key": "presigned"})
+    assert requests.put(url, data=content, timeout=60).status_code == 200
+    assert clients.s3.get_object(Bucket="parts", Key="presigned")["Body"].read() == content
+
+
+def test_a_long_body_that_breaks_off_stores_nothing(endpoint: Endpoint, clients: Clients) -> None:
+    clients.s3.create_bucket(Bucket="broken")
+    url = clients.s3.generate_presigned_url("put_object", Params={"Bucket": "broken", "Key": "key"})
+    host, _, path = url.removeprefix("http://").partition("/")
+    with socket.create_connection(("127.0.0.1", int(endpoint.url.rpartition(":")[2]))) as connection:
+        connection.sendall(f"PUT /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {20 << 20}\r\n\r\n".encode())
+        connection.sendall(bytes(6 << 20))
+    assert "Contents" not in clients.s3.list_objects_v2(Bucket="broken")
+    with pytest.raises(ClientError):
+        clients.s3.get_object(Bucket="broken", Key="key")
 
 
 def is_zombie(process: int) -> bool:
