@@ -4,6 +4,7 @@ The SageMaker Pipeline behind it is a small one of the same name and parameters:
 started, and what is published.
 """
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from benchmarks.support.accounts import BAD, GOOD, Account
 from benchmarks.support.definitions import Project
 from pipelines.account.clients import Clients
-from pipelines.authoring import archives
+from pipelines.authoring import archives, workflows
 
 
 @pytest.fixture(scope="module")
