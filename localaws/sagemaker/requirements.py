@@ -19,6 +19,8 @@ from localaws.sagemaker.failures import JobFailed
 
 SWITCH = "LOCALAWS_INSTALL_REQUIREMENTS"
 FILE = "requirements.txt"
+# The channel with the file of a function as a step, whose program has pip install it.
+CHANNEL = "pre_exec_script_and_dependencies"
 
 
 def problem(text: str) -> str:

@@ -133,13 +133,22 @@ def _source_problem(uri: Any) -> str:
     address = decoded(uri) if isinstance(uri, str) else uri
     if not isinstance(address, str) or not address.startswith("s3://"):
         return ""
+    return requirements.problem(requirements.of_archive(_content(address)))
+
+
+def _content(uri: str) -> bytes:
+    """An object; nothing when it is not there, which the job itself fails with."""
     try:
-        return requirements.problem(requirements.of_archive(s3.read_object(*s3.split(address))))
+        return s3.read_object(*s3.split(uri))
     except s3.MissingInput:
-        return ""
+        return b""
 
 
 def _channel_problem(known: Known, channel: Any) -> str:
+    uri = known.get(channel, "DataSource", "S3DataSource", "S3Uri")
+    if channel.get("ChannelName") == requirements.CHANNEL and isinstance(uri, str):
+        file = _content(f"{uri.rstrip('/')}/{requirements.FILE}")
+        return requirements.problem(file.decode(errors="replace"))
     if known.get(channel, "InputMode") != "Pipe":
         return ""
     return f"InputMode Pipe of the channel {channel.get('ChannelName')} does not work here (have: File, FastFile)"

@@ -70,7 +70,9 @@ def _program(job: Document, directory: JobDirectory) -> Program:
     hyperparameters = {name: toolkit.decoded(value) for name, value in job.get("HyperParameters", {}).items()}
     if "ContainerEntrypoint" in specification:
         command = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
-        return Program(command)
+        file = directory.inside(f"{toolkit.INPUT}/data/{requirements.CHANNEL}/{requirements.FILE}")
+        folder = requirements.folder_for(file.read_text(), directory.packages) if file.is_file() else None
+        return Program(command, environment={"PYTHONPATH": str(folder)} if folder else {})
     if "sagemaker_program" in hyperparameters:
         return _script(job, hyperparameters, directory)
     image = container_images.parse(specification.get("TrainingImage", ""))

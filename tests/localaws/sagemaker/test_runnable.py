@@ -92,11 +92,13 @@ def test_requirements_that_are_not_installed_are_refused_before_the_start(projec
     archive = project.put("code/sourcedir.tar.gz", packed({"requirements.txt": "numpy\nnot-to-be-found==1.0\n"}))
     train = project.training("Train", "", hyperparameters={"sagemaker_submit_directory": json.dumps(archive)})
     process = project.processing("Process", inputs={"code": archive})
-    project.upsert([train, process])
+    file = project.put("function/requirements.txt", "not-to-be-found==1.0\n").removesuffix("/requirements.txt")
+    function = project.training("Function", "", channels={requirements.CHANNEL: file})
+    project.upsert([train, process, function])
     with pytest.raises(ClientError) as raised:
         project.start()
     message = raised.value.response["Error"]["Message"]
-    for step in ("Train", "Process"):
+    for step in ("Train", "Process", "Function"):
         assert f"Steps.{step}: requirements.txt asks for not-to-be-found==1.0, not installed here. Try: " in message
 
 
