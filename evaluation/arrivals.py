@@ -36,27 +36,41 @@ def drift(champion: Served | None, train: Beers) -> dict[str, Any]:
     if len(rows) < LEAST:
         why = f"{len(rows)} training beers arrived since the champion was trained: with fewer than {LEAST}, drift"
         return counts | {"sentence": f"{why} cannot be distinguished from chance."}
-    columns = _columns(champion.card["profile"], train.select(rows), len(known))
+    arrived = train.select(rows)
+    values = {name: arrived.column(name) for name in ("ibu", *arrived.numbers)}
+    columns = compare(champion.card["profile"], values, len(known))
     drifted = [name for name, each in columns.items() if each["drifted"]]
     sentence = f"{len(rows)} training beers arrived since the champion was trained. "
     sentence += f"Drifted: {', '.join(drifted)}." if drifted else "No column has drifted."
     return counts | {"columns": columns, "drifted": drifted, "sentence": sentence}
 
 
-def _columns(profile: Mapping[str, Any], arrived: Beers, trained_on: int) -> dict[str, dict[str, Any]]:
-    """The index of each column that both know. Raises BrokenArtifact for a profile of another layout."""
+def compare(
+    profile: Mapping[str, Any], values: Mapping[str, np.ndarray], trained_on: int, level: float = 0.95
+) -> dict[str, dict[str, Any]]:
+    """{name: {value, chance, drifted}} of each column that both know: its index, and what it stays below by chance.
+
+    values: (n,) per column, NaN where missing. level: the share of samples without drift that stay below `chance`.
+    Raises BrokenArtifact for a profile of another layout.
+    """
     found: dict[str, dict[str, Any]] = {}
     try:
-        for name in ("ibu", *arrived.numbers):
-            if name in profile:
-                value = stability_index(profile[name], arrived.column(name))
-                chance = chance_level(profile[name], len(arrived.ids), trained_on)
-                found[name] = {"value": value, "chance": chance, "drifted": value > max(chance, SHIFT)}
+        for name in values.keys() & profile.keys():
+            value = stability_index(profile[name], values[name])
+            chance = chance_level(profile[name], len(values[name]), trained_on, level)
+            found[name] = {"value": value, "chance": chance, "drifted": value > max(chance, SHIFT)}
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise BrokenArtifact(f"its training profile is of another version: {error!r}") from None
     if not np.isfinite([each["value"] for each in found.values()]).all():
         raise BrokenArtifact("its training profile has values that are not finite")
-    return found
+    return {name: found[name] for name in values if name in found}
+
+
+def profile_of(values: np.ndarray) -> dict[str, Any]:
+    """The distribution of (n,) known values by their deciles, as the training step writes it for its columns."""
+    edges = np.unique(np.quantile(values, np.arange(1, 10) / 10))
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    return {"edges": edges.tolist(), "shares": (counts / len(values)).tolist(), "missing": 0.0}
 
 
 def stability_index(expected: Mapping[str, Any], values: np.ndarray) -> float:
@@ -71,14 +85,14 @@ def stability_index(expected: Mapping[str, Any], values: np.ndarray) -> float:
     return float(_index(_shares(expected), today))
 
 
-def chance_level(expected: Mapping[str, Any], arrived: int, trained_on: int) -> float:
-    """The 95 % quantile of the index between two samples of the profile's own distribution, of these sizes."""
+def chance_level(expected: Mapping[str, Any], arrived: int, trained_on: int, level: float = 0.95) -> float:
+    """The quantile of the index between two samples of the profile's own distribution, of these sizes."""
     shares = _shares(expected)
     generator = np.random.default_rng(0)
     shares = shares / shares.sum()
     before = generator.multinomial(trained_on, shares, DRAWS) / trained_on
     today = generator.multinomial(arrived, shares, DRAWS) / arrived
-    return float(np.quantile(_index(before, today), 0.95))
+    return float(np.quantile(_index(before, today), level))
 
 
 def _shares(expected: Mapping[str, Any]) -> np.ndarray:

@@ -58,12 +58,16 @@ class OutOfFold(NamedTuple):
 
 
 class Served(NamedTuple):
-    """A loaded model: model.json, oof.csv, its own modules, and `ask(instances, explain) -> predictions`."""
+    """A loaded model: model.json, oof.csv, its own modules, and `ask(instances, explain) -> predictions`.
+
+    read(body, content_type): the inputs of each row of a request as the model gets them, None for a refused row.
+    """
 
     card: dict[str, Any]
     out_of_fold: OutOfFold
     features: Any
     ask: Callable[..., list[Prediction]]
+    read: Callable[[str, str], list[Instance | None]]
 
     @property
     def families(self) -> frozenset[str]:
@@ -144,7 +148,11 @@ def load(path: Path, scratch: Path) -> Served:
                 raise BrokenArtifact(f"{type(error).__name__}: {error}") from error
         return answers
 
-    return Served(card, out_of_fold, features, ask)
+    def read(body: str, content_type: str) -> list[Instance | None]:
+        rows = getattr(code.input_fn(body, content_type), "rows", [])
+        return [row.values if row.error is None else None for row in rows]
+
+    return Served(card, out_of_fold, features, ask, read)
 
 
 def _text(output: Any) -> Any:

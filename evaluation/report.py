@@ -42,34 +42,41 @@ THRESHOLDS = {"min_relative_gain": "MinRelativeGain", "max_champion_loss": "MaxC
 def render(evaluation: Mapping[str, Any], held: HeldOut, now: str) -> str:
     """The page, for the content of evaluation.json, the held-out predictions, and the date and time."""
     sections = [
-        _card("Figures", _metrics(evaluation), wide=True),
-        _card("Predicted and actual", _scatter(held)),
-        _card("Residuals", _residuals(held)),
-        _card("Error by bitterness", _bands(evaluation)),
-        _card("Error by style word", _styles(evaluation)),
-        _card("Actual and predicted class", _confusion(evaluation)),
-        _card("What the model relies on", _importance(evaluation)),
-        _card("Coverage of the intervals", _calibration(evaluation)),
-        _card("Three errors and what they mean", _three_errors(evaluation)),
-        _card("The ten worst predictions", _worst(evaluation), wide=True),
-        _card("Data: dropped and repaired rows", _quality(evaluation)),
-        _card("Drift of the arrivals", _drift(evaluation)),
-        _card("Distributions of the sides", _distributions(evaluation), wide=True),
-        _card("Lineage", _lineage(evaluation)),
-        _card("How to read this model", _purpose(evaluation)),
+        card("Figures", _metrics(evaluation), wide=True),
+        card("Predicted and actual", _scatter(held)),
+        card("Residuals", _residuals(held)),
+        card("Error by bitterness", _bands(evaluation)),
+        card("Error by style word", _styles(evaluation)),
+        card("Actual and predicted class", _confusion(evaluation)),
+        card("What the model relies on", _importance(evaluation)),
+        card("Coverage of the intervals", _calibration(evaluation)),
+        card("Three errors and what they mean", _three_errors(evaluation)),
+        card("The ten worst predictions", _worst(evaluation), wide=True),
+        card("Data: dropped and repaired rows", _quality(evaluation)),
+        card("Drift of the arrivals", _drift(evaluation)),
+        card("Distributions of the sides", _distributions(evaluation), wide=True),
+        card("Lineage", _lineage(evaluation)),
+        card("How to read this model", _purpose(evaluation)),
     ]
     size = evaluation["held_out"]
     state, word = _heading(evaluation["gate"])
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Bitterness model: {word.lower()}</title><style>{STYLE}</style></head><body><main>"
+    return page(
+        f"Bitterness model: {word.lower()}",
         f"<h1>Evaluation of the bitterness model</h1>{_origin(evaluation['lineage'], now)}"
         f'<p class="soft">{size["n"]} beers of {size["families"]} recipe families, each predicted without having seen '
         "its family.</p>"
         f'<div class="verdict {state}"><strong>{word}</strong><p>{escape(evaluation["gate"]["reason"])}</p>'
         f"{_conditions(evaluation['gate'])}</div>"
-        f'<div class="grid">{"".join(sections)}</div></main></body></html>\n'
+        f'<div class="grid">{"".join(sections)}</div>',
+    )
+
+
+def page(title: str, body: str) -> str:
+    """A page that needs nothing else."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
     )
 
 
@@ -272,7 +279,12 @@ def _quality(evaluation: Mapping[str, Any]) -> str:
 
 
 def _drift(evaluation: Mapping[str, Any]) -> str:
-    moved = evaluation["drift"]
+    caption = "Blue: what 95 % of samples of so many beers stay below without drift."
+    return drift_plot(evaluation["drift"], caption)
+
+
+def drift_plot(moved: Mapping[str, Any], caption: str) -> str:
+    """The index of each column beside its chance level. moved: columns and sentence, as arrivals.py makes them."""
     if not moved["columns"]:
         return f"<p>{escape(moved['sentence'])}</p>"
     rows = [
@@ -280,8 +292,8 @@ def _drift(evaluation: Mapping[str, Any]) -> str:
         for name, each in moved["columns"].items()
     ]
     plot = bars(rows, "Population stability index per column", "population stability index", least=0.3)
-    caption = f"{moved['sentence']} Blue: what 95 % of samples of so many beers stay below without drift. A column has "
-    return _captioned(plot, f"{caption}drifted when its index is above that and above 0.25.")
+    rule = "A column has drifted when its index is above that and above 0.25."
+    return _captioned(plot, f"{moved['sentence']} {caption} {rule}")
 
 
 def _distributions(evaluation: Mapping[str, Any]) -> str:
@@ -331,7 +343,7 @@ def _purpose(evaluation: Mapping[str, Any]) -> str:
     return "".join(f"<p><b>{label}.</b> {escape(card[name])}</p>" for name, label in names.items())
 
 
-def _card(title: str, content: str, wide: bool = False) -> str:
+def card(title: str, content: str, wide: bool = False) -> str:
     return f'<section class="card{" wide" if wide else ""}"><h2>{escape(title)}</h2>{content}</section>'
 
 

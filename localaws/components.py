@@ -8,7 +8,7 @@ from localaws.bodies import Bodies
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
-from localaws.ministack import execution_logs, history, metrics, patches, stacks
+from localaws.ministack import execution_logs, history, log_pages, metrics, patches, stacks
 from localaws.ministack.faults import Faults
 from localaws.ministack.objects import Objects
 from localaws.ministack.state import State
@@ -37,6 +37,7 @@ class Components:
         patches.publish_attributes()
         patches.end_overdue_executions()
         execution_logs.install()
+        log_pages.install()
         history.bound_executions()
         history.record_branches()
         history.bound_logs()

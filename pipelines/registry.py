@@ -11,6 +11,7 @@
     python -m pipelines.registry predict --abv 6.7 --target-og 1060
     python -m pipelines.registry predict --file beers.csv
     python -m pipelines.registry predict --table   every beer of the table, into the table `predictions`
+    python -m pipelines.registry drift             requests and arrivals beside what the model was trained on
     python -m pipelines.registry release 3 --out DIR    everything about an approved version, as files
     python -m pipelines.registry promote 3 --to prod    register it in another environment, pending approval
 
@@ -28,7 +29,7 @@ from typing import Any
 from ingestion import record
 from localaws.arguments import Arguments
 from localaws.errors import WRONG_USAGE, ExpectedError, exit_code
-from pipelines.account import decisions, model_packages, releases, s3, scoring
+from pipelines.account import decisions, model_packages, monitoring, releases, s3, scoring
 from pipelines.account.model_packages import Registry
 from pipelines.account.package_summary import summary
 from pipelines.account.serving import Serving
@@ -70,7 +71,7 @@ def add_flags(name: str, command: argparse.ArgumentParser) -> None:
     if name == "compare":
         command.add_argument("version", type=int, help="the version to compare")
         command.add_argument("other", type=int, help="the version to compare it with")
-    elif name not in ("list", "rollback", "status", "predict"):
+    elif name not in ("list", "rollback", "status", "predict", "drift"):
         command.add_argument("version", type=int, help="the version's number")
     if name in (*STATUS, "rollback"):
         command.add_argument("--note", default="", help="why; stored with the model package")
@@ -80,6 +81,8 @@ def add_flags(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     if name == "promote":
         command.add_argument("--to", required=True, metavar="ENV", help="environment to register it in")
+    if name == "drift":
+        command.add_argument("--check", action="store_true", help="check now; otherwise show the newest check")
     if name == "predict":
         command.add_argument("--file", type=Path, help="CSV of beers, with a header or in the table's order")
         command.add_argument("--table", action="store_true", help="every beer of the table, into the table predictions")
@@ -187,6 +190,14 @@ def predict(serving: Serving, given: argparse.Namespace) -> Document:
     return {"model_version": answer["model_version"], "predictions": rows}
 
 
+def drift(serving: Serving, given: argparse.Namespace) -> Document:
+    """How requests and arrivals differ from what the newest approved model was trained on."""
+    if given.check:
+        with Progress().step("drift") as step:
+            scoring.score(serving.stacks, step.update)
+    return monitoring.drift(serving.stacks)
+
+
 def read_beers(path: Path, serving: Serving) -> list[Document]:
     """The beers of a CSV file, with a header or in the order of the table's columns; empty fields are left out."""
     try:
@@ -235,7 +246,7 @@ COMMANDS: dict[str, Callable[[Registry, argparse.Namespace], Document]] = {
     "report": report,
 }
 SERVING: dict[str, Callable[[Serving, argparse.Namespace], Document]] = {
-    each.__name__: each for each in (approve, reject, rollback, status, predict, release, promote)
+    each.__name__: each for each in (approve, reject, rollback, status, predict, drift, release, promote)
 }
 
 
@@ -273,6 +284,8 @@ def serving_text(command: str, result: Document) -> str:
     if command == "predict":
         rows = [{name: each.get(name) for name in PREDICTION} for each in result["predictions"]]
         return f"{table(rounded(rows))}\nversion {result['model_version']}"
+    if command == "drift":
+        return drift_text(result)
     if command == "release":
         return "\n".join(f"{result['folder']}/{name}" for name in result["files"])
     if command == "promote":
@@ -284,24 +297,36 @@ def serving_text(command: str, result: Document) -> str:
     return groups({"serving": serving | alarms, "deployment": result["deployment"]})
 
 
+def drift_text(result: Document) -> str:
+    """A drift check: a row per column, a sentence per source, the alarm."""
+    rows = [{**each, "drifted": "yes" if each["drifted"] else ""} for each in monitoring.columns(result)]
+    figures = [
+        {name: round(value, 2) if isinstance(value, float) else value for name, value in r.items()} for r in rows
+    ]
+    lines = [table(figures)] if figures else []
+    lines += [f"{source}: {each['sentence']}" for source, each in result["sources"].items()]
+    lines.append(f"version {result['model_version']}, measured {result['measured_at']}: {result['sentence']}")
+    return "\n".join([*lines, f"alarm {result['alarm']['state']}: {result['alarm']['reason']}", result["report"]])
+
+
 def scores_text(result: Document) -> str:
     """What the table of the predictions holds."""
     done = {"scored": "scored", "unchanged": "scored before"}[result["decision"]]
     line = f"{result['beers']} beers {done} by version {result['version']} (data up to {result['cut_off']})"
-    return f"{table(result['classes'])}\n{line}\nAthena: {result['query']}"
+    return f"{table(result['classes'])}\n{line}\nAthena: {result['query']}\n{result['drift']['sentence']}"
 
 
-def rounded(rows: list[Document]) -> list[Document]:
-    """Rows with one decimal place and lists as words; columns that are empty in every row are left out."""
+def rounded(rows: list[Document], places: int = 1) -> list[Document]:
+    """Rows with few decimal places and lists as words; columns that are empty in every row are left out."""
     used = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
-    return [{name: shown(row[name]) for name in used} for row in rows]
+    return [{name: shown(row[name], places) for name in used} for row in rows]
 
 
-def shown(value: Any) -> Any:
+def shown(value: Any, places: int) -> Any:
     """A value of an answer as a table shows it."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return round(value, 1) if isinstance(value, float) else value
+    return round(value, places) if isinstance(value, float) else value
 
 
 def run(stacks: Stacks, given: argparse.Namespace) -> Document:

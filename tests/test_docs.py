@@ -218,7 +218,7 @@ def test_a_product_in_the_costs_is_the_product_of_its_factors() -> None:
     queries = 4 * 730
     month = {
         "Kinesis": 730 * 0.015,
-        "CloudWatch alarms": 31 * 0.10,
+        "CloudWatch alarms": 33 * 0.10,
         "CloudWatch metrics": 8 * 0.30,
         "Step Functions": queries * 13 * 0.025 / 1000,
         "Athena": queries * 10e6 / 1e12 * 5,

@@ -184,7 +184,13 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_metrics",
         "_alarm_history",
     ),
-    "services.cloudwatch_logs": ("_append_log_events", "_log_groups", "_log_records", "_log_events_lock"),
+    "services.cloudwatch_logs": (
+        "_append_log_events",
+        "_filter_log_events",
+        "_log_groups",
+        "_log_records",
+        "_log_events_lock",
+    ),
     "services.eventbridge": ("_put_events",),
 }
 

@@ -71,6 +71,7 @@ def described() -> str:
     metadata = {
         "evaluation": ("Evaluation", ""),
         "sha256": ("ArtifactSha256", "unknown"),
+        "cut_off": ("CutOff", "unknown"),
         "status": ("DeploymentStatus", ""),
         "event": ("DeploymentEvent", ""),
         "override": ("OverrideReason", "none"),

@@ -1,6 +1,7 @@
 """The state machine `score`: the newest approved model answers every beer of the table, in the table `predictions`.
 
-    wait for the turn -> newest approved package -> query the table -> snapshot -> processing job -> move the table
+    wait for the turn -> newest approved package -> query the table -> snapshot -> scoring job -> move the table
+    -> requests -> monitoring job -> drift alarm and metrics (drift.py)
 
 A run belongs to one model version and one state of the cleaned table. It has a prefix of its own, and a second start
 for the same pair finds it there. One UpdateTable moves the table `predictions` to a complete run, so a reader sees all
@@ -11,11 +12,11 @@ Executions take turns, so that the table ends at the newest.
 
 from typing import Any
 
-from pipelines.authoring import deploy, deploy_candidate, notifications, retrain_inputs, snapshot
-from pipelines.authoring.step_functions import StateMachine, added, chain, expression, format_
+from pipelines.authoring import deploy, deploy_candidate, drift, notifications, retrain_inputs, snapshot
+from pipelines.authoring.processing_job import processing
+from pipelines.authoring.step_functions import StateMachine, added, chain, format_
 
-COMMENT = "Newest approved model -> every beer of the table -> the table predictions"
-HOME = "/opt/ml/processing"
+COMMENT = "Newest approved model -> every beer of the table -> the table predictions -> drift"
 # What UpdateTable takes of a described table. https://docs.aws.amazon.com/glue/latest/webapi/API_TableInput.html
 TABLE_INPUT = ("Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor")
 
@@ -65,7 +66,7 @@ def job(s: StateMachine, then: Any) -> Any:
         "model": "{% $states.input.package.model %}",
         "data": "{% $states.input.data.uri %}",
     }
-    arguments = processing(
+    request = processing(
         "score.py",
         inputs,
         {"predictions": "{% $states.input.run.uri %}"},
@@ -75,47 +76,7 @@ def job(s: StateMachine, then: Any) -> Any:
             *("--cut-off", "{% $states.input.table.cut_off %}"),
         ],
     )
-    return chain(s.job("ScoreTable", arguments, added(decision="'scored'")), then)
-
-
-def processing(script: str, inputs: dict[str, str], outputs: dict[str, str], arguments: list[str]) -> dict[str, Any]:
-    """CreateProcessingJob's request. inputs, outputs: name, which is a folder of the container, -> S3 address.
-
-    A name is used once in an account and region, so every try has a name of its own.
-    """
-    kms = "'${KmsKeyArn}' = '' ? {} : {'%s': '${KmsKeyArn}'}"
-    tried = "$states.context.Execution.Id & ' ' & $string($states.context.State.RetryCount)"
-    listed = ", ".join(
-        f"{{'OutputName': '{name}', 'S3Output': {{'LocalPath': '{HOME}/output/{name}', 'S3UploadMode': 'EndOfJob', "
-        f"'S3Uri': {address.strip('{%} ')}}}}}"
-        for name, address in outputs.items()
-    )
-    cluster = "{'InstanceCount': 1, 'InstanceType': '${ScoringInstanceType}', 'VolumeSizeInGB': 30}"
-    return {
-        "ProcessingJobName": expression(f"'${{EndpointPrefix}}-score-' & $substring($hash({tried}, 'SHA-256'), 0, 10)"),
-        "RoleArn": "${ScoringRoleArn}",
-        "AppSpecification": {
-            "ImageUri": "${ImageUri}",
-            "ContainerEntrypoint": ["python3", f"{HOME}/input/code/{script}"],
-            "ContainerArguments": arguments,
-        },
-        "ProcessingInputs": [
-            {
-                "InputName": name,
-                "S3Input": {
-                    "S3Uri": address,
-                    "LocalPath": f"{HOME}/input/{name}",
-                    "S3DataType": "S3Prefix",
-                    "S3InputMode": "File",
-                },
-            }
-            for name, address in inputs.items()
-        ],
-        "ProcessingOutputConfig": expression(f"$merge([{{'Outputs': [{listed}]}}, {kms % 'KmsKeyId'}])"),
-        "ProcessingResources": {"ClusterConfig": expression(f"$merge([{cluster}, {kms % 'VolumeKmsKeyId'}])")},
-        "NetworkConfig": {"EnableNetworkIsolation": True},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-    }
+    return chain(s.job("ScoreTable", request, added(decision="'scored'")), then)
 
 
 def move_table(s: StateMachine) -> Any:
@@ -145,6 +106,7 @@ def move_table(s: StateMachine) -> Any:
             "uri.$": "$.run.uri",
             "beers.$": "$.table.beers",
             "cut_off.$": "$.table.cut_off",
+            "drift": {"drifted.$": "$.found.drifted", "sentence.$": "$.found.sentence", "uri.$": "$.drift.uri"},
         },
     )
-    return chain(read, update, end)
+    return chain(read, update, drift.measure(s, end))

@@ -26,6 +26,8 @@ SETTINGS = {
     "model_package_group_name": "${ModelPackageGroupName}",
     "kms_key_arn": "${KmsKeyArn}",
 }
+# Members of a state machine's input that become a monitoring job's requests, one folder each.
+REQUESTS = ("today", "yesterday", "drift")
 # A pipeline names its jobs so (the developer guide's page on step properties).
 JOBS = {
     "Processing": ("ProcessingJob", arn("sagemaker", "processing-job/pipelines-*")),
@@ -97,9 +99,13 @@ def scoring_role(definition: dict[str, Any], machine: Machine) -> Iterator[Need]
         request, why = state.get("Arguments", {}), f"States.{name}"
         if "ProcessingJobName" not in request:
             continue
-        for each in request["ProcessingInputs"]:
-            address = str(each["S3Input"]["S3Uri"])
-            yield from reading(made.get(address.strip("{%} "), address.removeprefix("s3://")), why)
+        given = str(request["ProcessingInputs"])
+        for address in re.findall(r"'S3Uri': '?([^',]+)", given):
+            if address != "$uri":
+                yield from reading(made.get(address, address.removeprefix("s3://")), why)
+        if "$uri" in given:
+            for address in (each for name, each in made.items() if name.split(".")[2] in REQUESTS):
+                yield from reading(address, why)
         for expression in re.findall(r"'S3Uri': (\$[\w.]+)", str(request["ProcessingOutputConfig"])):
             yield from writing(made[expression], why)
         yield from _run_container(container["Image"], "ProcessingJobs", why)

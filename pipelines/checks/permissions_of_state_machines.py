@@ -61,14 +61,17 @@ RESOURCES |= {
     "sagemaker:ListModels": ("*",),
     "sagemaker:UpdateEndpoint": (ENDPOINT, CONFIG),
     "sagemaker:UpdateModelPackage": (PACKAGES,),
-    "states:StartExecution": ("${Score}",),
 }
+ENDPOINT_LOGS = arn("logs", "log-group:/aws/sagemaker/Endpoints/${EndpointPrefix}-*")
 JOBS = arn("sagemaker", "processing-job/${EndpointPrefix}-*")
 RULE = arn("events", "rule/StepFunctionsGetEventsForSageMakerProcessingJobsRule")
 TABLE = tuple(
     arn("glue", part) for part in ("catalog", "database/${GlueDatabase}", "table/${GlueDatabase}/${Predictions}")
 )
 RESOURCES |= {
+    "cloudwatch:PutMetricData": ("*",),
+    "cloudwatch:SetAlarmState": ("${DriftAlarm.Arn}",),
+    "logs:FilterLogEvents": (ENDPOINT_LOGS,),
     "glue:GetTable": TABLE,
     "glue:UpdateTable": TABLE,
     "sagemaker:AddTags": (JOBS,),
@@ -92,6 +95,7 @@ IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
 # Operation -> IAM action, where the names differ.
 ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
+    "cloudwatchlogs:FilterLogEvents": "logs:FilterLogEvents",
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:CopyObject": "s3:PutObject",
     "s3:HeadObject": "s3:GetObject",
@@ -154,9 +158,7 @@ def _needs(machine: Machine, own: str) -> Iterator[Need]:
             # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
             yield Need("kms:CreateGrant", "${KmsKeyArn}", f"States.{name}.KmsKeyId")
         for each in (action, *(WAITING.get(action, ()) if match[3] else ())):
-            parameters = state.get("Parameters", {})
-            named = parameters.get("TopicArn") or (parameters.get("FunctionName") if service == "lambda" else None)
-            for resource in (named,) if named else _listed(state, made) or known.get(each, (NOT_KNOWN,)):
+            for resource in _named(state, made) or known.get(each, (NOT_KNOWN,)):
                 yield Need(each, resource, f"States.{name}")
         for implied, resource in IMPLIED.get(action, ()):
             yield Need(implied, resource, f"States.{name}")
@@ -170,13 +172,17 @@ def addresses(machine: Machine) -> dict[str, str]:
     return {f"$states.input.{name}.{member}": f"{address}*" for name, member, address in found}
 
 
-def _listed(state: dict[str, Any], made: dict[str, str]) -> tuple[str, ...]:
-    """What a listing of objects needs, if a state of this machine makes its address alone."""
-    listed = re.search(r"\$states\.input\.\w+\.\w+", str(state.get("Arguments", {}).get("Prefix", "")))
-    if not listed or listed[0] not in made or "snapshots/" in made[listed[0]]:
+def _named(state: dict[str, Any], made: dict[str, str]) -> tuple[str, ...]:
+    """What a task itself names: a topic, a state machine, or an address that a state of this machine has made."""
+    parameters, arguments = state.get("Parameters", {}), state.get("Arguments", {})
+    for name in ("TopicArn", "FunctionName", "StateMachineArn"):
+        if name in parameters:
+            return (parameters[name],)
+    named = re.search(r"\$states\.input\.\w+\.\w+", str(arguments.get("Prefix") or arguments.get("Key") or ""))
+    if not named or named[0] not in made or "snapshots/" in made[named[0]]:
         return ()
-    bucket, _, prefix = made[listed[0]].partition("/")
-    return (below(bucket_arn(bucket), prefix),)
+    bucket, _, prefix = made[named[0]].partition("/")
+    return (below(bucket_arn(bucket), prefix) if "Prefix" in arguments else f"{bucket_arn(bucket)}/{prefix}",)
 
 
 def _query(action: str, state: dict[str, Any], why: str) -> Iterator[Need]:

@@ -157,11 +157,11 @@ class BeerPages(Plugin):
         return (Action(f"Roll back to version {target}", "/data/rollback", self.command("rollback")),)
 
     def about(self, endpoint: Document) -> list[Card]:
-        """The drift that the newest evaluation found."""
+        """The drift that the newest check or evaluation found."""
         return [Card("Drift", self.drift()["sentence"], "/data#drift")]
 
     def drift(self) -> Document:
-        """The newest evaluation's drift, read once a minute."""
+        """The newest drift, read once a minute."""
         found: Document = self.cache.get("drift", lambda: model_pages.drift(self.serving), MINUTE).value
         return found
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ingestion import record
 from localaws.errors import ExpectedError
+from pipelines.account import monitoring
 from pipelines.account.model_packages import APPROVED, REJECTED, has_evaluation
 from pipelines.account.serving import NONE, Serving
 from pipelines.cli.output import Document
@@ -55,12 +56,18 @@ def roll_back(serving: Serving) -> str:
 
 
 def drift(serving: Serving) -> Document:
-    """The drift of the newest version's evaluation, with its `version`: see evaluation/arrivals.py."""
+    """{"sentence", "columns", "about"} of the newest drift check, or before one of the newest version's evaluation."""
+    found = monitoring.latest(serving.stacks) if serving.stacks.exists("deployment") else None
+    if found is not None:
+        columns = {f"{each['column']} ({each['source']})": each for each in monitoring.columns(found)}
+        about = f"Check of version {found['model_version']}, {found['measured_at']}"
+        return {"sentence": found["sentence"], "columns": columns, "about": about}
     for each in reversed(serving.registry.summaries()):
         package = serving.registry.describe(each["ModelPackageArn"])
         if has_evaluation(package):
-            return {**serving.registry.evaluation(package)["drift"], "version": package["ModelPackageVersion"]}
-    return {"sentence": NO_DRIFT, "columns": {}, "version": None}
+            evaluated = serving.registry.evaluation(package)["drift"]
+            return {**evaluated, "about": f"Evaluation of version {package['ModelPackageVersion']}"}
+    return {"sentence": NO_DRIFT, "columns": {}, "about": ""}
 
 
 def predictions(text: str) -> list[Document]:

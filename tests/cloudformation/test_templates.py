@@ -108,6 +108,7 @@ def test_the_stacks_of_an_environment_allow_few_things_on_every_resource() -> No
         ("pipelines", "JobRole", "cloudwatch:PutMetricData"),
         ("deployment", "DeployRole", "sagemaker:ListEndpointConfigs"),
         ("deployment", "DeployRole", "logs:CreateLogDelivery"),
+        ("deployment", "ScoreRole", "cloudwatch:PutMetricData"),
         ("deployment", "ScoreRole", "logs:CreateLogDelivery"),
         ("deployment", "ScoringRole", "ecr:GetAuthorizationToken"),
         ("deployment", "ScoringRole", "cloudwatch:PutMetricData"),

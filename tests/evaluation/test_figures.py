@@ -146,7 +146,7 @@ def test_only_inputs_that_the_model_uses_are_important() -> None:
     rows = [{"name": None, **dict.fromkeys(numbers, 1.0), "abv": value} for value in abv]
     names = [f"{number}" for number in range(40)]
     out_of_fold = artifact.OutOfFold({}, {}, {})
-    model = artifact.Served({}, out_of_fold, None, lambda asked: [{"ibu": 5 * row["abv"]} for row in asked])
+    model = artifact.Served({}, out_of_fold, None, lambda asked: [{"ibu": 5 * row["abv"]} for row in asked], None)
     found = analysis.permutation_importance(model, beers.Beers(names, names, 5 * abv, rows), seed=0)
     assert {name for name, figure in found.items() if figure["value"]} == {"strength (abv)"}
     assert found["strength (abv)"]["value"] > 10
