@@ -133,6 +133,11 @@ ATHENA = (
         "MiniStack hands Athena's SQL to DuckDB as it is.",
     ),
     Deviation(
+        "What sqlglot reads of other dialects is refused: `::`, ILIKE, `* EXCLUDE`, GROUP BY ALL, nvl, and more; so "
+        "is a function of Athena's that DuckDB does not have, by its name.",
+        "What runs here runs there.",
+    ),
+    Deviation(
         "What a statement writes goes to S3 as Parquet or text: UNLOAD, CREATE TABLE AS, INSERT INTO. A table with "
         "partition keys and without projection has the rows of its registered partitions.",
         "MiniStack lacks the statements, and reads every object below a table's location.",

@@ -30,6 +30,8 @@ from pipelines.cli.progress import Progress
 from pipelines.records import commands
 from pipelines.records.ledger import ledger
 
+# dbt's lines do not mix with the result.
+STDERR = 2
 # What a dbt process inherits, and the folder for its results.
 Place = tuple[Stacks, Mapping[str, str], Path]
 
@@ -86,8 +88,8 @@ def build(place: Place, given: argparse.Namespace) -> Document:
     stacks, inherited, folder = place
     options = variables(stacks, given)
     warehouse.forget(folder)
-    fresh = warehouse.run(["source", "freshness", *options], inherited, folder, stdout=sys.stderr)
-    built = warehouse.run(["build", *options], inherited, folder, stdout=sys.stderr)
+    fresh = warehouse.run(["source", "freshness", *options], inherited, folder, stdout=STDERR)
+    built = warehouse.run(["build", *options], inherited, folder, stdout=STDERR)
     database, workgroup = (stacks.output("warehouse", name) for name in ("GoldDatabase", "GoldWorkgroup"))
     found = {"fresh": fresh == 0, "built": built == 0, "database": database, "workgroup": workgroup}
     return {**warehouse.results(folder), **found}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from localaws.athena import syntax
 from localaws.athena.errors import QueryError
 from localaws.athena.rewrites import rewrite
 
@@ -36,6 +37,7 @@ def parse(text: str) -> Any:
     import sqlglot
     from sqlglot.errors import SqlglotError
 
+    syntax.check_tokens(text)
     # A statement that sqlglot does not know is refused by name.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
@@ -44,6 +46,7 @@ def parse(text: str) -> Any:
         raise QueryError(f"line 1:1: {str(error).splitlines()[0]}") from error
     if len(found) != 1:
         raise QueryError("Only one sql statement is allowed.")
+    syntax.check_tree(found[0])
     return found[0]
 
 

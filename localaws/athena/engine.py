@@ -148,7 +148,7 @@ class Athena:
 
 
 def enforces(workgroup: dict[str, Any]) -> bool:
-    """Whether a workgroup's settings override those of a query; all but `primary` do unless they say otherwise.
+    """Whether a workgroup's settings override those of a query; of all but `primary` they do by default.
 
     https://docs.aws.amazon.com/athena/latest/ug/workgroups-settings-override.html
     """

@@ -38,6 +38,8 @@ WHOLE = ("TINYINT", "SMALLINT", "INT", "BIGINT")
 FRACTIONS = ("DOUBLE", "FLOAT")
 # What a text is never compared with.
 OTHERS = (*WHOLE, *FRACTIONS, "DECIMAL", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ")
+# Functions of bytes, which to_utf8 makes of a text: sqlglot's names.
+OF_BYTES = frozenset(("MD5", "MD5Digest", "SHA", "SHA1Digest", "SHA2", "SHA2Digest"))
 # Functions whose first argument is a text, and || and concat, all of whose are: sqlglot's names.
 OF_TEXT = frozenset(
     (
@@ -54,6 +56,8 @@ def rewrite(node: Any) -> None:
 
     if type(node).__name__ in OF_TEXT:
         _require_text(node)
+    if type(node).__name__ in OF_BYTES and _kind(node.this) in TEXT:
+        raise QueryError(f"FUNCTION_NOT_FOUND: line 1:1: Unexpected parameters (varchar) for function {node.key}")
     for kind, rewrite in _rewrites(ast).items():
         if type(node) is kind:
             made = rewrite(node)

@@ -132,7 +132,7 @@ def _escaped(value: str) -> str:
 
 
 def partition_location(table: catalog.Table, values: Sequence[str]) -> str:
-    """Where a partition's files lie unless it says otherwise."""
+    """Where the files of a partition lie by default."""
     return f"{table['StorageDescriptor']['Location'].rstrip('/')}/{partition_folder(table, values)}"
 
 

@@ -248,6 +248,11 @@ def test_the_queries_for_people_read_the_tables_as_the_stacks_fill_them(clients:
     listed = ", ".join(f"{name} string" for name in columns())
     serde = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'"
     lake.rows(f"CREATE EXTERNAL TABLE beers ({listed}) PARTITIONED BY (dt string) {serde} LOCATION '{{bucket}}t/'")
+    numbers = ", ".join(
+        f"{value}e0 AS {name}" for name, value in zip(columns()[2:], (5, 9, 1010, 1050, 9, 5, 4), strict=True)
+    )
+    parquet = f"SELECT bigint '3' AS id, 'Lager' AS name, {numbers}, '2026-11-19' AS dt"
+    lake.rows(f"CREATE TABLE beers_parquet WITH (partitioned_by = ARRAY['dt']) AS {parquet}")
     lake.rows(
         "CREATE TABLE predictions AS SELECT bigint '1' AS id, 'Ale' AS name, 50e0 AS predicted, 40e0 AS low, "
         "60e0 AS high, 45e0 AS actual, bigint '1' AS model_version, '2026-11-20' AS cut_off"
@@ -261,15 +266,18 @@ def test_the_queries_for_people_read_the_tables_as_the_stacks_fill_them(clients:
         "LatestBeers": [
             ["1", "Imperial Pale Ale", "5.0", "40.0", "1010.0", "1050.0", "10.0", "5.0", "4.0", "2026-11-21-10-00-00"],
             ["2", "Red Ale", "5.0", None, "1010.0", "1050.0", "10.0", "5.0", "4.0", "2026-11-20-10-00-00"],
+            ["3", "Lager", "5.0", "9.0", "1010.0", "1050.0", "9.0", "5.0", "4.0", ""],
         ],
         "BitternessByStyle": [
             ["imperial", "1", "40.0", "40.0", "40.0"],
+            ["lager", "1", "9.0", "9.0", "9.0"],
             ["pale", "1", "40.0", "40.0", "40.0"],
             ["red", "1", None, None, None],
         ],
         "DeliveriesByDay": [
             ["2026-11-21", "1", "1", "2026-11-21-10-00-00"],
             ["2026-11-20", "2", "2", "2026-11-20-10-00-00"],
+            ["2026-11-19", "1", "1", ""],
         ],
         "WorstPredictions": [["1", "Ale", "50.0", "40.0", "60.0", "45.0", "5.0", "1", "2026-11-20"]],
     }

@@ -192,7 +192,7 @@ def catalogue() -> Iterator[Catalog]:
 
 
 def _run(lake: Lake | Catalog, script: dict[str, Any]) -> dict[str, Any]:
-    """Statement -> what came of it; a reason as the expected part of it, where it has that."""
+    """Statement -> its rows, or its reason; of a reason the expected piece, where it is in it."""
     found = {}
     for statement, expected in script.items():
         result = lake.rows(statement)
