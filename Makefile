@@ -54,7 +54,7 @@ lock: $(READY)  ## the hashes of what the workflows with a role install, after a
 	@echo setuptools==80.9.0 | $(LOCK) - --output-file .ci/build.txt
 	@printf 'dbt-core\ndbt-athena\n' | $(LOCK) --constraint constraints-dbt.txt - --output-file .ci/warehouse.txt
 
-bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model, gate
+bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model, gate, serving, console
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.executor
@@ -62,6 +62,7 @@ bench: $(READY)  ## what is measured: stages, executor, transform, delivery, mod
 	$(BIN)/python -m benchmarks.load --records 20000
 	$(BIN)/python -m benchmarks.model
 	$(BIN)/python -m benchmarks.gate
+	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.console
 
 soak: $(READY)  ## how a workspace ages: 300 runs, 500 executions over 5,000 objects, kills

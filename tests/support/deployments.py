@@ -164,6 +164,14 @@ class Deployment:
         started = self.clients.stepfunctions.start_execution(stateMachineArn=machine, input=event)
         return str(started["executionArn"])
 
+    def run(self, event: str) -> dict[str, Any]:
+        """Run the state machine with an event; its result."""
+        return self.result(self.start(self.machine, event))
+
+    def use(self, clients: Clients) -> None:
+        """Go on at an endpoint that was started again."""
+        self.clients = self.account.clients = self.account.stacks.clients = clients
+
     def without_events(self) -> None:
         """Decisions start nothing from now on."""
         self.events = False

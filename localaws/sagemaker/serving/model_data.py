@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
-from localaws.sagemaker import archives, container_images, s3
+from localaws.sagemaker import archives, container_images, requirements, s3
 from localaws.sagemaker.algorithms import xgboost_serving
+from localaws.sagemaker.failures import JobFailed
 from localaws.sagemaker.job_directory import JobDirectory
 from localaws.store import Document
 
@@ -41,7 +42,21 @@ def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
         # The algorithm's own defaults; the toolkit's are JSON.
         environment |= {CONTENT_TYPE: "", ACCEPT: environment.get(ACCEPT, xgboost_serving.CSV)}
         environment[xgboost_serving.IMAGE_VERSION] = ".".join(map(str, container_images.xgboost_version(image)))
-    return environment
+    return environment | _packages(environment, directory)
+
+
+def _packages(environment: dict[str, str], directory: JobDirectory) -> dict[str, str]:
+    """PYTHONPATH with what the code's requirements.txt asks for; the container installs it when it starts.
+
+    Raises ModelDataError where a package is missing and may not be installed.
+    """
+    try:
+        file = directory.inside(environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or "/opt/ml/code") / requirements.FILE
+        text = file.read_text(errors="replace") if file.is_file() else ""
+        installed = requirements.folder_for(text, directory.packages)
+    except JobFailed as failed:
+        raise ModelDataError(str(failed)) from failed
+    return {"PYTHONPATH": str(installed)} if installed else {}
 
 
 def runnable(definition: Document) -> bool:

@@ -58,8 +58,6 @@ def prepare() -> ModuleType:
     source = Path(os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY", str(CODE)).removeprefix("file://"))
     if source.is_dir() and source != CODE and not (CODE.is_dir() and any(CODE.iterdir())):
         shutil.copytree(source, CODE, dirs_exist_ok=True)
-    if (CODE / "requirements.txt").is_file():
-        print("requirements.txt: its packages are taken from this Python; nothing is installed here.", flush=True)
     # The script's own folder is not the model's.
     sys.path[0] = str(CODE)
     return importlib.import_module(program.removesuffix(".py").replace("/", "."))

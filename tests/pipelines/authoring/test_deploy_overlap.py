@@ -4,7 +4,6 @@ Executions take turns, but ListExecutions may lag behind: the one that stops doe
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -47,19 +46,14 @@ def served(quiet: Deployment) -> Iterator[Deployment]:
     """The environment, in which a first version serves."""
     first = quiet.register()
     quiet.decide(first, "Approved")
-    run(quiet, quiet.event(first))
+    quiet.run(quiet.event(first))
     yield quiet
     approved = quiet.clients.sagemaker.list_model_packages(
         ModelPackageGroupName=quiet.account.pipeline, ModelApprovalStatus="Approved", MaxResults=100
     )
     for each in approved["ModelPackageSummaryList"]:
         quiet.decide(each["ModelPackageArn"], "Rejected")
-    run(quiet, quiet.event(first))
-
-
-def run(served: Deployment, event: str) -> dict[str, Any]:
-    """The result of an execution of the environment's own state machine."""
-    return served.result(served.start(served.machine, event))
+    quiet.run(quiet.event(first))
 
 
 def equal(served: Deployment, second: str, event: str) -> tuple[str, str]:
@@ -99,7 +93,7 @@ def test_whatever_another_execution_does_meanwhile_the_newest_approved_version_s
     paused = Paused(served, state, event)
     paused.wait()
     other, wanted = DECISIONS[name](served, second, event)
-    run(served, other)
+    served.run(other)
     paused.resume()
     assert served.configuration() == ("InService", f"{served.endpoint}-v{served.version(wanted)}")
     assert served.answer()["model_version"] == served.version(wanted)
@@ -114,19 +108,19 @@ def test_a_failed_deployment_removes_nothing_that_another_one_made(quiet: Deploy
     paused = Paused(quiet, state, quiet.event(first))
     assert paused.wait()
     quiet.decide(second, "Approved")
-    run(quiet, quiet.event(second))
+    quiet.run(quiet.event(second))
     assert paused.resume()["Error"] == "SmokeTestFailed"
     assert quiet.configuration() == ("InService", f"{quiet.endpoint}-v{quiet.version(second)}")
     assert quiet.metadata(second)["DeploymentStatus"] == "Serving"
     for each in (first, second):
         quiet.decide(each, "Rejected")
-    run(quiet, quiet.event(second))
+    quiet.run(quiet.event(second))
 
 
 def test_an_endpoint_that_goes_between_its_list_and_its_description_is_made_again(quiet: Deployment) -> None:
     first = quiet.register()
     quiet.decide(first, "Approved")
-    run(quiet, quiet.event(first))
+    quiet.run(quiet.event(first))
     second = quiet.register()
     quiet.decide(second, "Approved")
     paused = Paused(quiet, "ServingEndpoint", quiet.event(second))
@@ -136,4 +130,4 @@ def test_an_endpoint_that_goes_between_its_list_and_its_description_is_made_agai
     assert quiet.answer()["model_version"] == quiet.version(second)
     for each in (first, second):
         quiet.decide(each, "Rejected")
-    run(quiet, quiet.event(second))
+    quiet.run(quiet.event(second))
