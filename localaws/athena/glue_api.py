@@ -24,7 +24,7 @@ def install() -> None:
     glue = catalog.glue()
     responses = patches.module("core.responses")
     glue._ALL_STATE["table_versions"] = _versions = responses.AccountRegionScopedDict()
-    handle, update, delete = glue._handle_request_sync, glue._update_table, glue._delete_table
+    handle, update, create = glue._handle_request_sync, glue._update_table, glue._create_table
 
     def handled(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
         operation = OPERATIONS.get(headers.get("x-amz-target", "").rpartition(".")[2])
@@ -39,11 +39,14 @@ def install() -> None:
             _versions[key] = [*_versions.get(key, []), before]
         return answer
 
-    def deleted(request: dict[str, Any]) -> Any:
-        _versions.pop(f"{request.get('DatabaseName')}/{request.get('Name')}", None)
-        return delete(request)
+    def created(request: dict[str, Any]) -> Any:
+        """CreateTable; an earlier table of the name, deleted in whichever way, has left nothing."""
+        answer = create(request)
+        if answer[0] < 300:
+            _versions.pop(f"{request.get('DatabaseName')}/{request['TableInput'].get('Name')}", None)
+        return answer
 
-    glue._handle_request_sync, glue._update_table, glue._delete_table = handled, updated, deleted
+    glue._handle_request_sync, glue._update_table, glue._create_table = handled, updated, created
 
 
 def _key(request: dict[str, Any]) -> str:

@@ -275,3 +275,6 @@ def test_a_table_has_versions_and_its_partitions_are_found_by_expression(lake: L
     moved = {"Values": ["2026-11-21"], "StorageDescriptor": {"Location": lake.uri("empty/")}}
     glue.update_partition(**place, PartitionValueList=["2026-11-21"], PartitionInput=moved)
     assert lake.rows("SELECT day FROM t") == [["it's"]]
+    assert lake.rows("ALTER TABLE t SET TBLPROPERTIES ('a' = 'c')") == []
+    assert (lake.rows("DROP TABLE t"), lake.rows("CREATE TABLE t AS SELECT 1 AS a")) == ([], [])
+    assert len(glue.get_table_versions(**place)["TableVersions"]) == 1
