@@ -58,6 +58,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
     ),
     "core.iam_evaluator": (
         "ResolvedCredential",
+        "enforce",
         "find_iam_access_key_account",
         "is_root_access_key",
         "resolve_credential",

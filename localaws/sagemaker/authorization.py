@@ -20,7 +20,7 @@ NAMES = {
     "TrainingJobName": "training-job",
     "TransformJobName": "transform-job",
     "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
-    # Before the configuration: an endpoint's requests name both. AWS authorises on both, MiniStack on one.
+    # Before the configuration, as an endpoint's requests name both.
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
@@ -28,10 +28,17 @@ NAMES = {
 SMALL_LETTERS = ("endpoint", "endpoint-config", "model")
 
 
+class Resources(str):
+    """The ARN that a request is authorised on, and `others`, on which it is authorised too."""
+
+    others: tuple[str, ...] = ()
+
+
 def install() -> None:
     """Let MiniStack authorise SageMaker's requests by resource and condition; it takes `*` and knows no condition."""
-    actions = patches.module("core.iam_actions")
+    actions, evaluator = patches.module("core.iam_actions"), patches.module("core.iam_evaluator")
     original, original_context = actions.extract_resource_arn, actions.request_tag_context
+    original_enforce = evaluator.enforce
 
     def extract(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
         if service not in ("sagemaker", "sagemaker-runtime"):
@@ -40,13 +47,27 @@ def install() -> None:
         prefix = f"arn:aws:sagemaker:{region}:{account}:"
         if service == "sagemaker-runtime":
             return f"{prefix}endpoint/{path.split('/')[2].lower()}"
-        return resource(_members(body), prefix)
+        return resources(_members(body), prefix)
 
     def context(service: str, action: str, body: bytes, parameters: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = original_context(service, action, body, parameters)
         return found | (conditions(_members(body)) if service == "sagemaker" else {})
 
+    def enforce(*given: Any, resource_arn: str = "*", **rest: Any) -> Any:
+        others = resource_arn.others if isinstance(resource_arn, Resources) else ()
+        denied = (original_enforce(*given, resource_arn=each, **rest) for each in (resource_arn, *others))
+        return next((each for each in denied if each), None)
+
     actions.extract_resource_arn, actions.request_tag_context = extract, context
+    evaluator.enforce = enforce
+
+
+def resources(request: dict[str, Any], prefix: str) -> Resources:
+    """The ARNs that a request is authorised on: an endpoint's creation and update also on its configuration."""
+    found = Resources(resource(request, prefix))
+    if "EndpointName" in request and "EndpointConfigName" in request:
+        found.others = (resource({"EndpointConfigName": request["EndpointConfigName"]}, prefix),)
+    return found
 
 
 def resource(request: dict[str, Any], prefix: str) -> str:

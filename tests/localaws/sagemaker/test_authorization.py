@@ -49,7 +49,7 @@ def enforcing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[endpo
         yield running
 
 
-def test_a_user_may_reject_but_not_approve_and_invoke_one_endpoint(enforcing: endpoints.Endpoint) -> None:
+def test_a_user_may_reject_but_not_approve_and_invoke_and_update_one_endpoint(enforcing: endpoints.Endpoint) -> None:
     clients = Clients(enforcing)
     served = Served(clients)
     served.create(served.config("first"))
@@ -69,6 +69,11 @@ def test_a_user_may_reject_but_not_approve_and_invoke_one_endpoint(enforcing: en
             "Condition": {"StringEquals": {"sagemaker:ModelApprovalStatus": "Rejected"}},
         },
         {"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": f"{HOME}endpoint/{served.name}"},
+        {
+            "Effect": "Allow",
+            "Action": "sagemaker:UpdateEndpoint",
+            "Resource": [f"{HOME}endpoint/{served.name}", f"{HOME}endpoint-config/{served.name}-second"],
+        },
     ]
     clients.iam.create_user(UserName="reviewer")
     clients.iam.put_user_policy(
@@ -87,4 +92,8 @@ def test_a_user_may_reject_but_not_approve_and_invoke_one_endpoint(enforcing: en
     assert json.loads(answer["Body"].read()) == {"model": "first", "sum": 1}
     with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
         runtime.invoke_endpoint(EndpointName="other", Body="1,2", ContentType="text/csv")
+    # An update needs the right on the endpoint and on the configuration.
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        reviewer.update_endpoint(EndpointName=served.name, EndpointConfigName=served.config("other"))
+    reviewer.update_endpoint(EndpointName=served.name, EndpointConfigName=served.config("second"))
     served.delete()

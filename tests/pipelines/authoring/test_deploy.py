@@ -213,28 +213,30 @@ def test_without_an_approved_package_the_endpoint_stays_by_parameter(clients: Cl
     served.account.remove()
 
 
-def test_a_switch_of_the_kind_serves_on_the_new_endpoint_and_deletes_the_old_one(clients: Clients) -> None:
+def test_a_switch_to_instances_serves_with_canaries_and_deletes_the_old_endpoint(clients: Clients) -> None:
     served = Deployment(clients)
-    package = served.register()
-    served.approve(package)
+    first, second = served.register(), served.register()
+    served.approve(first)
     old = served.endpoint
-    served.account.stacks.environment.parameters["deployment"]["Serving"] = "instance"
+    key = clients.kms.create_key()["KeyMetadata"]["Arn"]
+    values = {"Serving": "instance", "InstanceCount": "2", "KmsKeyArn": key}
+    served.account.stacks.environment.parameters["deployment"].update(values)
     served.account.stacks.deploy_one("deployment")
     served.endpoint = served.account.stacks.output("deployment", "EndpointName")
-    started = served.start(served.machine, served.event(package))
-    assert served.result(started)["endpoint"] == served.endpoint
+    assert served.run(served.event(first))["endpoint"] == served.endpoint
     wait_for(lambda: served.endpoints() == [served.endpoint])
     assert (old != served.endpoint, served.answer()["model_version"]) == (True, 1)
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=f"{served.endpoint}-v1")
-    assert config["DataCaptureConfig"]["DestinationS3Uri"] == f"s3://{served.bucket}/captures"
-    served.account.remove()
-
-
-def test_deleting_the_environment_deletes_what_the_state_machine_has_made(clients: Clients) -> None:
-    served = Deployment(clients)
-    served.approve(served.register())
-    served.approve(served.register())
+    capture = config["DataCaptureConfig"]
+    assert (config["KmsKeyId"], capture["KmsKeyId"]) == (key, key)
+    assert capture["DestinationS3Uri"] == f"s3://{served.bucket}/captures"
+    served.decide(second, "Approved")
+    # The canary and the rest of the fleet answer side by side.
+    wait_for(lambda: {served.answer()["model_version"] for _ in range(10)} == {1, 2})
+    wait_for(lambda: served.metadata(second)["DeploymentStatus"] == "Serving")
+    assert {served.answer()["model_version"] for _ in range(5)} == {2}
     served.quiet()
+    # Deleting the environment deletes what the state machine has made.
     served.account.remove()
     assert (served.endpoints(), served.configs()) == ([], [])
     assert clients.sagemaker.list_models(NameContains=served.name)["Models"] == []
