@@ -83,9 +83,17 @@ def mounts(job: Path) -> dict[str, Any]:
         "ml": str(job / "ml"),
         "scratch": str(job / "scratch"),
         "staging": str(job / "mnt"),
-        "temporary": "" if holds_program(Path("/tmp")) else "/tmp",
+        "visible": visible(job),
         "hidden": hidden(job),
     }
+
+
+def visible(job: Path) -> list[str]:
+    """What lies below /tmp, which a job has of its own, and is needed all the same: what it runs with."""
+    needed = [*_program(), job.parent.parent / "packages"]
+    found = {each.resolve() for each in needed if each.exists() and each.resolve().is_relative_to("/tmp")}
+    # A folder shows what lies in it.
+    return sorted(str(each) for each in found if not found & {*each.parents})
 
 
 def hidden(job: Path) -> list[str]:
@@ -101,8 +109,17 @@ def hidden(job: Path) -> list[str]:
 
 def holds_program(folder: Path) -> bool:
     """Whether the interpreter, its packages or this package lie in a folder."""
-    needed = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[1]))
-    return any(Path(each).resolve().is_relative_to(folder.resolve()) for each in needed)
+    return any(each.resolve().is_relative_to(folder.resolve()) for each in _program())
+
+
+def _program() -> list[Path]:
+    return [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1], *map(Path, _added_packages())]
+
+
+@functools.cache
+def _added_packages() -> list[str]:
+    """The folders of packages that a .pth file of the interpreter adds to its own."""
+    return [each for each in sys.path if each.endswith(("site-packages", "dist-packages")) and os.path.isdir(each)]
 
 
 def sweep(folder: Path) -> int:

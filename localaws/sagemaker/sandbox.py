@@ -47,7 +47,7 @@ def supervise(spec: Spec, control: socket.socket) -> None:
     """Fork the command; returns in the command's process alone, which is inside its namespaces by then.
 
     spec: command, environment, cwd, sealed, and for a sealed command ml, scratch, staging (folders of this machine),
-    temporary (the folder that scratch covers, or empty), hidden (paths), port (of the relay, or 0).
+    visible (paths below /tmp, which scratch covers), hidden (paths), port (of the relay, or 0).
     """
     _die_with_parent()
     try:
@@ -164,13 +164,11 @@ def _mount_all(spec: Spec) -> None:
     _mount("", "/", "", MS_REC | MS_PRIVATE)
     _mount("proc", "/proc", "proc", MS_SAFE)
     _cover_opt(spec)
-    writable = [ML, TEMPORARY, "/dev/shm"]
+    writable = [ML, TEMPORARY, "/dev/shm", "/tmp"]
     with _staged(spec["staging"], "/dev") as staging:
         _make_devices(staging)
     _cover_sys()
-    if spec["temporary"]:
-        _bind(TEMPORARY, spec["temporary"])
-        writable.append(spec["temporary"])
+    _cover_tmp(spec["visible"])
     for path in spec["hidden"]:
         if os.path.isdir(path):
             _mount("none", path, "tmpfs", MS_RDONLY | MS_SAFE)
@@ -204,6 +202,16 @@ def _cover_opt(spec: Spec) -> None:
         for name, source in (("ml", spec["ml"]), ("tmp", spec["scratch"])):
             os.mkdir(f"{staging}/{name}")
             _bind(source, f"{staging}/{name}")
+
+
+def _cover_tmp(visible: list[str]) -> None:
+    """The job's own /tmp, in which the visible paths are as they were."""
+    originals = {path: os.open(path, os.O_PATH) for path in visible}
+    _bind(TEMPORARY, "/tmp")
+    for path, original in originals.items():
+        os.makedirs(path, exist_ok=True)
+        _bind(f"/proc/self/fd/{original}", path, MS_REC)
+        os.close(original)
 
 
 def _make_devices(folder: str) -> None:

@@ -159,9 +159,8 @@ def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Pat
                 print(error.strerror)
             else:
                 print('written')
-        import tempfile
-        # Its own temporary folder, wherever that is: /tmp itself, unless the interpreter lies there.
-        open(tempfile.gettempdir() + '/own', 'w').close()
+        # Its own temporary folder.
+        open('/tmp/own', 'w').close()
         # It may not lift what holds it either.
         print(subprocess.run(['mount', '-o', 'remount,bind,rw', '/'], capture_output=True).returncode != 0)
     """
@@ -172,6 +171,24 @@ def test_a_sealed_step_can_write_nowhere_else(run: Run, job: Path, tmp_path: Pat
     assert set(printed[:-1]) <= {"Read-only file system", "No such file or directory"}
     assert printed[-1] == "True"
     assert (job / "scratch" / "own").exists()
+
+
+@pytest.mark.parametrize("level", ["sealed", "forked"], indirect=True)
+def test_a_sealed_step_sees_what_it_runs_with_in_its_own_tmp(run: Run, job: Path) -> None:
+    # The folder of the tests lies below /tmp, as a workspace or an interpreter may.
+    packages = job.parent.parent / "packages"
+    (packages / "abc").mkdir(parents=True, exist_ok=True)
+    (packages / "abc" / "hops.py").write_text("BITTER = True")
+    script = """
+        import os, sys
+        print(open(sys.argv[1] + '/abc/hops.py').read(), os.listdir(sys.argv[1] + '/..'))
+        try:
+            open(sys.argv[1] + '/abc/malt.py', 'w')
+        except OSError as error:
+            print(error.strerror)
+    """
+    assert run(script, str(packages)) == process.Ended(0)
+    assert (job / "log").read_text().splitlines() == ["BITTER = True ['packages']", "Read-only file system"]
 
 
 @pytest.mark.parametrize("level", ["sealed", "forked"], indirect=True)
