@@ -77,6 +77,10 @@ def needs(artefacts: Artefacts, template: Template) -> dict[str, list[Need]]:
         found["JobRole"] = list(permissions_of_pipeline.job_role(artefacts.of_stack, started_by))
     for of_role in found.values():
         of_role += list(key_use(of_role))
+    # The endpoint, not its caller, uses the key.
+    if "FrontRole" in template["Resources"]:
+        asking = permissions_of_state_machines.RESOURCES["sagemaker:InvokeEndpoint"]
+        found["FrontRole"] = [Need("sagemaker:InvokeEndpoint", each, "FrontMethod.Integration") for each in asking]
     return found
 
 

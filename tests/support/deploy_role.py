@@ -34,6 +34,7 @@ UNUSED = {
         "iam:DetachGroupPolicy",
         "iam:DetachUserPolicy",
     },
+    "an API without a policy of its own": {"apigateway:UpdateRestApiPolicy"},
     "a stream with shards, retention and encryption, and nothing else set": {
         "kinesis:DisableEnhancedMonitoring",
         "kinesis:EnableEnhancedMonitoring",
@@ -119,7 +120,14 @@ BESIDE = {
 RIGHTS = {"s3:HeadObject": {"s3:GetObject", "s3:ListBucket"}}
 
 # Types of which resources are made, the right to make one, and the ARN it is made under. {name} is CloudFormation's.
+API = "apigateway:eu-west-1::"
 MADE = {
+    "ApiGateway::Deployment": ("apigateway:POST", f"{API}/restapis/a1b2/deployments"),
+    "ApiGateway::Method": ("apigateway:PUT", f"{API}/restapis/a1b2/resources/c3d4/methods/POST"),
+    "ApiGateway::Resource": ("apigateway:POST", f"{API}/restapis/a1b2/resources/c3d4"),
+    "ApiGateway::RestApi": ("apigateway:POST", f"{API}/restapis"),
+    "ApiGateway::Stage": ("apigateway:POST", f"{API}/restapis/a1b2/stages"),
+    "ApiGateway::UsagePlan": ("apigateway:POST", f"{API}/usageplans"),
     "Athena::NamedQuery": ("athena:CreateNamedQuery", "athena:eu-west-1:123456789012:workgroup/{stack}"),
     "Athena::WorkGroup": ("athena:CreateWorkGroup", "athena:eu-west-1:123456789012:workgroup/{stack}"),
     "CloudWatch::Alarm": ("cloudwatch:PutMetricAlarm", "cloudwatch:eu-west-1:123456789012:alarm:{name}"),
@@ -163,5 +171,6 @@ MADE = {
     ),
 }
 
-# A key's id does not name its environment; its tags do, which the statements' conditions compare.
-SHARED = {"KMS::Key"}
+# A key's id does not name its environment; its tags do, which the statements' conditions compare. Nor do API Gateway's
+# identifiers.
+SHARED = {"KMS::Key", *(kind for kind in MADE if kind.startswith("ApiGateway::"))}

@@ -52,6 +52,8 @@ NAMED = {
     "LoadLogs.LogGroupName": "its beginning keeps it out of the log policy; the rest is the stack's",
     "Retrain.StateMachineName": NO_STACK,
     "Deploy.StateMachineName": NO_STACK,
+    "Front.Name": "AWS requires one; it is the stack's",
+    "FrontStage.StageName": "part of the front's address; AWS requires one",
     "Score.StateMachineName": NO_STACK,
     "Dashboard.DashboardName": NO_STACK,
     "Database.DatabaseInput.Name": NO_STACK,

@@ -1,6 +1,8 @@
 """The state machine score, deployed from the templates and run at the local endpoint."""
 
+import datetime
 import hashlib
+import json
 import uuid
 from typing import Any
 
@@ -9,9 +11,9 @@ import pytest
 from benchmarks.support.accounts import Account
 from benchmarks.support.definitions import IMAGE
 from localaws.errors import ExpectedError
-from pipelines.account import queries, scoring
+from pipelines.account import monitoring, queries, scoring
 from pipelines.account.clients import Clients
-from pipelines.authoring import archives
+from pipelines.authoring import archives, drift
 from tests.support.beers import workbench
 
 
@@ -79,10 +81,56 @@ def test_the_newest_approved_model_answers_each_beer_once_and_the_table_is_of_on
 
     first, again = scored.score(), scored.score()
     assert (first["decision"], again["decision"], scored.jobs_run()) == ("scored", "unchanged", 1)
-    assert {**again, "decision": "scored"} == first
+    assert {**again, "decision": "scored", "drift": {}} == {**first, "drift": {}}
+    assert again["drift"]["drifted"] == [] and monitoring.drift(scored.stacks)["alarm"]["state"] == "OK"
     assert (first["version"], first["beers"], first["cut_off"]) == (1, 4, "2026-11-21-12-00-00")
     assert [(each["beers"], each["without_label"]) for each in first["classes"]] == [(4, 0)]
     assert scored.predictions() == [[str(beer), "40.0", "1"] for beer in (1, 2, 3, 4)]
+
+
+def captured(count: int, abv: float) -> bytes:
+    """Captured requests for one beer each."""
+    sides = {
+        "endpointInput": {"instances": [{"abv": abv, "ph": 4.4}]},
+        "endpointOutput": {"predictions": [{"ibu": 40.0}]},
+    }
+    data = {
+        name: {"observedContentType": "application/json", "encoding": "JSON", "data": json.dumps(side)}
+        for name, side in sides.items()
+    }
+    return (json.dumps({"captureData": data, "eventMetadata": {}, "eventVersion": "0"}) + "\n").encode() * count
+
+
+@pytest.mark.release
+def test_shifted_requests_name_their_columns_in_the_alarm_and_its_message_and_start_retrain(clients: Clients) -> None:
+    scored = Scored(clients)
+    model = (workbench() / "packed" / "model.tar.gz").read_bytes()
+    scored.account.deliver(1, 3)
+    # Before anything listens to approvals.
+    scored.approve(model, hashlib.sha256(model).hexdigest())
+    scored.stacks.environment.parameters["deployment"] |= {"Serving": "instance", "DriftStartsRetrain": "true"}
+    scored.stacks.deploy_one("deployment")
+    scored.stacks._outputs.clear()
+    day = f"captures/score-{scored.account.name}-instance/AllTraffic/{datetime.datetime.now(datetime.UTC):%Y/%m/%d}"
+
+    def ask(count: int, abv: float) -> dict[str, Any]:
+        body = captured(count, abv)
+        clients.s3.put_object(Bucket=scored.bucket, Key=f"{day}/11/{uuid.uuid4()}.jsonl", Body=body)
+        return dict(scored.score()["drift"])
+
+    assert ask(19, 30.0)["drifted"] == []
+    assert monitoring.drift(scored.stacks)["alarm"]["state"] == "OK"
+    scored.account.notifications()
+
+    assert "abv (requests)" in ask(40, 30.0)["drifted"]
+    found = monitoring.drift(scored.stacks)
+    assert found["alarm"]["state"] == "ALARM" and "abv (requests)" in found["alarm"]["reason"]
+    assert any("abv (requests)" in message for _, message in scored.account.notifications())
+    listed = clients.cloudwatch.list_metrics(Namespace=drift.NAMESPACE, MetricName="Drift")["Metrics"]
+    assert {"abv", "predicted"} <= {each["Value"] for metric in listed for each in metric["Dimensions"]}
+    started = clients.stepfunctions.list_executions(stateMachineArn=scored.account.machine)["executions"]
+    inputs = [clients.stepfunctions.describe_execution(executionArn=each["executionArn"])["input"] for each in started]
+    assert '{"source": "drift"}' in inputs
 
 
 @pytest.mark.release
