@@ -228,7 +228,8 @@ def test_an_option_is_spelt_as_its_parameter_and_has_its_default(script: str, mo
 
 def test_the_training_script_reads_its_channels_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = {step["Name"]: step["Arguments"] for step in graph.steps(REAL)}
-    channels = [channel["ChannelName"] for channel in steps["Train"]["InputDataConfig"]]
+    # The toolkit, not the script, reads the channel of the code.
+    channels = [each["ChannelName"] for each in steps["Train"]["InputDataConfig"] if each["ChannelName"] != "code"]
     defaults = options("train", monkeypatch)
     assert [str(defaults[f"--{name}"]) for name in channels] == [f"/opt/ml/input/data/{name}" for name in channels]
 
