@@ -8,7 +8,7 @@ from localaws.bodies import Bodies
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
-from localaws.ministack import execution_logs, history, log_pages, metrics, patches, stacks
+from localaws.ministack import disk, execution_logs, history, log_pages, metrics, patches, stacks
 from localaws.ministack.faults import Faults
 from localaws.ministack.objects import Objects
 from localaws.ministack.state import State
@@ -60,6 +60,7 @@ class Components:
         self._components: list[Any] = [self._delivery, sagemaker, Athena()]
         for component in self._components:
             component.install()
+        disk.install()
         faults.install()
         metrics.install()
         self._objects = Objects(workspace.root / "objects.db", workspace.objects)

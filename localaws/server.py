@@ -32,6 +32,8 @@ from localaws.workspace import FORMAT, TIME_SCALE, Workspace, take_lock
 
 STOP_SECONDS = 10
 ACCOUNT = "000000000000"
+# Connections that may wait to be accepted.
+WAITING = 128
 # Python's default of 5 ms makes the loop wait that long for each other thread after every system call: with hundreds
 # of executions a request would take seconds.
 SWITCH_SECONDS = 0.0005
@@ -88,7 +90,7 @@ def listen(port: int) -> socket.socket:
             hint="leave --port away to take a free one",
             code=ENVIRONMENT,
         ) from error
-    listener.listen(128)
+    listener.listen(WAITING)
     listener.setblocking(False)
     return listener
 
@@ -158,8 +160,12 @@ async def _run(
         # A thread, because standard input may be any kind of file; it ends with the process.
         watch = threading.Thread(target=_wait_for_parent, args=(loop, stop), daemon=True)
         watch.start()
+    _end_with_clients()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
+    # asyncio accepts so many connections at a time. When descriptors run out it tries each of them again a second
+    # later, and for each as many: more than one would fill processor and log.
+    config.backlog = 1
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.2
@@ -169,6 +175,7 @@ async def _run(
     server = asyncio.create_task(hypercorn_serve(guard, config, shutdown_trigger=stop.wait))
     try:
         await _answers(port, server)
+        listener.listen(WAITING)
         await components.start()
         endpoint = {
             "format": FORMAT,
@@ -188,13 +195,29 @@ async def _run(
         await asyncio.wait([server], timeout=STOP_SECONDS)
 
 
+def _end_with_clients() -> None:
+    """Let hypercorn close a connection when its client does; it would hold it until the keep-alive timeout."""
+    from hypercorn.asyncio.tcp_server import TCPServer
+
+    read: Any = TCPServer._read_data
+
+    async def read_to_the_end(connection: Any) -> None:
+        await read(connection)
+        await connection.idle_task.stop()
+
+    setattr(TCPServer, "_read_data", read_to_the_end)  # noqa: B010
+
+
 async def _answers(port: int, server: "asyncio.Task[Any]") -> None:
-    """Wait until the port accepts a connection, or the server has failed."""
+    """Wait until a request is answered, with a refusal, or the server has failed."""
     while not server.done():
         with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: none\r\nConnection: close\r\n\r\n")
+            answered = await reader.read(1)
             writer.close()
-            return
+            if answered:
+                return
         await asyncio.sleep(0.01)
     await server
 

@@ -7,13 +7,11 @@ MiniStack's records holds the file's name and checksum, and the content is check
 
 import errno
 import hashlib
-import logging
 import sqlite3
 import uuid
 import zlib
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from localaws.bodies import Long, crc32
 from localaws.crashpoints import crashpoint
@@ -27,7 +25,6 @@ KIND = "object"
 BY_VERSION = ("_object_tags", "_object_acl", "_object_annotations", "_object_retention", "_object_legal_hold")
 # In place of a content: the file's name and checksum.
 File = tuple[str, int]
-logger = logging.getLogger("localaws.objects")
 
 
 class Objects:
@@ -52,7 +49,6 @@ class Objects:
             setattr(s3, name, lambda *args: None)
         s3._read_body = lambda bucket, key, obj: self._content(obj.get("body"))
         s3._version_body = lambda record, bucket, key, version: self._content(version.get("data"))
-        _describe_errors(patches.module("app").SERVICE_HANDLERS)
 
         def reset_stored() -> None:
             reset()
@@ -164,22 +160,6 @@ def _holders(record: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
 
 def _contents(record: dict[str, Any]) -> list[File]:
     return [holder[member] for holder, member in _holders(record)]
-
-
-def _describe_errors(handlers: dict[str, Any]) -> None:
-    """Let S3 answer with the reason when a file cannot be written or read."""
-    handle = handlers["s3"]
-
-    async def handle_described(*request: Any, **options: Any) -> Any:
-        try:
-            return await handle(*request, **options)
-        except (OSError, sqlite3.Error) as error:
-            logger.error("S3 cannot answer: %s", error)
-            message = escape(getattr(error, "strerror", None) or str(error))
-            body = f"<Error><Code>InternalError</Code><Message>{message}</Message></Error>"
-            return 500, {"Content-Type": "application/xml"}, body.encode()
-
-    handlers["s3"] = handle_described
 
 
 def check_code(folder: Path) -> None:

@@ -4,7 +4,9 @@ import base64
 import hashlib
 import io
 import random
+import resource
 import socket
+import time
 import zlib
 from pathlib import Path
 
@@ -62,6 +64,27 @@ def test_what_a_lambda_started_ends_with_the_endpoint(victim: Victim, killed: bo
     else:
         victim.down()
     until(lambda: not Path(f"/proc/{process}/cmdline").exists() or is_zombie(process), "the child's end")
+
+
+@pytest.mark.release
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits another process, which Linux allows")
+def test_an_endpoint_whose_descriptors_run_out_reports_it_briefly_and_recovers(victim: Victim) -> None:
+    victim.up()
+    endpoint = endpoints.find(victim.workspace)
+    assert endpoint is not None
+    # What is imported in the background has been.
+    time.sleep(3)
+    port, used = int(endpoint.url.rpartition(":")[2]), len(list(Path(f"/proc/{endpoint.pid}/fd").iterdir()))
+    _, hard = resource.prlimit(endpoint.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(endpoint.pid, resource.RLIMIT_NOFILE, (used + 10, hard))
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    until(lambda: "Too many open files" in victim.workspace.log.read_text(), "the report")
+    time.sleep(5)
+    for each in connections:
+        each.close()
+    until(lambda: endpoints.find(victim.workspace), "an answer")
+    assert endpoint.control("status")["pid"] == endpoint.pid
+    assert victim.workspace.log.read_text().count("Too many open files") < 20
 
 
 def peak_memory(process: int) -> int:

@@ -198,9 +198,13 @@ def test_what_cannot_be_journalled_is_not_acknowledged(streams: Streams) -> None
     with full_journal(streams.endpoint):
         with pytest.raises(ClientError) as refusal:
             streams.put(b"a\n", b"b\n")
+        with pytest.raises(ClientError) as refused:
+            streams.firehose.put_record(DeliveryStreamName=direct, Record={"Data": b"1\n"})
         answer = streams.firehose.put_record_batch(DeliveryStreamName=direct, Records=[{"Data": b"1\n"}])
-    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
-    assert answer["FailedPutCount"] == 1
+    for each in (refusal, refused):
+        assert each.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+        assert each.value.response["Error"]["Message"] == "The workspace cannot be used: disk full"
+    assert (answer["FailedPutCount"], answer["RequestResponses"][0]["ErrorMessage"]) == (1, "disk full")
     streams.put(b"c\n")
     streams.drain()
     assert [body for _, body in streams.objects().items()] == [b"c\n"]

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.support.streams import Streams
 from localaws.endpoint import DEVELOPER, Endpoint
 from pipelines.account.clients import Clients
-from tests.console.test_browser import CHROMIUM, FLAGS
+from tests.support.browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (apt-get install chromium)")
 # The page's own name, and the name that an attacker's DNS server points to this machine.
