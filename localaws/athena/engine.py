@@ -6,6 +6,7 @@ Glue tables become views with the hidden column `$path`, and what a statement wr
 
 import asyncio
 import contextvars
+import gc
 import json
 import threading
 import time
@@ -159,3 +160,7 @@ def enforces(workgroup: dict[str, Any]) -> bool:
 def _import_engines() -> None:
     import duckdb  # noqa: F401
     import sqlglot.dialects.athena  # noqa: F401
+
+    # What is imported stays. Garbage collections would go through it again and again, while all threads wait.
+    gc.collect()
+    gc.freeze()

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import decimal
+import io
 import json
 import os
 import pickle
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.support.crash import Victim
+from localaws.endpoint import DEVELOPER
 from localaws.errors import ExpectedError
 from localaws.sagemaker import isolation
 from localaws.store import Store
@@ -241,9 +244,11 @@ def test_damage_to_any_file_of_a_workspace_is_refused_or_costs_nothing(victim: V
     victim.kill()
     chance = random.Random(7)
     files = [path for path in victim.workspace.root.rglob("*") if path.is_file() and path.stat().st_size]
+    chance.shuffle(files)
+    assert len(files) < 120
     refused = healed = 0
     for number in range(120):
-        path = chance.choice(files)
+        path = files[number % len(files)]
         content = path.read_bytes()
         place = chance.randrange(len(content))
         damaged = (
@@ -283,8 +288,20 @@ def fill(clients: Clients) -> dict[str, object]:
         arn = clients.sagemaker.list_model_packages(ModelPackageGroupName=f"group-{number}")
         package = arn["ModelPackageSummaryList"][0]["ModelPackageArn"]
         clients.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
+    topic = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+    clients.cloudformation.create_stack(StackName="stack", TemplateBody=json.dumps(topic))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.py", "def b(event, context): return 'hops'")
+    clients["lambda"].create_function(
+        FunctionName="function",
+        Runtime="python3.12",
+        Handler="a.b",
+        Role=DEVELOPER,
+        Code={"ZipFile": buffer.getvalue()},
+    )
     time.sleep(3)
-    return read(clients, ["objects", "queues", "approvals"])
+    return read(clients, ["objects", "queues", "approvals", "stacks", "answer"])
 
 
 def read(clients: Clients, names: Iterable[str]) -> dict[str, object]:
@@ -294,7 +311,10 @@ def read(clients: Clients, names: Iterable[str]) -> dict[str, object]:
     packages = [
         clients.sagemaker.list_model_packages(ModelPackageGroupName=group["ModelPackageGroupName"]) for group in groups
     ]
+    stacks = clients.cloudformation.describe_stacks()["Stacks"]
     found: dict[str, object] = {
+        "stacks": [(each["StackName"], each["StackStatus"]) for each in stacks],
+        "answer": clients["lambda"].invoke(FunctionName="function")["Payload"].read(),
         "objects": [(each["Body"].read(), each["Metadata"]) for each in objects],
         "queues": sorted(url.rpartition("/")[2] for url in queues),
         "approvals": [
