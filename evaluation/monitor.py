@@ -24,7 +24,7 @@ import datetime
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ def monitor(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     model = verified(arguments.model, arguments.sha256, scratch / "model")
     inputs = [name for name in model.card["profile"] if name != "ibu"]
     try:
-        rows = [row for batch in read(arguments.predictions) for row in batch.to_pylist()]
         answered, unreadable = captured.read(arguments.requests, model)
+        rows = list(relevant(arguments.predictions, arguments.trained_up_to, answered))
         found = {
             "arrivals": of_arrivals(rows, inputs, arguments.trained_up_to, model),
             "requests": of_requests(answered, unreadable, inputs, rows, model),
@@ -73,6 +73,15 @@ def monitor(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "drifted": drifted,
         "sentence": f"Drifted: {', '.join(drifted)}." if drifted else "Nothing has drifted.",
     }
+
+
+def relevant(folder: Path, trained_up_to: str, answered: Sequence[captured.Answered]) -> Iterator[Row]:
+    """Rows of the predictions that were delivered after the training data, or whose beer was asked for by its name."""
+    asked = {each.inputs.get("name") for each in answered} - {None}
+    for batch in read(folder):
+        for row in batch.to_pylist():
+            if row["delivered"] > trained_up_to or row["name"] in asked:
+                yield row
 
 
 def of_arrivals(rows: Sequence[Row], inputs: Sequence[str], trained_up_to: str, model: Served) -> dict[str, Any]:

@@ -76,6 +76,8 @@ class Serving:
         described, kind = self.describe(), self.kind()
         version = self.version(described)
         alarms = self.alarms() if described else []
+        # Drift is in the data, not in what serves.
+        faults = [each for each in alarms if each != self.stacks.outputs("deployment").get("DriftAlarm")]
         package = self.registry.package(version) if version is not None else {}
         metadata = package.get("CustomerMetadataProperties", {})
         pending = (described or {}).get("PendingDeploymentSummary")
@@ -86,7 +88,7 @@ class Serving:
             "status": described["EndpointStatus"] if described else None,
             "version": version,
             "since": metadata.get("DeploymentTime") or (changed and changed.isoformat(timespec="seconds")),
-            "healthy": bool(described) and (described or {})["EndpointStatus"] == "InService" and not alarms,
+            "healthy": bool(described) and (described or {})["EndpointStatus"] == "InService" and not faults,
             "alarms": alarms,
             "canary": pending["EndpointConfigName"] if pending else None,
             "failure": (described or {}).get("FailureReason"),
