@@ -24,6 +24,7 @@ Stack = dict[str, Any]
 def install(save: Callable[[], None]) -> None:
     """Save a stack's status before its first resource is created, changed or deleted. save: writes all state."""
     _parse_in_c()
+    _heed_conditions()
     stacks = patches.module("services.cloudformation.stacks")
     deploy, delete = stacks._deploy_stack_async, stacks._delete_stack_async
 
@@ -55,6 +56,25 @@ def _parse_in_c() -> None:
     if parser := getattr(yaml, "CSafeLoader", None):
         members = {"yaml_constructors": engine.CfnLoader.yaml_constructors}
         engine.CfnLoader = type("CfnLoader", (parser,), members)
+
+
+def _heed_conditions() -> None:
+    """Let a change set add and remove the resources whose condition changes with the parameters."""
+    changesets = patches.module("services.cloudformation.changesets")
+    engine = patches.module("services.cloudformation.engine")
+    resolve = changesets._resolve_props_for_diff
+
+    def resolve_made(template: Stack, values: Stack, *names: str) -> Stack:
+        resolved: Stack = resolve(template, values, *names)
+        holds = engine._evaluate_conditions(template, values)
+        made = {
+            name: each
+            for name, each in resolved.get("Resources", {}).items()
+            if holds.get(template["Resources"][name].get("Condition"), True)
+        }
+        return {**resolved, "Resources": made}
+
+    changesets._resolve_props_for_diff = resolve_made
 
 
 async def recover() -> None:
