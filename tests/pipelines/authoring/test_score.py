@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import time
 import uuid
 from typing import Any
 
@@ -145,3 +146,23 @@ def test_a_version_whose_artifact_was_changed_is_refused_and_the_table_has_the_r
     with pytest.raises(ExpectedError, match="the artifact is not the one that was evaluated"):
         scored.score()
     assert scored.predictions() == before != []
+
+
+@pytest.mark.release
+def test_the_schedule_starts_a_scoring(clients: Clients) -> None:
+    scored = Scored(clients)
+    machine = scored.stacks.output("deployment", "ScoreStateMachineArn")
+    scored.stacks.environment.parameters["deployment"] |= {
+        "ScoringState": "ENABLED",
+        "ScoringExpression": "rate(1 minute)",
+    }
+    scored.stacks.deploy_one("deployment")
+    deadline = time.monotonic() + 120
+    while not (listed := clients.stepfunctions.list_executions(stateMachineArn=machine)["executions"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    status, output = scored.account.result(listed[-1]["executionArn"])
+    described = clients.stepfunctions.describe_execution(executionArn=listed[-1]["executionArn"])
+    assert (status, output["decision"], json.loads(described["input"])) == ("SUCCEEDED", "skipped", {"source": "daily"})
+    scored.stacks.environment.parameters["deployment"]["ScoringState"] = "DISABLED"
+    scored.stacks.deploy_one("deployment")
