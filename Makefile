@@ -54,12 +54,14 @@ lock: $(READY)  ## the hashes of what the workflows with a role install, after a
 	@echo setuptools==80.9.0 | $(LOCK) - --output-file .ci/build.txt
 	@printf 'dbt-core\ndbt-athena\n' | $(LOCK) --constraint constraints-dbt.txt - --output-file .ci/warehouse.txt
 
-bench: $(READY)  ## what is measured: stages, executor, transform, delivery, model, gate, serving, console
+bench: $(READY)  ## what is measured: stages, executor, transform, delivery, growth, model, gate, serving, console
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.executor
 	$(BIN)/python -m benchmarks.transform
 	$(BIN)/python -m benchmarks.load --records 20000
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.chain
 	$(BIN)/python -m benchmarks.model
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.serving

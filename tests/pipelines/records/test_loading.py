@@ -234,3 +234,17 @@ def test_a_file_is_put_under_landing_by_its_name(bucket: Bucket, tmp_path: Path)
         loading.upload(bucket.s3, bucket.name, hidden)
     with pytest.raises(ExpectedError, match="there is no such file"):
         loading.upload(bucket.s3, bucket.name, tmp_path / "none")
+
+
+@pytest.mark.endpoint
+def test_a_list_too_large_to_be_read_whole_is_refused_before_its_first_record(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing, "MAX_WHOLE_BYTES", 20)
+    bucket.s3.put_object(Bucket=bucket.name, Key="landing/list.json", Body=b"[" + beer(1) + b"]")
+    reason = "a JSON list of more than 20 bytes: give JSON lines or CSV, not compressed"
+    [refused] = bucket.load_all()
+    assert refused == {"file": "landing/list.json", **counts(0, 0, status="Refused", refused=reason)}
+    [(key, line)] = bucket.objects("errors/cleaned/").items()
+    assert key.split("/")[-1].startswith("refused-") and json.loads(line)["errorMessage"] == reason
+    assert bucket.balance() == (1, 0, 0, 0, 0)
