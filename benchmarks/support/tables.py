@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingestion import record
 from pipelines.authoring import archives, snapshot, templates
+from pipelines.records import generate
 
 DAYS, HOURS = 20, 24
 # Deliveries of a beer, on average.
 REPEATS = 10
+# Generated beers of which the rows are made.
+KINDS = 20_000
 
 
 class Files(NamedTuple):
@@ -23,12 +27,12 @@ def write(folder: Path, rows: int, files: int, seed: int = 1) -> Files:
     import pyarrow.csv
     import pyarrow.parquet
 
-    random = numpy.random.default_rng(seed)
+    random, kinds = numpy.random.default_rng(seed), _kinds()
     made = Files(folder / "csv", folder / "parquet")
     for each in made:
         each.mkdir(parents=True)
     for number in range(files):
-        table = _rows(random, rows // files, max(1, rows // REPEATS))
+        table = _rows(random, kinds, rows // files, max(1, rows // REPEATS))
         day, hour, minute = number % DAYS, number // DAYS % HOURS, number // (DAYS * HOURS)
         stamp = f"2026-11-{1 + day:02d}-{hour:02d}-{minute:02d}-00"
         name = f"dt={stamp[:10]}/stream-1-{stamp}-{number:06d}"
@@ -40,15 +44,28 @@ def write(folder: Path, rows: int, files: int, seed: int = 1) -> Files:
     return made
 
 
-def _rows(random: Any, count: int, beers: int) -> Any:
+def _rows(random: Any, kinds: Any, count: int, beers: int) -> Any:
+    """Deliveries of any of `beers` beers: generated ones, with a number in their name."""
     import numpy
     import pyarrow
+    import pyarrow.compute
 
     ids = random.integers(1, beers + 1, count)
-    between = {"abv": (3, 12, 1), "ibu": (5, 120, 0), "target_fg": (1000, 1020, 0), "target_og": (1040, 1090, 0)}
-    between |= {"ebc": (5, 80, 0), "srm": (3, 40, 0), "ph": (4, 5, 1)}
-    figures = {name: random.uniform(low, high, count).round(digits) for name, (low, high, digits) in between.items()}
-    return pyarrow.table({"id": ids, "name": numpy.char.add("Beer ", ids.astype(str)), **figures})
+    table = kinds.take(pyarrow.array(ids % len(kinds)))
+    names = pyarrow.compute.binary_join_element_wise(
+        table.column("name"), pyarrow.array(numpy.char.mod("%d", ids)), " "
+    )
+    return table.set_column(0, "id", pyarrow.array(ids)).set_column(1, "name", names)
+
+
+def _kinds() -> Any:
+    import pyarrow
+
+    outcomes = [record.to_row(each.content) for each in generate.records(generate.Plan(KINDS))]
+    columns = zip(*(each.row for each in outcomes if isinstance(each, record.Clean)), strict=True)
+    types = {"integer": pyarrow.int64(), "text": pyarrow.string(), "number": pyarrow.float64()}
+    arrays = [pyarrow.array(values, types[column.kind]) for column, values in zip(record.COLUMNS, columns, strict=True)]
+    return pyarrow.table(arrays, list(record.NAMES))
 
 
 def create(glue: Any, database: str, bucket: str) -> None:
@@ -77,4 +94,4 @@ def statement(database: str, bucket: str, name: str) -> str:
     values = {"${GlueDatabase}": database, "${GlueTable}": "beers", "${ArtifactBucket}": bucket}
     for placeholder, value in values.items():
         text = text.replace(placeholder, value)
-    return text.format(*2 * ("2026-11-01", "2026-11-30", "2026-11-30-23-59-59"), name)
+    return text.format(*2 * (*2 * ("2026-11-01", "2026-11-30"), "2026-11-30-23-59-59"), name)

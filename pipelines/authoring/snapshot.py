@@ -102,17 +102,22 @@ WITH (format = 'PARQUET', compression = 'SNAPPY')
 
 
 def newest(table: str, columns: list[str], arrived: bool) -> str:
-    """The rows of one table's newest delivery of each beer: few of them are compared by their values."""
-    first = ", min(delivered) OVER (PARTITION BY id) AS earliest" if arrived else ""
+    """The rows of one table's newest delivery of each beer: few of them are compared by their values.
+
+    A window over all rows would hold them all. Here a row per beer is held; CSV is read twice, of Parquet the ids.
+    """
+    first = ", min(delivered) AS earliest" if arrived else ""
+    days = "dt BETWEEN '{}' AND '{}'"
     return f"""
       SELECT {", ".join([*columns, "delivered", *(["earliest"] if arrived else [])])}
-      FROM (
-        SELECT *, max(delivered) OVER (PARTITION BY id) AS latest{first}
-        FROM (SELECT *, {DELIVERED} AS delivered FROM {table} WHERE dt BETWEEN '{{}}' AND '{{}}')
+      FROM (SELECT *, {DELIVERED} AS delivered FROM {table} WHERE {days}) AS deliveries
+      JOIN (
+        SELECT id AS beer, max(delivered) AS latest{first}
+        FROM (SELECT id, {DELIVERED} AS delivered FROM {table} WHERE {days})
         WHERE delivered <= '{{}}'
-      )
-      WHERE delivered = latest"""
+        GROUP BY id
+      ) AS beers ON id = beer AND delivered = latest"""
 
 
 # What is filled in for each of the two tables: paths of a state machine's input.
-FILLING = 2 * ("$.table.first_day", "$.table.last_day", "$.table.cut_off")
+FILLING = 2 * (*2 * ("$.table.first_day", "$.table.last_day"), "$.table.cut_off")
