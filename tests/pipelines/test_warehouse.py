@@ -14,6 +14,7 @@ import yaml
 
 from localaws import endpoint as endpoints
 from localaws.clients import REGION
+from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines import warehouse as command
 from pipelines.account import warehouse
@@ -186,7 +187,8 @@ def test_the_role_of_the_nightly_run_has_the_rights_that_dbt_uses(
             monkeypatch.setenv(name, value)
         assert command.main(["--env", "dev"]) == 0
         clients.iam.delete_user_policy(UserName="nightly", PolicyName="MakeGold")
-        assert command.main(["--env", "dev"]) == 1
+        with pytest.raises(ExpectedError, match="dbt ended before it made anything"):
+            command.main(["--env", "dev"])
 
 
 def _user(clients: Clients) -> dict[str, str]:
@@ -238,9 +240,9 @@ def test_dbt_sends_no_statistics_and_takes_every_name_from_the_environment() -> 
 
 def test_without_dbt_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(warehouse, "DBT", tmp_path / "dbt")
-    with pytest.raises(Exception, match="dbt is not installed") as raised:
+    with pytest.raises(ExpectedError, match="dbt is not installed") as raised:
         warehouse.run(["build"], {}, tmp_path)
-    assert (raised.value.hint, raised.value.code) == ("make dbt", 5)  # type: ignore[attr-defined]
+    assert (raised.value.hint, raised.value.code) == ("make dbt", 5)
 
 
 def test_the_queries_for_people_read_the_tables_as_the_stacks_fill_them(clients: Clients) -> None:
