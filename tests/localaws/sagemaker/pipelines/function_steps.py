@@ -12,15 +12,16 @@ from sagemaker.workflow.pipeline import Pipeline
 session = sagemaker.Session()
 role = sagemaker.get_execution_role()
 IMAGE = f"000000000000.dkr.ecr.{session.boto_region_name}.amazonaws.com/sagemaker-base-python-311:1.0"
-settings = {"instance_type": "ml.m5.large", "role": role, "image_uri": IMAGE}
+settings = {"instance_type": "ml.m5.large", "role": role}
 
 
-@step(name="Numbers", **settings)
+@step(name="Numbers", image_uri=IMAGE, **settings)
 def numbers(count):
     """The first numbers."""
     return list(range(count))
 
 
+# Without an image: the one that the program's environment names, as in Studio.
 @step(name="Total", **settings)
 def total(values):
     """Their sum."""
