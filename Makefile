@@ -54,10 +54,11 @@ lock: $(READY)  ## the hashes of what the workflows with a role install, after a
 	@echo setuptools==80.9.0 | $(LOCK) - --output-file .ci/build.txt
 	@printf 'dbt-core\ndbt-athena\n' | $(LOCK) --constraint constraints-dbt.txt - --output-file .ci/warehouse.txt
 
-bench: $(READY)  ## what is measured: stages, executor, transform, delivery, growth, model, gate, serving, console
+bench: $(READY)  ## what is measured: stages, executor, inner loop, transform, delivery, growth, model, gate, serving, console
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.executor
+	$(BIN)/python -m benchmarks.inner_loop
 	$(BIN)/python -m benchmarks.transform
 	$(BIN)/python -m benchmarks.load --records 20000
 	$(BIN)/python -m benchmarks.scale
