@@ -160,15 +160,18 @@ def test_an_artifact_that_was_exchanged_after_its_evaluation_does_not_serve(serv
     assert served.answer()["model_version"] == served.version(first)
 
 
-@pytest.mark.parametrize(("ibu", "ending"), [(40, "deployed"), (80, "SmokeTestFailed")])
-def test_equal_events_make_one_deployment(served: Deployment, ibu: int, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("ibu", "events", "ending"),
+    [(40, 20, "deployed"), pytest.param(80, 6, "SmokeTestFailed", marks=pytest.mark.release)],
+)
+def test_equal_events_make_one_deployment(served: Deployment, ibu: int, events: int, ending: str) -> None:
     package = served.register(ibu=ibu)
     served.quiet()
     before = {each["executionArn"] for each in served.executions()}
     event = served.event(package)
     served.decide(package, "Approved")
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda _: served.start(served.machine, event), range(6)))
+    with ThreadPoolExecutor(events) as pool:
+        list(pool.map(lambda _: served.start(served.machine, event), range(events)))
     served.quiet()
     new = [each["executionArn"] for each in served.executions() if each["executionArn"] not in before]
     results = [served.result(each) for each in new]
