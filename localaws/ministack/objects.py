@@ -37,8 +37,6 @@ class Objects:
         self._store = Store(path)
         self._folder = folder
         self._s3 = patches.module("services.s3")
-        # The files of each key, by account, bucket and key.
-        self._files: dict[tuple[str, str, str], set[str]] = {}
 
     def install(self) -> None:
         """Take the place of MiniStack's files, and give S3 what is stored."""
@@ -53,13 +51,11 @@ class Objects:
         def reset_stored() -> None:
             reset()
             self._store.remove()
-            self._files.clear()
-            self._delete(path.name for path in self._folder.iterdir())
+            self._delete(self._present())
 
         s3.reset = reset_stored
-        for _, place, body in self._store.rows("kind = ?", KIND):
-            self._restore(load(place), load(body))
-        present, named = {path.name for path in self._folder.iterdir()}, set().union(*self._files.values())
+        named = set().union(*(self._restore(place, body) for _, place, body in self._store.rows()))
+        present = self._present()
         if missing := named - present:
             raise damaged(self._folder / missing.pop(), "an object (its file is missing)", self._folder.parent)
         self._delete(present - named)
@@ -68,40 +64,42 @@ class Objects:
         """Close the store."""
         self._store.close()
 
-    def _restore(self, place: tuple[str, str, str], record: dict[str, Any]) -> None:
-        account, bucket, key = place
+    def _present(self) -> set[str]:
+        return {path.name for path in self._folder.iterdir()}
+
+    def _restore(self, place: bytes, body: bytes) -> set[str]:
+        """Give S3 what a row holds; returns the names of its files."""
+        (account, bucket, key), record = load(place), load(body)
         new = {"created": self._s3.now_iso(), "objects": {}, "region": None}
-        buckets = self._s3._buckets._data
         if record["object"] is not None:
-            buckets.setdefault((account, bucket), new)["objects"][key] = record["object"]
+            self._s3._buckets._data.setdefault((account, bucket), new)["objects"][key] = record["object"]
         if record["versions"]:
             self._s3._object_versions._data[account, (bucket, key)] = record["versions"]
         for name in BY_VERSION:
             for version, value in record[name].items():
                 getattr(self._s3, name)._data[account, (bucket, key, version)] = value
-        self._files[place] = {each[0] for each in _contents(record)}
+        return _files(record)
 
     def _save(self, bucket: str, key: str, *rest: Any) -> None:
         """Store what S3 has of a key by now. If it cannot, this raises, and S3 has again what is stored."""
-        place = (self._s3.get_account_id(), bucket, key)
+        place = dump((self._s3.get_account_id(), bucket, key))
+        stored = self._store.rows("kind = ? AND key = ?", KIND, place)
         record = self._record(bucket, key)
         try:
             self._write_files(record)
             crashpoint("object-written")
             if record["object"] is None and not record["versions"]:
-                self._store.delete(KIND, dump(place))
+                self._store.delete(KIND, place)
             else:
-                self._store.write(KIND, dump(place), dump(record))
+                self._store.write(KIND, place, dump(record))
         except (OSError, sqlite3.Error):
             self._s3._buckets[bucket]["objects"].pop(key, None)
             self._s3._object_versions.pop((bucket, key), None)
-            for _, _, body in self._store.rows("kind = ? AND key = ?", KIND, dump(place)):
-                self._restore(place, load(body))
+            for _, _, body in stored:
+                self._restore(place, body)
             raise
-        before, now = self._files.pop(place, set()), {each[0] for each in _contents(record)}
-        if now:
-            self._files[place] = now
-        self._delete(before - now)
+        for _, _, body in stored:
+            self._delete(_files(load(body)) - _files(record))
 
     def _record(self, bucket: str, key: str) -> dict[str, Any]:
         """What S3 has of a key. A delete marker hides the object, which S3 drops a little later."""
@@ -147,7 +145,7 @@ class Objects:
             raise OSError(errno.EIO, f"the object's file is damaged: {self._folder / name}")
         return content
 
-    def _delete(self, names: Any) -> None:
+    def _delete(self, names: set[str]) -> None:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
 
@@ -158,8 +156,8 @@ def _holders(record: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     return held + [(version, "data") for version in record["versions"] if version.get("data") is not None]
 
 
-def _contents(record: dict[str, Any]) -> list[File]:
-    return [holder[member] for holder, member in _holders(record)]
+def _files(record: dict[str, Any]) -> set[str]:
+    return {holder[member][0] for holder, member in _holders(record)}
 
 
 def check_code(folder: Path) -> None:
