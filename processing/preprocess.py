@@ -13,8 +13,9 @@ The input is a snapshot, named by --input-uri: an address whose content never ch
 be the folders of the live table. The latest row of a beer is used. Neither the order of equal rows nor their number
 changes the output, except for `read` and `duplicates` in quality.json.
 
-Rows are read in chunks; what is held in memory is one row per beer. Beyond --max-beers a sample is used: half, a
-quarter, ... of the beers, chosen by a hash of the id, so that the same beers are chosen every time.
+Rows are read in chunks; what is held in memory is one row per beer. Beyond --max-beers, where training would take more
+than minutes and the model would outgrow an endpoint's memory, a sample is used: half, a quarter, ... of the beers. It is
+chosen by a hash of the id, so that the same beers are chosen every time.
 
 Exit codes: 0 done, 1 the input cannot make a model, 2 wrong usage.
 """
@@ -212,7 +213,7 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     for name in (*SIDES, "quality"):
         parser.add_argument(f"--{name}", type=Path, default=output / name, help=f"folder for {name}")
     parser.add_argument("--min-beers", type=int, default=50, help="fewer beers than this end the step with an error")
-    parser.add_argument("--max-beers", type=int, default=500_000, help="more beers than this are sampled")
+    parser.add_argument("--max-beers", type=int, default=10_000, help="more beers than this are sampled")
     parser.add_argument("--test-share", type=_share, default=0.1, help="fraction of the families held out for the test")
     parser.add_argument("--validation-share", type=_share, default=0.1, help="fraction for validation")
     parser.add_argument("--cut-off", default="", help="time up to which rows were read; copied into the manifest")

@@ -174,7 +174,7 @@ def test_what_is_deployed_does_not_ask_whether_it_runs_on_this_machine() -> None
 
 # Options that the pipeline leaves at their defaults.
 NOT_GIVEN = {
-    "preprocess": {"--max-beers", "--message", "--test-share", "--validation-share"},
+    "preprocess": {"--message", "--test-share", "--validation-share"},
     "train": {"--folds", "--model-dir", "--output-data-dir", "--train", "--validation"},
     "evaluate": {"--message"},
 }

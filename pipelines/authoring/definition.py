@@ -97,7 +97,7 @@ class _Build:
             arguments=[
                 *("--input", "/opt/ml/processing/input/data"),
                 *self._paths(("train", "validation", "test", "quality")),
-                *self._flags("MinBeers", "CutOff"),
+                *self._flags("MinBeers", "CutOff", "MaxBeers"),
                 *("--input-uri", self._value("InputData")),
             ],
         )

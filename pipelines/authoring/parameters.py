@@ -49,6 +49,7 @@ PARAMETERS = (
     Parameter("DistinctBeers", 0, "Distinct beers in the data"),
     Parameter("Attempt", 0, "Runs before this one that failed on the same data; set by the state machine"),
     Parameter("MinBeers", 50, "Fewest beers with a bitterness to train from"),
+    Parameter("MaxBeers", 10_000, "Most beers in a run; of more a sample is used, the same ones every time"),
     Parameter(
         "ChampionModel", f"s3://{{artifact_bucket}}/{NO_CHAMPION.folder}", "S3 address of the approved model, if any"
     ),

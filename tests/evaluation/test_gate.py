@@ -271,7 +271,7 @@ def test_the_registry_shows_where_a_model_comes_from_on_one_screen(gate: Gate, f
     }
     assert found["code"]["git_commit"] == gate.settings.git_commit == lineage["git_commit"]
     assert found["code"]["parameters"] == (
-        "min_beers 50, max_beers 500000, test_share 0.1, validation_share 0.1, min_relative_gain 0.0, "
+        "min_beers 50, max_beers 10000, test_share 0.1, validation_share 0.1, min_relative_gain 0.0, "
         "max_champion_loss 0.02"
     )
     assert found["code"]["hyperparameters"].endswith("seed 0, folds 10")

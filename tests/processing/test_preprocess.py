@@ -183,7 +183,7 @@ def test_the_manifest_has_parameters_and_counts(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "quality/manifest.json").read_text())
     assert manifest["parameters"] == {
         "min_beers": 50,
-        "max_beers": 500_000,
+        "max_beers": 10_000,
         "test_share": 0.1,
         "validation_share": 0.1,
     }
