@@ -13,8 +13,8 @@ The input is a snapshot, named by --input-uri: an address whose content never ch
 be the folders of the live table. The latest row of a beer is used. Neither the order of equal rows nor their number
 changes the output, except for `read` and `duplicates` in quality.json.
 
-Rows are read in chunks; what is held in memory is one row per beer. Beyond --max-beers, where training would take more
-than minutes and the model would outgrow an endpoint's memory, a sample is used: half, a quarter, ... of the beers. It is
+Rows are read in chunks; what is held in memory is one row per beer. Beyond --max-beers, where training takes more than
+minutes and the model outgrows the memory of an endpoint, a sample is used: half, a quarter, ... of the beers. It is
 chosen by a hash of the id, so that the same beers are chosen every time.
 
 Exit codes: 0 done, 1 the input cannot make a model, 2 wrong usage.
