@@ -16,6 +16,7 @@ def processing(
     inputs, outputs: name, which is a folder of the container, -> S3 address, a text or a JSONata expression. more:
     JSONata for a list of addresses that become the folders 0, 1, ... of the input `requests`.
     """
+    kind = script.removesuffix(".py")
     tried = f"'{script} ' & $states.context.Execution.Id & ' ' & $string($states.context.State.RetryCount)"
     listed = ", ".join(
         f"{{'OutputName': '{name}', 'S3Output': {{'LocalPath': '{HOME}/output/{name}', 'S3UploadMode': 'EndOfJob', "
@@ -26,9 +27,12 @@ def processing(
     if more:
         each = source("'requests-' & $string($i)", "'requests/' & $string($i)", "$uri")
         given = f"$append({given}, $map({more}, function($uri, $i) {{{each}}}))"
+    name = f"'${{EndpointPrefix}}-{kind}-' & $substring($hash({tried}, 'SHA-256'), 0, 10)"
     cluster = "{'InstanceCount': 1, 'InstanceType': '${ScoringInstanceType}', 'VolumeSizeInGB': 30}"
     return {
-        "ProcessingJobName": expression(f"'${{EndpointPrefix}}-score-' & $substring($hash({tried}, 'SHA-256'), 0, 10)"),
+        "ProcessingJobName": expression(
+            f"'${{EndpointPrefix}}-{kind}-' & $substring($hash({tried}, 'SHA-256'), 0, 10)"
+        ),
         "RoleArn": "${ScoringRoleArn}",
         "AppSpecification": {
             "ImageUri": "${ImageUri}",

@@ -80,13 +80,26 @@ def test_the_newest_approved_model_answers_each_beer_once_and_the_table_is_of_on
     scored.account.deliver(3, 2, stamp="2026-11-21-12-00-00")  # Beer 3 again.
     scored.approve(model, digest)
 
-    first, again = scored.score(), scored.score()
-    assert (first["decision"], again["decision"], scored.jobs_run()) == ("scored", "unchanged", 1)
-    assert {**again, "decision": "scored", "drift": {}} == {**first, "drift": {}}
-    assert again["drift"]["drifted"] == [] and monitoring.drift(scored.stacks)["alarm"]["state"] == "OK"
-    assert (first["version"], first["beers"], first["cut_off"]) == (1, 4, "2026-11-21-12-00-00")
+    first = scored.score()
+    assert (first["decision"], first["version"], first["beers"]) == ("scored", 1, 4)
+    assert first["cut_off"] == "2026-11-21-12-00-00"
     assert [(each["beers"], each["without_label"]) for each in first["classes"]] == [(4, 0)]
     assert scored.predictions() == [[str(beer), "40.0", "1"] for beer in (1, 2, 3, 4)]
+    assert first["drift"]["drifted"] == [] and monitoring.drift(scored.stacks)["alarm"]["state"] == "OK"
+
+
+@pytest.mark.release
+def test_twenty_equal_starts_score_once(scored: Scored) -> None:
+    model = (workbench() / "packed" / "model.tar.gz").read_bytes()
+    scored.account.deliver(1, 4)
+    scored.approve(model, hashlib.sha256(model).hexdigest())
+    scored.score()
+    jobs, before = scored.jobs_run(), scored.predictions()
+    machine = scored.stacks.output("deployment", "ScoreStateMachineArn")
+    started = [scored.clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(20)]
+    outputs = [scoring.follow(scored.stacks, each, lambda text: None) for each in started]
+    assert {each["decision"] for each in outputs} == {"unchanged"}
+    assert (scored.jobs_run(), scored.predictions()) == (jobs, before)
 
 
 def captured(count: int, abv: float) -> bytes:
