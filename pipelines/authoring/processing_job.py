@@ -30,9 +30,7 @@ def processing(
     name = f"'${{EndpointPrefix}}-{kind}-' & $substring($hash({tried}, 'SHA-256'), 0, 10)"
     cluster = "{'InstanceCount': 1, 'InstanceType': '${ScoringInstanceType}', 'VolumeSizeInGB': 30}"
     return {
-        "ProcessingJobName": expression(
-            f"'${{EndpointPrefix}}-{kind}-' & $substring($hash({tried}, 'SHA-256'), 0, 10)"
-        ),
+        "ProcessingJobName": expression(name),
         "RoleArn": "${ScoringRoleArn}",
         "AppSpecification": {
             "ImageUri": "${ImageUri}",
