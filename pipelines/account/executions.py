@@ -42,13 +42,18 @@ def step_line(step: Document) -> str:
     return f"{short['name']} {format(short['seconds'], '.1f') + ' s' if done else short['status'].lower()}"
 
 
+# How long a poll waits, as a share of what the execution has taken.
+LEAST_PAUSE_SECONDS, PAUSE_SHARE = 0.05, 0.03
+
+
 def wait(clients: Clients, execution_arn: str, show: Callable[[str], None], every_seconds: float) -> Document:
     """Poll the execution until it has ended; show(its steps in words) is called when one has changed.
 
+    every_seconds: the longest pause; a run of seconds is polled more often than one of minutes.
     Returns {"arn", "status", "steps"} as the commands' JSON has it. In an account the list of steps may lag behind the
     status, so it is read until it no longer changes.
     """
-    shown = ""
+    shown, began = "", time.monotonic()
     settled: list[Document] | None = None
     with aws_errors(f"following {execution_arn}"):
         while True:
@@ -63,7 +68,7 @@ def wait(clients: Clients, execution_arn: str, show: Callable[[str], None], ever
                 if clients.consistent or listed == settled:
                     return {"arn": execution_arn, "status": status, "steps": [summary(step) for step in listed]}
                 settled = listed
-            time.sleep(every_seconds)
+            time.sleep(min(every_seconds, max(LEAST_PAUSE_SECONDS, PAUSE_SHARE * (time.monotonic() - began))))
 
 
 def failed_step(steps: list[Document]) -> Document | None:
