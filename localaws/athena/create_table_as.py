@@ -10,7 +10,7 @@ from localaws.athena import catalog, tables, views, writing
 from localaws.athena.connection import Connection
 from localaws.athena.dialect import table_name
 from localaws.athena.errors import QueryError
-from localaws.athena.results import Result
+from localaws.athena.results import Result, wrote
 from localaws.athena.types import hive_type
 
 # Format -> (input format, output format, SerDe).
@@ -70,7 +70,7 @@ def run(connection: Connection, tree: Any, destination: Destination) -> Result:
     written = writing.write(connection, table, statement, given, "" if with_data else " WHERE false")
     catalog.call("create_table", {"DatabaseName": database, "TableInput": table})
     catalog.add_partitions(table, [(each, tables.partition_location(table, each)) for each in written.partitions])
-    return Result(written=written.rows)
+    return wrote(written.rows)
 
 
 def _properties(tree: Any) -> tuple[dict[str, Any], bool]:
@@ -142,6 +142,7 @@ def _described(
     return {
         "Name": name,
         "DatabaseName": database,
+        "Owner": "hadoop",
         "TableType": "EXTERNAL_TABLE",
         "Parameters": {
             "EXTERNAL": "TRUE",

@@ -9,7 +9,7 @@ from localaws.athena import catalog, tables, writing
 from localaws.athena.connection import Connection
 from localaws.athena.dialect import table_name
 from localaws.athena.errors import QueryError
-from localaws.athena.results import Result
+from localaws.athena.results import Result, wrote
 from localaws.athena.tables import identifier
 from localaws.athena.types import WIDER, duckdb_type
 
@@ -33,7 +33,7 @@ def run(connection: Connection, tree: Any) -> Result:
     known = [each["Values"] for each in catalog.partitions(table)]
     added = [values for values in written.partitions if values not in known]
     catalog.add_partitions(table, [(each, tables.partition_location(table, each)) for each in added])
-    return Result(written=written.rows)
+    return wrote(written.rows)
 
 
 def _as_columns(table: catalog.Table, named: list[str] | None, statement: str, found: list[tuple[str, str]]) -> str:

@@ -43,6 +43,11 @@ class Result(NamedTuple):
 NOTHING = Result()
 
 
+def wrote(rows: int) -> Result:
+    """The result of a statement that writes rows: a column and no row, the number beside them."""
+    return Result(["rows"], ["bigint"], written=rows)
+
+
 def lines(found: Sequence[str], column: str = "result") -> Result:
     """The result of a statement that prints lines."""
     return Result([column], ["string"], [[each] for each in found])

@@ -53,6 +53,7 @@ def table_input(name: str, text: str, database: str, columns: list[tuple[str, st
     encoded = base64.b64encode(json.dumps(definition).encode()).decode()
     return {
         "Name": name,
+        "Owner": "hadoop",
         "TableType": catalog.VIEW,
         "Parameters": {
             "comment": "Presto View",
