@@ -24,7 +24,7 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -266,16 +266,13 @@ def print_costs(table: dict[int, dict[str, np.ndarray]]) -> None:
         print(f"{name:30}" + "".join(f"{found[name].mean():14.2f}" for found in table.values()))
 
 
-def print_models(table: dict[str, dict[str, dict[str, np.ndarray]]]) -> None:
-    """One line per model: the scores of both kinds of folds, each MAE with its interval over families."""
-    title = f"{'MAE':>22}{'sd':>5}{'acc':>6}{'F1':>6}"
-    print(f"{'':50}{'beers':>22}{'':17}{'families':>22}\n{'':50}{title}{title}")
-    for name, kinds in table.items():
-        cells = ""
-        for each in kinds.values():
-            mae = f"{each['MAE'].mean():.1f} [{each['ends'][0]:.1f}, {each['ends'][1]:.1f}]"
-            cells += f"{mae:>22}{each['MAE'].std():5.1f}{each['accuracy'].mean():6.2f}{each['macro F1'].mean():6.2f}"
-        print(f"{name:50}{cells}")
+def print_model(name: str, kinds: Iterable[dict[str, np.ndarray]]) -> None:
+    """The scores of a model by both kinds of folds, each MAE with its interval over families."""
+    cells = ""
+    for each in kinds:
+        mae = f"{each['MAE'].mean():.1f} [{each['ends'][0]:.1f}, {each['ends'][1]:.1f}]"
+        cells += f"{mae:>22}{each['MAE'].std():5.1f}{each['accuracy'].mean():6.2f}{each['macro F1'].mean():6.2f}"
+    print(f"{name:50}{cells}", flush=True)
 
 
 def check_goals(found: dict[str, np.ndarray]) -> bool:
@@ -305,11 +302,13 @@ def main() -> int:
     data = read()
     print(f"{len(data.label)} beers of {len(set(data.families))} recipes, {FOLDS} folds, {repeats} repeats\n")
     kinds = {"beers": data.ids, "families": data.families}
+    title = f"{'MAE':>22}{'sd':>5}{'acc':>6}{'F1':>6}"
+    print(f"{'':50}{'beers':>22}{'':17}{'families':>22}\n{'':50}{title}{title}")
     table: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for name, fit in models().items():
         predicted = {kind: predict_all(fit, data, groups, repeats) for kind, groups in kinds.items()}
         table[name] = {kind: scores(each, data.label) | {"ends": ends(each, data)} for kind, each in predicted.items()}
-    print_models(table)
+        print_model(name, table[name].values())
     mine = table["this project"]
     found = {f"{name}, {kind}": values for kind in kinds for name, values in mine[kind].items()}
     spent = {trees: costs(data, trees) for trees in (FEW_TREES, SETTINGS.n_estimators)}
