@@ -1,7 +1,7 @@
 """The state machine deploy, deployed from the templates and run at the local endpoint through its branches."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -158,6 +158,15 @@ def test_an_artifact_that_was_exchanged_after_its_evaluation_does_not_serve(serv
     assert served.approve(second)["Error"] == "ArtifactChanged"
     assert served.metadata(second)["DeploymentStatus"] == "Failed"
     assert served.answer()["model_version"] == served.version(first)
+
+
+def test_a_deployment_whose_outcome_cannot_be_written_ends_too(
+    served: Deployment, failing: Callable[..., None]
+) -> None:
+    package = served.register()
+    failing("sagemaker:UpdateModelPackage", times=None, containing="DeploymentStatus")
+    assert served.approve(package)["decision"] == "deployed"
+    assert served.metadata(package)["DeploymentStatus"] == ""
 
 
 @pytest.mark.parametrize(
