@@ -10,7 +10,7 @@ CHECKOV := .cache/checkov/.venv
 SDK3 := .cache/sagemaker-3/.venv
 DBT := .cache/dbt/.venv
 
-# One local endpoint per worker; tests/conftest.py says how many workers.
+# One local endpoint per worker; tests/conftest.py sets their number.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --quiet --no-annotate --no-strip-extras --generate-hashes --python-version 3.12 --custom-compile-command 'make lock'
 
