@@ -38,7 +38,7 @@ ENDPOINT_FIXTURES = {"endpoint", "workspace", "strict", "troubled", "twice"}
 
 def pytest_xdist_auto_num_workers() -> int:
     """Three workers on two cores: a third of a test's time it waits for an endpoint, a step or a deadline."""
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores + cores // 2, 6)
 
 
