@@ -19,7 +19,7 @@ from localaws.endpoint import Endpoint
 from localaws.firehose.journal import Journal
 from localaws.firehose.objects import object_key
 from localaws.firehose.records import Entry, Hints, Queue
-from localaws.workspace import Workspace
+from localaws.workspace import TIME_SCALE, Workspace
 
 DAY = r"dt=\d{4}-\d\d-\d\d/"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -234,8 +234,10 @@ def stop(process: "subprocess.Popen[str]") -> None:
     process.wait(timeout=20)
 
 
-def restarted(streams: Streams, workspace: Workspace) -> "tuple[Endpoint, subprocess.Popen[str]]":
-    endpoint, process = endpoints.start(workspace, detached=False)
+def restarted(
+    streams: Streams, workspace: Workspace, time_scale: float = TIME_SCALE
+) -> "tuple[Endpoint, subprocess.Popen[str]]":
+    endpoint, process = endpoints.start(workspace, time_scale=time_scale, detached=False)
     streams.connect(endpoint)
     return endpoint, process
 
@@ -245,12 +247,13 @@ def lines_of(streams: Streams, prefix: str) -> list[bytes]:
 
 
 def test_what_is_buffered_when_the_endpoint_stops_is_delivered_by_the_next(workspace: Workspace) -> None:
-    endpoint, process = endpoints.start(workspace, detached=False)
+    # In AWS's time the buffer does not fill up however long a start takes.
+    endpoint, process = endpoints.start(workspace, time_scale=1, detached=False)
     streams = Streams(endpoint)
     streams.deliver("raw/")
     streams.put(b"a\n", b"b\n")
     stop(process)
-    endpoint, process = restarted(streams, workspace)
+    endpoint, process = restarted(streams, workspace, time_scale=1)
     assert streams.objects() == {}
     streams.drain()
     assert streams.bodies() == [b"a\nb\n"]
