@@ -204,7 +204,7 @@ def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> Non
     assert run.retry().wait().statuses() == {"First": "Succeeded", "Slow": "Succeeded"}
 
 
-@pytest.mark.parametrize("versioning", ["Suspended", "Enabled"])
+@pytest.mark.parametrize("versioning", [pytest.param("Suspended", marks=pytest.mark.release), "Enabled"])
 def test_an_object_whose_overwriting_was_killed_is_as_it_was(victim: Victim, versioning: str) -> None:
     s3 = victim.up().clients.s3
     s3.create_bucket(Bucket="bucket")
