@@ -2,6 +2,7 @@
 
 import ast
 import json
+import random
 import re
 import subprocess
 import sys
@@ -13,13 +14,15 @@ import pytest
 import yaml
 
 from localaws import endpoint as endpoints
+from localaws.athena import catalog, statements
+from localaws.athena.create_table_as import Destination
 from localaws.clients import REGION
 from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines import warehouse as command
 from pipelines.account import warehouse
 from pipelines.account.clients import Clients
-from pipelines.authoring import queries
+from pipelines.authoring import queries, snapshot
 from pipelines.authoring.archives import ROOT
 from tests.support import cfn
 from tests.support.lake import Lake
@@ -283,6 +286,44 @@ def test_the_queries_for_people_read_the_tables_as_the_stacks_fill_them(clients:
         ],
         "WorstPredictions": [["1", "Ale", "50.0", "40.0", "60.0", "45.0", "5.0", "1", "2026-11-20"]],
     }
+
+
+def test_the_latest_row_is_the_one_of_a_snapshot_among_rows_of_the_same_time_and_of_both_formats() -> None:
+    chance = random.Random(3)
+    rows = {name: [_delivery(chance, name == "beers") for _ in range(200)] for name in ("beers", "beers_parquet")}
+    listed = ", ".join((*columns(), '"$path"', "dt"))
+    catalog.call("create_database", {"DatabaseInput": {"Name": "order"}})
+    try:
+        for name, found in rows.items():
+            _run(f"CREATE VIEW {name} AS SELECT * FROM (VALUES {', '.join(found)}) AS v({listed})")
+        days = {"first_day": "2026-01-01", "last_day": "2026-12-31", "cut_off": "2026-12-31-00-00-00"}
+        text = snapshot.unload()
+        for each in (*(days[path.rpartition(".")[2]] for path in snapshot.FILLING), "name"):
+            text = text.replace("{}", each, 1)
+        unload = statements.UNLOAD.fullmatch(text)
+        assert unload
+        taken, people = _run(unload["query"]), _run(queries.latest_beers())
+    finally:
+        catalog.call("delete_database", {"Name": "order"})
+    assert len(taken) == 40
+    assert sorted(map(repr, taken)) == sorted(repr(row[:-1]) for row in people)
+
+
+def _delivery(chance: random.Random, text: bool) -> str:
+    """A row of one of 40 beers, at one of three times."""
+    stamp = chance.choice(["2026-11-20-10-00-00", "2026-11-21-10-00-00", ""])
+    numbers = [chance.choice(["1", "2.5", ""]) for _ in columns()[2:]]
+    beer, name, day = chance.randint(1, 40), chance.choice("ABC"), f"2026-11-2{chance.randint(0, 3)}"
+    shown = [f"'{each}'" if text else f"CAST({each or 'NULL'} AS double)" for each in numbers]
+    identifier = f"'{beer}'" if text else f"bigint '{beer}'"
+    return f"({identifier}, '{name}', {', '.join(shown)}, 's3://b/s-1-{stamp}-a', '{day}')"
+
+
+def _run(text: str) -> list[list[Any]]:
+    """The rows of a statement that touches no object, in this process."""
+    filled = text.replace("${GlueDatabase}", "order").replace("${GlueTable}", "beers")
+    found = statements.run(filled, "order", Destination("query", "s3://bucket/results", False))
+    return [list(row) for row in found.rows]
 
 
 def _filled(text: str, lake: Lake) -> str:
