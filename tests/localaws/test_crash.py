@@ -55,7 +55,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim:
     assert len(other.packages()) == 1
 
 
-@pytest.mark.parametrize("namespaces", ["1", "0"])
+@pytest.mark.parametrize("namespaces", ["1", pytest.param("0", marks=pytest.mark.release)])
 def test_a_killed_endpoint_takes_its_steps_with_it(victim: Victim, namespaces: str) -> None:
     with environment(LOCALAWS_NAMESPACES=namespaces):
         project = Project(victim.up().clients)

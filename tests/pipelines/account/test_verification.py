@@ -24,7 +24,8 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
     """The environment dev, deployed, and AWS's image in the local ECR."""
     with endpoint.running(Workspace(tmp_path_factory.mktemp("verify")), keep=False) as running:
         clients = Clients(running)
-        made = Stacks(clients, environment("dev", {"ingestion": {"ApiUrl": endpoint.api_url(running)}}))
+        given = {"ingestion": {"ApiUrl": endpoint.api_url(running)}, "pipelines": {"NewDataState": "DISABLED"}}
+        made = Stacks(clients, environment("dev", given))
         deploy.deploy(made, lambda name, outcome: None)
         images = json.loads(committed.IMAGES.read_text())
         repository, _, tag = images["us-east-1"].partition("/")[2].partition(":")
