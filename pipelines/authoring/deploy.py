@@ -101,7 +101,7 @@ def turn(s: StateMachine, then: Any) -> Any:
             "and $states.result.Executions[-1].ExecutionArn = $states.context.Execution.Id"
         ),
     )
-    wait = s.wait("WaitForTurn", 15)
+    wait = s.wait("WaitForTurn", 30)
     chain(wait, running)
     return chain(running, s.choice("IsTurn", (s.is_true("$.turn"), then), otherwise=wait))
 

@@ -171,7 +171,11 @@ def test_a_deployment_whose_outcome_cannot_be_written_ends_too(
 
 @pytest.mark.parametrize(
     ("ibu", "events", "ending"),
-    [(40, 20, "deployed"), pytest.param(80, 6, "SmokeTestFailed", marks=pytest.mark.release)],
+    [
+        (40, 4, "deployed"),
+        pytest.param(40, 20, "deployed", marks=pytest.mark.release),
+        pytest.param(80, 6, "SmokeTestFailed", marks=pytest.mark.release),
+    ],
 )
 def test_equal_events_make_one_deployment(served: Deployment, ibu: int, events: int, ending: str) -> None:
     package = served.register(ibu=ibu)
