@@ -138,7 +138,8 @@ def test_the_endpoint_that_stays_up_answers_plain_aws_calls(twice: Twice) -> Non
     packages = clients.sagemaker.list_model_packages(ModelPackageGroupName="tapline-ibu-dev")
     assert {1, 2} <= {each["ModelPackageVersion"] for each in packages["ModelPackageSummaryList"]}
     stacks = {each["StackName"]: each["StackStatus"] for each in clients.cloudformation.describe_stacks()["Stacks"]}
-    assert set(stacks) == {f"tapline-dev-{name}" for name in ("artifacts", "ingestion", "pipelines", "deployment")}
+    names = ("artifacts", "ingestion", "pipelines", "deployment", "warehouse")
+    assert set(stacks) == {f"tapline-dev-{name}" for name in names}
     assert all(status.endswith("_COMPLETE") for status in stacks.values())
     machines = {
         each["name"]: each["stateMachineArn"] for each in clients.stepfunctions.list_state_machines()["stateMachines"]
