@@ -1,4 +1,4 @@
-"""A sealed step reaches nothing of this machine, whoever runs it and however the file systems are mounted."""
+"""A sealed step reaches nothing of this machine, for any user and any layout of file systems."""
 
 import json
 import os
