@@ -47,6 +47,7 @@ def paths(foreign: Foreign) -> list[str]:
     ]
 
 
+@pytest.mark.release
 def test_a_run_is_started_and_turns_green_without_a_reload(page: Any, clients: Clients) -> None:
     project = Project(clients)
     project.upsert([project.processing("Sleep", "import time; time.sleep(1.5)")], (parameter("Note", "String", "x"),))

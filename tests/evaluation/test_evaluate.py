@@ -47,6 +47,7 @@ def test_the_statistics_have_sagemaker_s_layout(evaluation: dict[str, Any]) -> N
     assert all(math.isfinite(number) for number in numbers(evaluation))
 
 
+@pytest.mark.release
 def test_the_default_model_beats_the_median_of_the_real_beers_beyond_noise(tmp_path: Path) -> None:
     found = evaluate(train(copy_of_workbench(tmp_path / "default")), Path("nowhere"), tmp_path / "output")
     assert (found["gate"]["passed"], found["gate"]["champion_loss"], found["champion"]) == (1, 0.0, None)

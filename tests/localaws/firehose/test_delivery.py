@@ -246,6 +246,7 @@ def lines_of(streams: Streams, prefix: str) -> list[bytes]:
     return sorted(line for body in streams.bodies(prefix) for line in body.splitlines(keepends=True))
 
 
+@pytest.mark.release
 def test_what_is_buffered_when_the_endpoint_stops_is_delivered_by_the_next(workspace: Workspace) -> None:
     # In AWS's time the buffer does not fill up however long a start takes.
     endpoint, process = endpoints.start(workspace, time_scale=1, detached=False)

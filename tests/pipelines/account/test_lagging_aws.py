@@ -148,6 +148,7 @@ def lagged(endpoint: Endpoint, clients: Clients) -> Iterator[Lagged]:
     assert made.lag.throttles > 0
 
 
+@pytest.mark.release
 def test_a_deployment_ends_when_the_stack_has_ended(lagged: Lagged) -> None:
     changed(lagged)
 

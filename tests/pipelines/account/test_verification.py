@@ -49,6 +49,7 @@ def verified(stacks: Stacks, capsys: pytest.CaptureFixture[str]) -> tuple[int, d
     return code, {each["name"]: each["passed"] for each in json.loads(printed.out)["checks"]}, printed.err
 
 
+@pytest.mark.release
 def test_a_deployed_environment_passes_and_no_model_is_left(stacks: Stacks, capsys: pytest.CaptureFixture[str]) -> None:
     code, checks, text = verified(stacks, capsys)
     names = ["stacks", "second deployment", "image", "records", "run", "approval", "answer", "clean-up"]

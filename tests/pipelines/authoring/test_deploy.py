@@ -217,6 +217,7 @@ def test_without_an_approved_package_the_endpoint_is_deleted(served: Deployment,
     wait_for(lambda: served.endpoints() == [])
 
 
+@pytest.mark.release
 def test_without_an_approved_package_the_endpoint_stays_by_parameter(clients: Clients) -> None:
     served = Deployment(clients, WithoutApproval="keep")
     first, bad = served.register(), served.register(ibu=80)
@@ -229,6 +230,7 @@ def test_without_an_approved_package_the_endpoint_stays_by_parameter(clients: Cl
     served.account.remove()
 
 
+@pytest.mark.release
 def test_a_switch_to_instances_serves_with_canaries_and_deletes_the_old_endpoint(clients: Clients) -> None:
     served = Deployment(clients)
     first, second = served.register(), served.register()

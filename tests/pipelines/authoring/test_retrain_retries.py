@@ -1,5 +1,7 @@
 """The state machine retrain after a run that failed or was rejected: when it tries again, and on which data."""
 
+import pytest
+
 from benchmarks.support.accounts import BAD, GOOD, Account
 from benchmarks.support.definitions import Execution, Project
 from pipelines.account.clients import Clients
@@ -18,6 +20,7 @@ def test_a_rejected_run_is_published_with_its_reason_and_is_not_repeated(account
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
 
 
+@pytest.mark.release
 def test_a_failed_run_is_retried_on_the_same_data_five_times_and_then_waits_for_new_data(account: Account) -> None:
     broken = Project(account.clients).processing("Preprocess", "raise SystemExit('broken')")
     account.upsert(broken)
