@@ -184,6 +184,7 @@ def test_the_projects_pages_fit_a_narrow_screen_and_have_no_serious_finding_of_a
     assert wrong == []
 
 
+@pytest.mark.release
 def test_a_rollback_brings_the_version_before_back_and_the_last_rejection_ends_serving(page: Any, second: str) -> None:
     page.goto("/models/tapline-ibu-dev/1")
     if page.get_by_role("button", name="Approve").count():

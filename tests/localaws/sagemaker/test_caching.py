@@ -22,6 +22,7 @@ def hits(run: Execution) -> dict[str, str | None]:
 CACHED: dict[str, Any] = {"CacheConfig": {"Enabled": True, "ExpireAfter": "PT1H"}}
 
 
+@pytest.mark.release
 def test_a_chain_of_cached_steps_takes_over_what_the_earlier_run_made(project: Project) -> None:
     file = {"PropertyFileName": "Report", "OutputName": "out", "FilePath": "text"}
     prepare = project.processing(

@@ -136,6 +136,7 @@ def test_a_first_version_that_fails_leaves_no_endpoint(served: Deployment) -> No
     wait_for(lambda: served.endpoints() == [])
 
 
+@pytest.mark.release
 def test_a_failed_version_is_passed_over_until_it_is_approved_again(served: Deployment) -> None:
     first, second, third = served.register(), served.register(ibu=80), served.register()
     for package in (first, second, third):

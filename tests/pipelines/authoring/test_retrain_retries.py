@@ -57,6 +57,7 @@ def test_a_retry_uses_the_failed_run_s_data_although_the_table_has_grown(clients
     account.remove()
 
 
+@pytest.mark.release
 def test_a_retry_waits_twice_as_long_as_the_one_before(clients: Clients) -> None:
     account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0", RetryMinutes="15")
     account.upsert(Project(clients).processing("Preprocess", "raise SystemExit('broken')"))

@@ -193,6 +193,7 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
     account.remove()
 
 
+@pytest.mark.release
 def test_an_approved_model_behind_a_page_of_others_is_the_champion(clients: Clients) -> None:
     account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
     account.upsert(GOOD)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.support.accounts import Account
+from benchmarks.support.definitions import until
 from pipelines.account.clients import Clients
 from pipelines.records import backfill, commands, loading
 from pipelines.records.ledger import ledger
@@ -39,7 +40,8 @@ def test_a_file_that_lands_is_loaded_by_its_event_and_by_the_command_that_follow
     refused.write_bytes(b"\x89PNG")
     [result] = commands.load(account.stacks, refused)["files"]
     assert result["status"] == "Refused"
-    assert account.notifications() == [
+    # The outcome is readable before the state machine publishes it.
+    assert until(account.notifications, "the notification of the refused file") == [
         ("Tapline: a file is refused", f"landing/photo.png is refused: {result['refused']}")
     ]
     found = ledger(account.clients.s3, account.stacks.output("ingestion", "DataBucket"))
