@@ -313,7 +313,9 @@ def scores_text(result: Document) -> str:
     """What the table of the predictions holds."""
     done = {"scored": "scored", "unchanged": "scored before"}[result["decision"]]
     line = f"{result['beers']} beers {done} by version {result['version']} (data up to {result['cut_off']})"
-    return f"{table(result['classes'])}\n{line}\nAthena: {result['query']}\n{result['drift']['sentence']}"
+    # A state machine that was deployed by an earlier version measures no drift.
+    drift = result.get("drift", {"sentence": "Drift was not checked: upsert the state machines (pipelines.run)."})
+    return f"{table(result['classes'])}\n{line}\nAthena: {result['query']}\n{drift['sentence']}"
 
 
 def rounded(rows: list[Document], places: int = 1) -> list[Document]:
