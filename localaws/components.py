@@ -8,7 +8,7 @@ from localaws.bodies import Bodies
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
-from localaws.ministack import disk, execution_logs, history, log_pages, metrics, patches, stacks
+from localaws.ministack import disk, execution_logs, history, log_pages, metrics, patches, s3, stacks, step_functions
 from localaws.ministack.faults import Faults
 from localaws.ministack.objects import Objects
 from localaws.ministack.state import State
@@ -26,16 +26,8 @@ class Components:
 
     def __init__(self, workspace: Workspace, time_scale: float, extensions: tuple[str, ...] = ()) -> None:
         patches.check()
-        patches.accept_default_kms_key()
-        patches.read_ranges_of_versions()
-        patches.read_templates_by_host()
-        patches.add_jsonpath_filters()
-        patches.limit_expressions()
-        patches.type_xml_answers()
-        patches.transfer_objects()
-        patches.checksum_copies()
-        patches.publish_attributes()
-        patches.end_overdue_executions()
+        s3.install()
+        step_functions.install()
         execution_logs.install()
         log_pages.install()
         history.bound_executions()

@@ -15,7 +15,7 @@ from pathlib import Path
 from localaws import deviations, shapes
 from localaws.athena import create_table_as, glue_api, hive, information_schema, statements, tables, writing
 from localaws.deviations import Deviation
-from localaws.ministack import patches
+from localaws.ministack import step_functions
 from localaws.sagemaker import conditions, steps
 from localaws.sagemaker.component import SageMaker
 from localaws.sagemaker.search import RESOURCES
@@ -63,10 +63,10 @@ CONDITIONS = (
     "Or",
 )
 STEP_FUNCTIONS = (
-    patches.add_jsonpath_filters,
-    patches.type_xml_answers,
-    patches.publish_attributes,
-    patches.end_overdue_executions,
+    step_functions.add_jsonpath_filters,
+    step_functions.type_xml_answers,
+    step_functions.publish_attributes,
+    step_functions.end_overdue_executions,
 )
 
 

@@ -7,6 +7,7 @@ created again, an update returns to what was deployed before, and a deletion is 
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ def install(save: Callable[[], None]) -> None:
     """Save a stack's status before its first resource is created, changed or deleted. save: writes all state."""
     _parse_in_c()
     _heed_conditions()
+    _read_templates_by_host()
     stacks = patches.module("services.cloudformation.stacks")
     deploy, delete = stacks._deploy_stack_async, stacks._delete_stack_async
 
@@ -133,3 +135,21 @@ def _operation(stack: Stack, previous: Stack | None) -> Stack:
 
 def _stacks() -> Any:
     return patches.module("services.cloudformation")._stacks
+
+
+def _read_templates_by_host() -> None:
+    """A TemplateURL may have the bucket in its host name; MiniStack reads it from the path alone.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+    """
+    helpers = patches.module("services.cloudformation.helpers")
+    original = helpers._resolve_document
+
+    def resolve(params: dict[str, Any], body_key: str, url_key: str, label: str) -> Any:
+        url = str(helpers._p(params, url_key) or "")
+        found = re.match(r"https://([^/]+)\.s3[.-][^/]*amazonaws\.com(?:\.cn)?/(.+)", url)
+        if found:
+            params = {**params, url_key: [f"https://s3.amazonaws.com/{found[1]}/{found[2]}"]}
+        return original(params, body_key, url_key, label)
+
+    helpers._resolve_document = resolve
