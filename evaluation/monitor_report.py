@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from report import card, drift_plot, page
+from page import card, page
+from report_figures import drift_plot
 
 TITLES = {"arrivals": "Beers that arrived since the training", "requests": "Beers that were asked for"}
 CAPTION = "Blue: without drift no column of either source comes above it in 95 % of checks."

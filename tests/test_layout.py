@@ -142,7 +142,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 @pytest.mark.parametrize(
     ("sdk", "modules"),
     [
-        ("sagemaker", ("pipelines.authoring.definition", "pipelines.authoring.sdk")),
+        ("sagemaker", tuple(f"pipelines.authoring.{name}" for name in ("definition", "sdk", "step_arguments"))),
         ("stepfunctions", ("pipelines.authoring.step_functions",)),
     ],
 )

@@ -1,27 +1,21 @@
 """The SageMaker Pipeline: Preprocess -> Train -> Evaluate -> CheckQuality -> Register, or Reject with the reason.
 
-The JSON is the contract and the SageMaker SDK only writes it; this module and sdk.py are the only ones that import the
-SDK, and they import it late. What it writes is committed as cloudformation/pipeline.json with `${Placeholders}`, which
-committed.py fills in. Building it needs no credentials and no network.
+The JSON is the contract and the SageMaker SDK only writes it; this module, step_arguments.py and sdk.py are the only
+ones that import the SDK, and they import it late. What it writes is committed as cloudformation/pipeline.json with
+`${Placeholders}`, which committed.py fills in. Building it needs no credentials and no network.
 """
 
 import json
 from typing import Any
 
 from pipelines.authoring import sdk
-from pipelines.authoring.parameters import PARAMETERS, kebab
+from pipelines.authoring.parameters import kebab
 from pipelines.authoring.settings import Settings
+from pipelines.authoring.step_arguments import HOME, HOUR, StepArguments
 from pipelines.authoring.step_outputs import METRICS, MODEL_CARD, PURPOSE, SUMMARY
-
-HOUR = 3600
-# A step's result is reused for this long if its arguments are equal. All inputs have immutable addresses.
-# https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching.html
-CACHED_FOR = "30d"
-
 
 # The SDK refuses a placeholder here: a role without a slash is a name, whose ARN it queries.
 ROLE = "arn:aws:iam::111122223333:role/placeholder"
-HOME = "s3://${ArtifactBucket}/${PipelineName}"
 PLACEHOLDERS = Settings(
     pipeline_name="${PipelineName}",
     artifact_bucket="${ArtifactBucket}",
@@ -53,41 +47,35 @@ def pipeline(settings: Settings) -> Any:
     # The SDK would validate the session's configuration (our opt-out from telemetry) 57 times, 0.1 s each.
     sagemaker.utils.validate_sagemaker_config = lambda config: None
 
-    build = _Build(settings)
-    preprocess = build.preprocess()
-    train = build.train(preprocess)
-    evaluate, report = build.evaluate(preprocess, train)
-    register = build.register(train, evaluate, report)
-    check = build.check(evaluate, report, register, build.reject(evaluate, report))
+    steps = _Steps(settings)
+    preprocess = steps.preprocess()
+    train = steps.train(preprocess)
+    evaluate, report = steps.evaluate(preprocess, train)
+    register = steps.register(train, evaluate, report)
+    check = steps.check(evaluate, report, register, steps.reject(evaluate, report))
     return Pipeline(
         name=settings.pipeline_name,
-        parameters=list(build.parameters.values()),
+        parameters=list(steps.parameters.values()),
         steps=[preprocess, train, evaluate, check],
-        sagemaker_session=build.session,
+        sagemaker_session=steps.session,
         # An experiment per pipeline would need rights of its own and shows nothing that the registry does not.
         pipeline_experiment_config=None,
     )
 
 
-class _Build:
+class _Steps(StepArguments):
     """The steps, each a method, in the order of the graph."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.session = sdk.offline_session(settings.region, settings.artifact_bucket)
-        self.image = "${ImageUri}"
-        self.parameters = {each.name: self._parameter(each) for each in PARAMETERS}
 
     def preprocess(self) -> Any:
         """Rows of the cleaned table -> train, validation and test sets, and a report on data quality."""
         from sagemaker.processing import ProcessingInput, ProcessingOutput
 
-        data = ProcessingInput(self._value("InputData"), "/opt/ml/processing/input/data", "data")
+        data = ProcessingInput(self.value("InputData"), "/opt/ml/processing/input/data", "data")
         outputs = [
-            ProcessingOutput(f"/opt/ml/processing/output/{side}", self._output("preprocess", side), side)
+            ProcessingOutput(f"/opt/ml/processing/output/{side}", self.output("preprocess", side), side)
             for side in ("train", "validation", "test", "quality")
         ]
-        return self._processing(
+        return self.processing(
             "Preprocess",
             "Clean and split",
             "De-duplicates, repairs and validates the beers; splits them so that recipe families stay together",
@@ -96,9 +84,9 @@ class _Build:
             outputs=outputs,
             arguments=[
                 *("--input", "/opt/ml/processing/input/data"),
-                *self._paths(("train", "validation", "test", "quality")),
-                *self._flags("MinBeers", "CutOff", "MaxBeers"),
-                *("--input-uri", self._value("InputData")),
+                *self.paths(("train", "validation", "test", "quality")),
+                *self.flags("MinBeers", "CutOff", "MaxBeers"),
+                *("--input-uri", self.value("InputData")),
             ],
         )
 
@@ -112,16 +100,16 @@ class _Build:
             self.image,
             self.settings.job_role_arn,
             instance_count=1,
-            instance_type=self._value("TrainingInstanceType"),
+            instance_type=self.value("TrainingInstanceType"),
             max_run=HOUR,
-            output_path=self._output("train"),
+            output_path=self.output("train"),
             output_kms_key=self.settings.kms_key_arn,
             volume_kms_key=self.settings.kms_key_arn,
             metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
             hyperparameters={
                 "sagemaker_program": "train.py",
                 "sagemaker_submit_directory": "/opt/ml/input/data/code/sourcedir.tar.gz",
-                **{kebab(name): self._value(name) for name in ("NEstimators", "MaxFeatures", "MinSamplesLeaf", "Seed")},
+                **{kebab(name): self.value(name) for name in ("NEstimators", "MaxFeatures", "MinSamplesLeaf", "Seed")},
             },
             # A container without a network cannot fetch its code: it comes as a channel.
             # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
@@ -132,7 +120,7 @@ class _Build:
             sagemaker_session=self.session,
         )
         channels = {
-            side: TrainingInput(self._made(preprocess, side), content_type="text/csv")
+            side: TrainingInput(self.made(preprocess, side), content_type="text/csv")
             for side in ("train", "validation")
         }
         channels["code"] = TrainingInput(f"{HOME}/${{TrainingCode}}")
@@ -141,7 +129,7 @@ class _Build:
             display_name="Train",
             description="Fits the forest and its intervals, and cross-validates them by recipe family",
             step_args=estimator.fit(channels),
-            cache_config=self._cache(),
+            cache_config=self.cache(),
             retry_policies=sdk.retries(),
         )
 
@@ -154,11 +142,11 @@ class _Build:
         sides = ("train", "validation", "test", "quality")
         sources = {
             "model": train.properties.ModelArtifacts.S3ModelArtifacts,
-            "champion": self._value("ChampionModel"),
-            **{side: self._made(preprocess, side) for side in sides},
+            "champion": self.value("ChampionModel"),
+            **{side: self.made(preprocess, side) for side in sides},
         }
         report = PropertyFile("Evaluation", "evaluation", "evaluation.json")
-        step = self._processing(
+        step = self.processing(
             "Evaluate",
             "Evaluate",
             "Evaluates the model on held-out beers, against the labels' median and the approved champion",
@@ -167,16 +155,16 @@ class _Build:
             outputs=[
                 ProcessingOutput(
                     "/opt/ml/processing/output/evaluation",
-                    self._output("evaluate", "evaluation"),
+                    self.output("evaluate", "evaluation"),
                     "evaluation",
                 )
             ],
             arguments=[
                 *(part for name in sources for part in (f"--{name}", f"{home}/{name}")),
-                *self._paths(("evaluation",), flag="output"),
-                *self._flags("MinRelativeGain", "MaxChampionLoss", "OverrideReason", "ChampionVersion"),
-                *self._flags("ChampionSha256", "ChampionAccumulatedLoss", "CutOff", "Seed", "GitCommit"),
-                *("--input-uri", self._value("InputData")),
+                *self.paths(("evaluation",), flag="output"),
+                *self.flags("MinRelativeGain", "MaxChampionLoss", "OverrideReason", "ChampionVersion"),
+                *self.flags("ChampionSha256", "ChampionAccumulatedLoss", "CutOff", "Seed", "GitCommit"),
+                *("--input-uri", self.value("InputData")),
                 *("--model-uri", sources["model"]),
                 *("--environment", self.settings.pipeline_name),
                 *("--image-uri", self.image),
@@ -193,7 +181,7 @@ class _Build:
         from sagemaker.workflow.functions import Join
         from sagemaker.workflow.model_step import ModelStep
 
-        statistics = self._file(evaluate, "evaluation", "evaluation.json")
+        statistics = self.file(evaluate, "evaluation", "evaluation.json")
         model = Model(
             self.image,
             train.properties.ModelArtifacts.S3ModelArtifacts,
@@ -215,16 +203,16 @@ class _Build:
             model_package_group_name=self.settings.model_package_group_name,
             # A person approves.
             approval_status="PendingManualApproval",
-            description=Join(on=" ", values=[PURPOSE, self._figure(evaluate, report, "gate.reason")]),
+            description=Join(on=" ", values=[PURPOSE, self.figure(evaluate, report, "gate.reason")]),
             domain="MACHINE_LEARNING",
             task="REGRESSION",
             model_card=ModelPackageModelCard(model_card_status="Draft", model_card_content=MODEL_CARD),
             model_metrics=ModelMetrics(model_statistics=MetricsSource("application/json", statistics)),
             customer_metadata_properties={
-                **{name: self._text(name) for name in ("InputData", "CutOff", "GitCommit", "ChampionModel", "Seed")},
-                **{name: self._figure(evaluate, report, f"summary.{path}") for name, path in SUMMARY.items()},
+                **{name: self.text(name) for name in ("InputData", "CutOff", "GitCommit", "ChampionModel", "Seed")},
+                **{name: self.figure(evaluate, report, f"summary.{path}") for name, path in SUMMARY.items()},
                 "Evaluation": statistics,
-                "Report": self._file(evaluate, "evaluation", "report.html"),
+                "Report": self.file(evaluate, "evaluation", "report.html"),
             },
         )
         return ModelStep(
@@ -249,9 +237,9 @@ class _Build:
                 on=" ",
                 values=[
                     "The model did not pass the gate.",
-                    self._figure(evaluate, report, "gate.reason"),
+                    self.figure(evaluate, report, "gate.reason"),
                     "Figures:",
-                    self._file(evaluate, "evaluation", "evaluation.json"),
+                    self.file(evaluate, "evaluation", "evaluation.json"),
                 ],
             ),
         )
@@ -265,104 +253,7 @@ class _Build:
             name="CheckQuality",
             display_name="Check quality",
             description="Better than the labels' median beyond noise, and not worse than the approved champion",
-            conditions=[ConditionGreaterThanOrEqualTo(self._figure(evaluate, report, "gate.register"), 1)],
+            conditions=[ConditionGreaterThanOrEqualTo(self.figure(evaluate, report, "gate.register"), 1)],
             if_steps=[register],
             else_steps=[reject],
-        )
-
-    def _cache(self) -> Any:
-        from sagemaker.workflow.steps import CacheConfig
-
-        return CacheConfig(enable_caching=True, expire_after=CACHED_FOR)
-
-    def _parameter(self, declared: Any) -> Any:
-        from sagemaker.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
-
-        kinds = {"String": ParameterString, "Integer": ParameterInteger, "Float": ParameterFloat}
-        default = declared.default
-        if declared.name == "GitCommit":
-            default = self.settings.git_commit
-        elif isinstance(default, str):
-            default = default.format(**vars(self.settings))
-        return kinds[declared.type](name=declared.name, default_value=default)
-
-    def _value(self, name: str) -> Any:
-        return self.parameters[name]
-
-    def _flags(self, *names: str) -> list[Any]:
-        """`--min-beers`, the parameter, ...: container arguments are strings, so numbers become a Std:Join."""
-        return [part for name in names for part in (f"--{kebab(name)}", self._text(name))]
-
-    def _text(self, name: str) -> Any:
-        value = self.parameters[name]
-        return value if value.parameter_type.value == "String" else value.to_string()
-
-    def _paths(self, names: tuple[str, ...], flag: str | None = None) -> list[str]:
-        return [part for name in names for part in (f"--{flag or name}", f"/opt/ml/processing/output/{name}")]
-
-    def _output(self, *parts: str) -> Any:
-        """An S3 address under this execution's prefix."""
-        from sagemaker.workflow.execution_variables import ExecutionVariables
-        from sagemaker.workflow.functions import Join
-
-        return Join(
-            on="/",
-            values=[f"{HOME}/executions", ExecutionVariables.PIPELINE_EXECUTION_ID, *parts],
-        )
-
-    def _made(self, step: Any, output: str) -> Any:
-        """The S3 address of a processing step's output."""
-        return step.properties.ProcessingOutputConfig.Outputs[output].S3Output.S3Uri
-
-    def _figure(self, step: Any, report: Any, path: str) -> Any:
-        """A Std:JsonGet of a member of evaluation.json."""
-        from sagemaker.workflow.functions import JsonGet
-
-        return JsonGet(step_name=step.name, property_file=report, json_path=path)
-
-    def _file(self, step: Any, output: str, name: str) -> Any:
-        from sagemaker.workflow.functions import Join
-
-        return Join(on="/", values=[self._made(step, output), name])
-
-    def _processing(
-        self,
-        name: str,
-        display_name: str,
-        description: str,
-        *,
-        script: str,
-        inputs: list[Any],
-        outputs: list[Any],
-        arguments: list[Any],
-        property_files: list[Any] | None = None,
-    ) -> Any:
-        from sagemaker.network import NetworkConfig
-        from sagemaker.processing import ProcessingInput, Processor
-        from sagemaker.workflow.steps import ProcessingStep
-
-        folder, _, file = script.partition("/")
-        key = f"${{{folder.capitalize()}Code}}"
-        code = ProcessingInput(f"{HOME}/{key}/", "/opt/ml/processing/input/code", "code")
-        processor = Processor(
-            self.settings.job_role_arn,
-            self.image,
-            instance_count=1,
-            instance_type=self._value("ProcessingInstanceType"),
-            entrypoint=["python3", f"/opt/ml/processing/input/code/{file}"],
-            # Inputs and outputs are copied by SageMaker; the scripts need no network.
-            network_config=NetworkConfig(enable_network_isolation=True),
-            max_runtime_in_seconds=HOUR,
-            output_kms_key=self.settings.kms_key_arn,
-            volume_kms_key=self.settings.kms_key_arn,
-            sagemaker_session=self.session,
-        )
-        return ProcessingStep(
-            name=name,
-            display_name=display_name,
-            description=description,
-            step_args=processor.run(inputs=[code, *inputs], outputs=outputs, arguments=arguments),
-            property_files=property_files,
-            cache_config=self._cache(),
-            retry_policies=sdk.retries(),
         )
