@@ -100,6 +100,8 @@ clean:  ## remove the environment and the local workspace
 # The environment, made again when what it is made from has changed.
 $(READY): setup.py constraints.txt
 	@$(PYTHON) .ci/environment.py $(VENV) --constraint constraints.txt --editable '.[local,console,dev]'
+	@# Endpoints and steps write no bytecode; without it each start of one compiles 150 modules.
+	@$(BIN)/python -m compileall -q localaws pipelines ingestion console
 	@touch $@
 
 # checkov needs other versions of packages that are used here, so it has an environment of its own.

@@ -13,7 +13,7 @@ from pathlib import Path
 from localaws import patterns
 from localaws.crashpoints import crashpoint
 from localaws.sagemaker import archives, container_images, requirements, s3, toolkit
-from localaws.sagemaker.algorithms import xgboost_algorithm
+from localaws.sagemaker.algorithms import XGBOOST_TRAINING
 from localaws.sagemaker.failures import JobFailed
 from localaws.sagemaker.job_directory import JobDirectory, Phase
 from localaws.sagemaker.service import now
@@ -79,7 +79,7 @@ def _program(job: Document, directory: JobDirectory) -> Program:
     if not image.is_xgboost:
         raise JobFailed(f"ClientError: {container_images.problem(image.uri, runs_own_program=True)}")
     version = ".".join(map(str, image.version))
-    return Program(["python3", str(Path(xgboost_algorithm.__file__)), "/opt/ml", version])
+    return Program(["python3", str(XGBOOST_TRAINING), "/opt/ml", version])
 
 
 def _script(job: Document, hyperparameters: Document, directory: JobDirectory) -> Program:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from localaws.sagemaker import archives, container_images, requirements, s3
-from localaws.sagemaker.algorithms import xgboost_serving
+from localaws.sagemaker.algorithms import XGBOOST_SERVING
 from localaws.sagemaker.failures import JobFailed
 from localaws.sagemaker.job_directory import JobDirectory
 from localaws.store import Document
@@ -36,12 +36,11 @@ def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
         environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/code"
     if not environment.get("SAGEMAKER_PROGRAM"):
         image = container_images.parse(definition["Image"])
-        program = Path(xgboost_serving.__file__)
-        shutil.copyfile(program, directory.make("/opt/ml/code") / program.name)
-        environment["SAGEMAKER_PROGRAM"] = program.name
+        shutil.copyfile(XGBOOST_SERVING, directory.make("/opt/ml/code") / XGBOOST_SERVING.name)
+        environment["SAGEMAKER_PROGRAM"] = XGBOOST_SERVING.name
         # The algorithm's own defaults; the toolkit's are JSON.
-        environment |= {CONTENT_TYPE: "", ACCEPT: environment.get(ACCEPT, xgboost_serving.CSV)}
-        environment[xgboost_serving.IMAGE_VERSION] = ".".join(map(str, container_images.xgboost_version(image)))
+        environment |= {CONTENT_TYPE: "", ACCEPT: environment.get(ACCEPT, "text/csv")}
+        environment["LOCALAWS_IMAGE_VERSION"] = ".".join(map(str, container_images.xgboost_version(image)))
     return environment | _packages(environment, directory)
 
 
