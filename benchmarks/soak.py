@@ -13,13 +13,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.support.accounts import GOOD, Account
+from benchmarks.support.usage import repeated
 from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
@@ -126,21 +126,14 @@ def state(workspace: Workspace) -> int:
 def polled_status(endpoint: endpoints.Endpoint) -> Iterator[list[float]]:
     """The seconds that `status` took each time while the body ran."""
     answers: list[float] = []
-    ended = threading.Event()
 
     def poll() -> None:
-        while not ended.wait(0.2):
-            began = time.monotonic()
-            endpoint.control("status")
-            answers.append(time.monotonic() - began)
+        began = time.monotonic()
+        endpoint.control("status")
+        answers.append(time.monotonic() - began)
 
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
+    with repeated(poll, every_seconds=0.2):
         yield answers
-    finally:
-        ended.set()
-        thread.join()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ import datetime
 import json
 import math
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +43,7 @@ from bootstrap import figure, relative
 from card import CARD
 from champion import Comparison, compare
 from classes import probability_calibration
-from failure import Unusable, write_message
+from failure import Unusable, exit_code
 from gate import DEFAULTS, Evidence, Limits, decide
 from held_out import HeldOut, predict
 from measure import Measured, measure
@@ -209,26 +208,22 @@ def _finite(text: str) -> float:
     return value
 
 
-def main(values: list[str] | None = None) -> int:
-    """Runs the step and returns its exit code."""
-    arguments = parse_arguments(values)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            evaluated = evaluate(arguments, Path(scratch))
-    except Unusable as error:
-        print(error, file=sys.stderr)
-        write_message(arguments.message, str(error))
-        return 1
-    evaluation = evaluated.evaluation
+def evaluated(arguments: argparse.Namespace, scratch: Path) -> str:
+    """Evaluates the candidate and writes the files; returns the gate's reason. Raises Unusable."""
+    evaluation, held, answers = evaluate(arguments, scratch)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     files = {
         "evaluation.json": _json(evaluation),
-        "report.html": render(evaluation, evaluated.held, now),
-        **release.files(evaluation, evaluated.answers, _beers(arguments.test)),
+        "report.html": render(evaluation, held, now),
+        **release.files(evaluation, answers, _beers(arguments.test)),
     }
     release.write(arguments.output, files)
-    print(evaluation["gate"]["reason"])
-    return 0
+    return str(evaluation["gate"]["reason"])
+
+
+def main(values: list[str] | None = None) -> int:
+    """Runs the step and returns its exit code."""
+    return exit_code(evaluated, parse_arguments(values))
 
 
 def _json(value: Any) -> str:

@@ -23,7 +23,6 @@ import argparse
 import datetime
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ import arrivals
 import captured
 import numpy as np
 from artifact import BrokenArtifact, Served
-from failure import Unusable, write_message
+from failure import Unusable, exit_code
 from monitor_report import render
 from score import read, verified
 
@@ -178,21 +177,18 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(values)
 
 
-def main(values: list[str] | None = None) -> int:
-    """Runs the job and returns its exit code."""
-    arguments = parse_arguments(values)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            found = monitor(arguments, Path(scratch))
-    except Unusable as error:
-        print(error, file=sys.stderr)
-        write_message(arguments.message, str(error))
-        return 1
+def monitored(arguments: argparse.Namespace, scratch: Path) -> str:
+    """Writes drift.json and drift.html; returns the sentence. Raises Unusable."""
+    found = monitor(arguments, scratch)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "drift.html").write_text(render(found), encoding="utf-8")
     (arguments.output / "drift.json").write_text(json.dumps(found, allow_nan=False, indent=1) + "\n", encoding="utf-8")
-    print(found["sentence"])
-    return 0
+    return str(found["sentence"])
+
+
+def main(values: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    return exit_code(monitored, parse_arguments(values))
 
 
 if __name__ == "__main__":

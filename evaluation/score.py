@@ -13,7 +13,6 @@ import argparse
 import datetime
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from analysis import class_index
 from artifact import AT_ONCE, BrokenArtifact, Served, UnsafeArtifact, digest, find_archive, load
-from failure import Unusable, write_message
+from failure import Unusable, exit_code
 
 FILE = "predictions.parquet"
 Row = dict[str, Any]
@@ -130,18 +129,15 @@ def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(values)
 
 
+def scored(arguments: argparse.Namespace, scratch: Path) -> str:
+    """Scores the snapshot; returns the number of beers by class in words. Raises Unusable."""
+    counts = score(arguments, scratch)
+    return f"{counts.total()} beers: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}"
+
+
 def main(values: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    arguments = parse_arguments(values)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            counts = score(arguments, Path(scratch))
-    except Unusable as error:
-        print(error, file=sys.stderr)
-        write_message(arguments.message, str(error))
-        return 1
-    print(f"{counts.total()} beers: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}")
-    return 0
+    return exit_code(scored, parse_arguments(values))
 
 
 if __name__ == "__main__":

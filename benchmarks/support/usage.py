@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,21 +36,33 @@ class Peak:
 
 
 @contextmanager
-def tree_peak(pid: int) -> Iterator[Peak]:
-    """Sample a process and its descendants until the context ends."""
-    peak, stop = Peak(), threading.Event()
+def repeated(sample: Callable[[], None], every_seconds: float = SAMPLE_SECONDS) -> Iterator[None]:
+    """Call a function again and again, in a thread, until the context ends."""
+    ended = threading.Event()
 
-    def sample() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
-            peak.gigabytes = max(peak.gigabytes, sum(map(_resident, _tree(pid))) * PAGE / GIGA)
+    def sample_until_the_end() -> None:
+        while not ended.wait(every_seconds):
+            sample()
 
-    thread = threading.Thread(target=sample, daemon=True)
+    thread = threading.Thread(target=sample_until_the_end, daemon=True)
     thread.start()
     try:
-        yield peak
+        yield
     finally:
-        stop.set()
+        ended.set()
         thread.join()
+
+
+@contextmanager
+def tree_peak(pid: int) -> Iterator[Peak]:
+    """Sample a process and its descendants until the context ends."""
+    peak = Peak()
+
+    def sample() -> None:
+        peak.gigabytes = max(peak.gigabytes, sum(map(_resident, _tree(pid))) * PAGE / GIGA)
+
+    with repeated(sample):
+        yield peak
 
 
 def _tree(root: int) -> set[int]:

@@ -6,7 +6,7 @@ from localaws import shapes
 from localaws.sagemaker import tags
 from localaws.sagemaker.package_groups import PACKAGE
 from localaws.sagemaker.s3 import keys_under
-from localaws.sagemaker.service import Service, arn, here, listing, now, validation_error
+from localaws.sagemaker.service import Service, arn, here, listing, now, stored, validation_error
 from localaws.store import Document, Store
 
 MODEL = "model"
@@ -70,11 +70,7 @@ class Models:
 
 def model_of(store: Store, name: str) -> Document:
     """The stored model; ValidationException when there is none."""
-    model_arn = arn(f"{MODEL}/{name.lower()}")
-    model = store.get(MODEL, model_arn)
-    if model is None:
-        raise validation_error(f'Could not find model "{model_arn}".')
-    return model
+    return stored(store, MODEL, name, "model")
 
 
 def containers_of(store: Store, model: Document) -> list[Document]:

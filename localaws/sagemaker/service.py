@@ -152,6 +152,15 @@ def arn(resource: str) -> str:
     return f"arn:aws:sagemaker:{region}:{account}:{resource}"
 
 
+def stored(store: Store, kind: str, name: str, noun: str) -> Document:
+    """The stored document of a kind with a name in any case; ValidationException when there is none."""
+    found_arn = arn(f"{kind}/{name.lower()}")
+    found = store.get(kind, found_arn)
+    if found is None:
+        raise validation_error(f'Could not find {noun} "{found_arn}".')
+    return found
+
+
 def here(documents: list[Document], member: str) -> list[Document]:
     """The documents whose ARN, in `member`, is of the request's region and account."""
     prefix = arn("")

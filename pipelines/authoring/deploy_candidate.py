@@ -14,6 +14,14 @@ def newest_approved(s: StateMachine, then: Any, nothing: Any, **members: str) ->
 
     The input has `event` {package, id} and `tried`. members: further ones of the output, JSONata expressions.
     """
+    describe, skip = candidate(s, then, members)
+    first, choice = approved(s, "HasApproved", describe, nothing)
+    chain(skip, choice)
+    return first
+
+
+def approved(s: StateMachine, name: str, then: Any, nothing: Any) -> tuple[Any, Any]:
+    """(list the approved packages into `approved`, newest first, the choice `name` of whether there is one)."""
     request = {
         "ModelPackageGroupName": "${ModelPackageGroupName}",
         "ModelApprovalStatus": "Approved",
@@ -30,16 +38,14 @@ def newest_approved(s: StateMachine, then: Any, nothing: Any, **members: str) ->
     # A page may be empty and not be the last: pages are cut before they are filtered.
     token = {"NextToken": "{% $states.input.approved.next[0] %}"}
     page = s.jsonata("MoreApprovedModels", integration, {**request, **token}, output)
-    describe, skip = candidate(s, then, members)
     choice = s.choice(
-        "HasApproved",
-        (s.present("$.approved.arns[0]"), describe),
+        name,
+        (s.present("$.approved.arns[0]"), then),
         (s.present("$.approved.next[0]"), page),
         otherwise=nothing,
     )
     chain(page, choice)
-    chain(skip, choice)
-    return chain(first, choice)
+    return chain(first, choice), choice
 
 
 def candidate(s: StateMachine, then: Any, members: dict[str, str]) -> tuple[Any, Any]:

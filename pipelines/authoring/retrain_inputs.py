@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.authoring import snapshot
+from pipelines.authoring import deploy_candidate, snapshot
 from pipelines.authoring.step_functions import StateMachine, added, chain, format_
 
 # The name of a snapshot: a target of its own for every try, as a failed UNLOAD leaves files in its target.
@@ -71,34 +71,7 @@ def champion(s: StateMachine, then: Any) -> Any:
     there = objects(s, "ChampionArtifact", "champion.uri", lost)
     found = (s.rule.NumericGreaterThan("$.found.objects", 0), then)
     chain(describe, there, s.choice("HasArtifact", found, otherwise=lost))
-    return approved(s, describe, none)
-
-
-def approved(s: StateMachine, describe: Any, none: Any) -> Any:
-    """The latest approved package. A page may be empty and not be the last: pages are cut before they are filtered."""
-    request = {
-        "ModelPackageGroupName": "${ModelPackageGroupName}",
-        "ModelApprovalStatus": "Approved",
-        "SortBy": "CreationTime",
-        "SortOrder": "Descending",
-        "MaxResults": 100,
-    }
-    output = added(
-        approved="{'arns': [$states.result.ModelPackageSummaryList.ModelPackageArn], "
-        "'next': [$states.result.NextToken]}"
-    )
-    integration = "aws-sdk:sagemaker:listModelPackages"
-    first = s.jsonata("ApprovedModels", integration, request, output)
-    more = {**request, "NextToken": "{% $states.input.approved.next[0] %}"}
-    page = s.jsonata("MoreApprovedModels", integration, more, output)
-    choice = s.choice(
-        "HasChampion",
-        (s.present("$.approved.arns[0]"), describe),
-        (s.present("$.approved.next[0]"), page),
-        otherwise=none,
-    )
-    chain(page, choice)
-    return chain(first, choice)
+    return deploy_candidate.approved(s, "HasChampion", describe, none)[0]
 
 
 def objects(s: StateMachine, name: str, uri: str, none: Any = None) -> Any:

@@ -3,7 +3,7 @@
 from localaws import shapes
 from localaws.sagemaker import tags
 from localaws.sagemaker.models import containers_of, model_of
-from localaws.sagemaker.service import Service, arn, here, listing, now, validation_error
+from localaws.sagemaker.service import Service, arn, here, listing, now, stored, validation_error
 from localaws.store import Document, Store
 
 CONFIG = "endpoint-config"
@@ -78,11 +78,7 @@ class EndpointConfigs:
 
 def config_of(store: Store, name: str) -> Document:
     """The stored endpoint configuration; ValidationException when there is none."""
-    config_arn = arn(f"{CONFIG}/{name.lower()}")
-    config = store.get(CONFIG, config_arn)
-    if config is None:
-        raise validation_error(f'Could not find endpoint configuration "{config_arn}".')
-    return config
+    return stored(store, CONFIG, name, "endpoint configuration")
 
 
 def is_serverless(config: Document) -> bool:

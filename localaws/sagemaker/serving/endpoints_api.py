@@ -2,7 +2,7 @@
 
 from localaws import shapes
 from localaws.sagemaker import events, switches, tags
-from localaws.sagemaker.service import Service, arn, here, listing, now, validation_error
+from localaws.sagemaker.service import Service, arn, here, listing, now, stored, validation_error
 from localaws.sagemaker.serving import model_data
 from localaws.sagemaker.serving.deployment_config import steps
 from localaws.sagemaker.serving.deployments import ENDPOINT, Deployments, set_status
@@ -127,11 +127,7 @@ class Endpoints:
 
 def endpoint_of(store: Store, name: str) -> Document:
     """The stored endpoint; ValidationException when there is none."""
-    endpoint_arn = arn(f"{ENDPOINT}/{name.lower()}")
-    endpoint = store.get(ENDPOINT, endpoint_arn)
-    if endpoint is None:
-        raise validation_error(f'Could not find endpoint "{endpoint_arn}".')
-    return endpoint
+    return stored(store, ENDPOINT, name, "endpoint")
 
 
 def _refuse_changing(endpoint: Document) -> None:

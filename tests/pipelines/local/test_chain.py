@@ -26,6 +26,8 @@ from pipelines.authoring.archives import ROOT
 from pipelines.local.punk_api import BUNDLED
 
 AUDIT = Path(__file__).parents[2] / "support" / "audit"
+# No test here depends on how good the model is.
+FEW_TREES = ("--n-estimators", "25")
 
 
 def run(*arguments: str, audit: Path | None = None, env: dict[str, str] | None = None) -> Any:
@@ -47,7 +49,7 @@ class Twice:
     def __init__(self, folder: Path) -> None:
         self.workspace = Workspace(folder / "workspace")
         self.audit = folder / "connections"
-        flags = ("--local", "--workspace", str(self.workspace.root), "--json")
+        flags = ("--local", "--workspace", str(self.workspace.root), "--json", *FEW_TREES)
         self.first = run(*flags, audit=self.audit)
         self.second = run(*flags, "--keep", audit=self.audit)
 
@@ -120,7 +122,7 @@ runpy.run_module("pipelines.run", run_name="__main__", alter_sys=True)
 @pytest.mark.release
 @pytest.mark.skipif(bool(isolation.plain_because()), reason="makes a network namespace, which this machine forbids")
 def test_the_chain_runs_where_there_is_no_network_but_loopback(tmp_path: Path) -> None:
-    flags = ("--local", "--json", "--workspace", str(tmp_path / "workspace"), "--n-estimators", "25")
+    flags = ("--local", "--json", "--workspace", str(tmp_path / "workspace"), *FEW_TREES)
     alone = ["unshare", "--map-root-user", "--net", sys.executable, "-c", LOOPBACK, *flags]
     done = subprocess.run(alone, capture_output=True, text=True, cwd=ROOT, timeout=180)
     assert done.returncode == 0, done.stderr
@@ -173,7 +175,7 @@ def test_a_run_by_hand_on_unchanged_data_reuses_every_job_and_prints_it(twice: T
     endpoint = endpoints.require(twice.workspace)
     clients = Clients(endpoint)
     before = json.loads(twice.second.stdout)
-    done = run("--start", "--wait", "--json", env=endpoint.variables())
+    done = run("--start", "--wait", "--json", *FEW_TREES, env=endpoint.variables())
     assert done.returncode == 0, done.stderr
     assert re.search(
         r"Preprocess reused, Train reused, Evaluate reused, CheckQuality \S+ s, Register \S+ s", done.stderr
@@ -234,15 +236,15 @@ class Troubled:
         few, mixed = folder / "few.json", folder / "mixed.json"
         few.write_text(json.dumps(beers[:7]))
         mixed.write_text(json.dumps(beers + broken))
-        flags = ["--local", "--workspace", str(self.workspace.root), "--json"]
+        flags = ["--local", "--workspace", str(self.workspace.root), "--json", *FEW_TREES]
         self.killed = self._kill_while_it_runs(flags)
         self.few = run(*flags, "--catalog", str(few), "--min-beers", "8", "--keep")
         registered = Clients(endpoints.require(self.workspace)).sagemaker.list_model_packages(
             ModelPackageGroupName="tapline-ibu-dev"
         )
         self.registered_by_few = registered["ModelPackageSummaryList"]
-        # The endpoint stays up for the commands that read what the runs have left; the trees do not matter.
-        self.mixed = run(*flags, "--catalog", str(mixed), "--n-estimators", "25", "--keep")
+        # The endpoint stays up for the commands that read what the runs have left.
+        self.mixed = run(*flags, "--catalog", str(mixed), "--keep")
 
     def _kill_while_it_runs(self, flags: list[str]) -> Any:
         command = [sys.executable, "-m", "pipelines.run", *flags]
