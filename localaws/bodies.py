@@ -95,9 +95,11 @@ def _long_object(scope: dict[str, Any]) -> int:
 
     MiniStack verifies the signed body itself when it enforces policies.
     """
+    if scope["method"] != "PUT":
+        return 0
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     length = headers.get("content-length", "")
-    if scope["method"] != "PUT" or not length.isdigit() or int(length) <= LONG_BYTES or os.environ["AUTH"] == "true":
+    if not length.isdigit() or int(length) <= LONG_BYTES or os.environ["AUTH"] == "true":
         return 0
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     named = {name.lower() for name in query if not name.lower().startswith("x-amz-")}

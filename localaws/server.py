@@ -9,6 +9,7 @@ It holds a lock on the workspace, writes `endpoint.json` when it answers, and re
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -179,6 +180,9 @@ async def _run(
         await _answers(port, server)
         listener.listen(WAITING)
         await components.start()
+        # What is loaded by now stays: a collection of it would hold up every request.
+        gc.collect()
+        gc.freeze()
         endpoint = {
             "format": FORMAT,
             "pid": os.getpid(),

@@ -1,5 +1,6 @@
-"""FilterLogEvents in pages: MiniStack answers with the first events and no token for the rest.
+"""FilterLogEvents in pages, and GetLogRecord without a second copy of every event.
 
+MiniStack answers FilterLogEvents with the first events and no token for the rest.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 """
 
@@ -16,7 +17,12 @@ TOKEN = re.compile(r"(\d+)-(\d+)")
 
 
 def install() -> None:
-    """Let a token name the place of the next page."""
+    """Let a token name the place of the next page, and find a record when it is asked for."""
+    _page()
+    _find_records()
+
+
+def _page() -> None:
     logs = patches.module("services.cloudwatch_logs")
     first_events = logs._filter_log_events
 
@@ -42,3 +48,26 @@ def install() -> None:
         return (*answer[:2], json.dumps(content).encode())
 
     logs._filter_log_events = one_page
+
+
+def _find_records() -> None:
+    """Find the event that a pointer names among the events; `history.bound_logs` empties MiniStack's index of them."""
+    logs = patches.module("services.cloudwatch_logs")
+    indexed = logs._get_log_record
+
+    def get_record(request: dict[str, Any]) -> Any:
+        pointer = request.get("logRecordPointer")
+        for group, entry in logs._log_groups.items():
+            for stream, content in list(entry["streams"].items()):
+                for event in list(content["events"]) if pointer else ():
+                    if event.get("eventId") == pointer:
+                        logs._log_records[pointer] = logs._build_log_record(
+                            ptr=pointer,
+                            timestamp_ms=event["timestamp"],
+                            message=event["message"],
+                            log_group=group,
+                            log_stream=stream,
+                        )
+        return indexed(request)
+
+    logs._get_log_record = get_record

@@ -174,6 +174,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
     ),
     "services.cloudwatch": (
         "record_metric",
+        "_metric_bucket",
         "_store_datum",
         "_evaluate_all_alarms",
         "_evaluate_alarm",
@@ -183,7 +184,9 @@ PATCHED: dict[str, tuple[str, ...]] = {
     ),
     "services.cloudwatch_logs": (
         "_append_log_events",
+        "_build_log_record",
         "_filter_log_events",
+        "_get_log_record",
         "_log_groups",
         "_log_records",
         "_log_events_lock",

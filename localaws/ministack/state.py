@@ -24,16 +24,17 @@ ATTEMPTS = 5
 # Entries with a list that grows: what changes with each change, in place of all bytes.
 VERSIONS: dict[str, Callable[[Any], Any]] = {
     "athena _executions": lambda entry: (repr(entry["Status"]), entry["_error"]),
-    "cloudwatch metrics": lambda entry: _ends(entry),
-    "cloudwatch_logs log_groups": lambda entry: (
-        repr(entry | {"streams": None}),
-        [(name, _ends(stream["events"])) for name, stream in list(entry["streams"].items())],
-    ),
+    "cloudwatch metrics": lambda entry: (*_ends(entry), entry[-1]["Timestamp"]),
+    "cloudwatch_logs log_groups": lambda entry: _ends(entry) if isinstance(entry, list) else None,
     "cloudwatch_logs log_records": lambda entry: True,
     "stepfunctions executions": lambda entry: (entry["status"], _ends(entry["events"])),
 }
 
+# So many events of a log stream are a row of their own, so that a long stream is not written again with each event.
+LOG_GROUPS, EVENTS = "cloudwatch_logs log_groups", 500
+
 # A row's kind, `service store`, and its key: that of an entry, in a tuple, or () for the store without its entries.
+# The events of a log stream have their group's key, the stream and the number of the first one.
 Place = tuple[str, bytes]
 # A row to write: its bytes and its version; None for a row that is as it was written.
 Change = tuple[bytes, Any] | None
@@ -103,8 +104,13 @@ class State:
             entries = [(kind.split(" "), load(key), load(zlib.decompress(body))) for kind, key, body in rows]
             for (service, store), _, value in (each for each in entries if each[1] == ()):
                 services.setdefault(service, {})[store] = value
-            for (service, store), key, value in (each for each in entries if each[1] != ()):
-                services[service][store]._data[key[0]] = value
+            inside = [each for each in entries if each[1] != ()]
+            for (service, store), key, value in sorted(inside, key=lambda each: (len(each[1]), each[1][2:])):
+                content = services[service][store]._data
+                if len(key) == 1:
+                    content[key[0]] = value
+                else:
+                    content[key[0]]["streams"][key[1]]["events"] += value
         except Exception as error:
             raise unusable(self._store.path, f"its rows cannot be put together: {error!r}") from error
         self._written = dict.fromkeys([(kind, key) for kind, key, _ in rows], (0, None))
@@ -122,7 +128,7 @@ class State:
                 continue
             for store, content in stores.items():
                 kind = f"{service} {store}"
-                for key, entry in _entries(content):
+                for key, entry in _entries(kind, content):
                     try:
                         place = (kind, dump(key))
                         rows[place] = self._change(place, entry)
@@ -176,14 +182,26 @@ class State:
             pause = max(EVERY_SECONDS, (time.thread_time() - began) / SHARE)
 
 
-def _entries(content: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def _entries(kind: str, content: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """A store's rows: the store without its entries, and its entries by key."""
     if not hasattr(content, "_data"):
         yield (), content
         return
     yield (), type(content)()
     for key, entry in list(content._data.items()):
-        yield (key,), entry
+        if kind == LOG_GROUPS:
+            yield from _log_group(key, entry)
+        else:
+            yield (key,), entry
+
+
+def _log_group(key: Any, group: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    streams = list(group["streams"].items())
+    yield (key,), {**group, "streams": {name: {**stream, "events": []} for name, stream in streams}}
+    for name, stream in streams:
+        events = list(stream["events"])
+        for start in range(0, len(events), EVENTS):
+            yield (key, name, start), events[start : start + EVENTS]
 
 
 def _ends(items: list[Any]) -> Any:

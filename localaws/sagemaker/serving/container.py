@@ -3,10 +3,12 @@
 import contextlib
 import http.client
 import logging
+import select
 import shutil
 import socket
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 from localaws.sagemaker import logs, process
@@ -50,6 +52,8 @@ class Container:
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(BACKLOG)
         self._port = int(self._socket.getsockname()[1])
+        # Open connections without a request.
+        self._idle: deque[http.client.HTTPConnection] = deque()
 
     def start(self) -> None:
         """Fetch the model from S3 and start the process. Raises model_data.ModelDataError."""
@@ -66,6 +70,8 @@ class Container:
         if self._thread:
             self._thread.join(timeout=10)
         self._socket.close()
+        while self._idle:
+            self._idle.pop().close()
         shutil.rmtree(self._root, ignore_errors=True)
 
     def wait_until_healthy(self, seconds: float = STARTUP_SECONDS) -> None:
@@ -86,15 +92,29 @@ class Container:
         self, method: str, path: str, headers: dict[str, str], body: bytes, seconds: float
     ) -> tuple[int, dict[str, str], bytes]:
         """One HTTP request: status, headers in small letters, body. TimeoutError or another OSError without answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=seconds)
+        connection = self._connection(seconds)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+            answer = response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
         except http.client.HTTPException as error:
-            raise ConnectionResetError(str(error)) from error
-        finally:
             connection.close()
+            raise ConnectionResetError(str(error)) from error
+        except OSError:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return answer
+
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
+        """An open connection, the one that was used last, or a new one."""
+        with contextlib.suppress(IndexError):
+            while connection := self._idle.pop():
+                if connection.sock and not _readable(connection.sock):
+                    connection.sock.settimeout(seconds)
+                    return connection
+                connection.close()
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=seconds)
 
     def _supervise(self, directory: JobDirectory, environment: dict[str, str]) -> None:
         """Run the process, again whenever it ends, until `stop`."""
@@ -114,3 +134,10 @@ class Container:
                 self.exits += 1
                 pause = min(RESTART_SECONDS * 2.0**self.exits, LONGEST_RESTART_SECONDS)
                 self._stopping.wait(pause)
+
+
+def _readable(connection: socket.socket) -> bool:
+    """Whether the other side has closed a connection on which no answer is awaited."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))

@@ -3,9 +3,10 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
+import bisect
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from localaws.ministack import patches
@@ -15,6 +16,8 @@ from localaws.sagemaker.serving.periodic import Periodic
 
 EVERY_SECONDS = 0.25
 NAMESPACE = "AWS/SageMaker"
+# CloudWatch holds a minute's values together, each with its number: the alarms of an hour of requests are cheap.
+MINUTE = 60.0
 Key = tuple[str, str, tuple[tuple[str, str], ...], str, str]
 
 
@@ -22,7 +25,7 @@ class Metrics:
     """Collects the metrics of invocations and stores them in the background, then evaluates the alarms."""
 
     def __init__(self) -> None:
-        self._values: dict[Key, list[float]] = defaultdict(list)
+        self._values: dict[Key, Counter[float]] = defaultdict(Counter)
         self._lock = threading.Lock()
         self.thread = Periodic("endpoint-metrics", EVERY_SECONDS, self.store)
 
@@ -34,7 +37,8 @@ class Metrics:
             ("Invocation4XXErrors", "Count"): float(400 <= status < 500),
             ("Invocation5XXErrors", "Count"): float(failed and not 400 <= status < 500),
             ("InvocationModelErrors", "Count"): float(failed),
-            ("ModelLatency", "Microseconds"): seconds * 1e6,
+            # Three digits, so that values repeat.
+            ("ModelLatency", "Microseconds"): float(f"{seconds * 1e6:.3g}"),
         }
         alone = (("EndpointName", endpoint), ("VariantName", variant.name))
         config = (*alone, ("EndpointConfigName", fleet.plan["EndpointConfigName"]))
@@ -42,7 +46,7 @@ class Metrics:
         with self._lock:
             for (name, unit), value in found.items():
                 for dimensions in (alone, config):
-                    self._values[region, account, dimensions, name, unit].append(value)
+                    self._values[region, account, dimensions, name, unit][value] += 1
 
     def store(self) -> None:
         """Store what is collected."""
@@ -50,11 +54,19 @@ class Metrics:
 
         cloudwatch: Any = patches.module("services.cloudwatch")
         with self._lock:
-            collected, self._values = self._values, defaultdict(list)
-        for (region, account, dimensions, name, unit), values in collected.items():
+            collected, self._values = self._values, defaultdict(Counter)
+        for (region, account, dimensions, name, unit), counts in collected.items():
             with responses.request_scope(account, region):
-                moment = time.time()
-                cloudwatch._store_datum(NAMESPACE, name, dict(dimensions), moment, unit, None, values, None, None)
+                named = dict(dimensions)
+                points = cloudwatch._metric_bucket((NAMESPACE, name, cloudwatch._dims_key(named)))
+                _add(points, counts, {"Timestamp": time.time(), "Unit": unit, "Dimensions": named})
         for region, account in {key[:2] for key in collected}:
             with responses.request_scope(account, region):
                 cloudwatch._evaluate_all_alarms()
+
+
+def _add(points: list[dict[str, Any]], counts: Counter[float], members: dict[str, Any]) -> None:
+    """Add values to the points of the current minute, which get the newest value's time. members: of each point."""
+    start = bisect.bisect_left(points, members["Timestamp"] // MINUTE * MINUTE, key=lambda point: point["Timestamp"])
+    total = counts + Counter({point["Value"]: point["Count"] for point in points[start:]})
+    points[start:] = [{**members, "Value": value, "Count": float(count)} for value, count in total.items()]

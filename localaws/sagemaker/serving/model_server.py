@@ -203,7 +203,30 @@ def default_output_fn(prediction: Any, accept: str) -> Response:
 
 
 class Handler(WSGIRequestHandler):
-    """Prints a line per invocation as nginx does in the container."""
+    """Answers requests on connections that stay open, and prints a line per invocation as nginx does."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    # The answer leaves in one piece.
+    wbufsize = -1
+
+    def run_wsgi(self) -> None:
+        """Answer one request; werkzeug closes the connection after each."""
+        environ = self.make_environ()
+        environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        try:
+            response = Response.from_app(self.server.app, environ, buffered=True)
+            content = response.get_data()
+        except Exception:
+            traceback.print_exc()
+            response = InternalServerError().get_response(environ)
+            content = response.get_data()
+        response.content_length = len(content)
+        self.send_response(response.status_code)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """The line of nginx's access log."""
