@@ -4,6 +4,7 @@ An image is known by its repository, as `sagemaker.image_uris.retrieve` builds t
 packages of this interpreter; the image's own programs exist here for XGBoost alone.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import re
@@ -102,5 +103,8 @@ def report(uri: str) -> str:
 
 
 def _version(module: str, distribution: str) -> str:
-    names = importlib.metadata.packages_distributions().get(module, [distribution])
-    return importlib.metadata.version(names[0])
+    """The version of a package under the name that is installed here or, like torch's, under its module's."""
+    for name in (distribution, module):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "of unknown version"

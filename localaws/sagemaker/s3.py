@@ -120,7 +120,7 @@ def archive(folder: Path) -> bytes:
     """`folder` as a tar.gz that is the same bytes for the same content, whenever and wherever it is made."""
     raw = io.BytesIO()
     with (
-        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
