@@ -1,6 +1,9 @@
 """What runs in the endpoint's process: MiniStack, our SageMaker, Firehose delivery and Athena, and extensions."""
 
+import contextlib
+import importlib
 import os
+import threading
 from typing import Any
 
 from localaws.athena.engine import Athena
@@ -19,6 +22,17 @@ from localaws.workspace import Workspace
 
 # Lambda workers and queries at once; MiniStack's own default of 64 threads is more than two cores can use.
 os.environ.setdefault("MINISTACK_WORKER_THREADS", "16")
+# What the first stack, event and query of an endpoint import.
+LOADED_MEANWHILE = (
+    *("ministack.services.cloudformation.handlers", "boto3", "jsonpath", "sqlglot.dialects.athena"),
+    *("sqlglot.generators.duckdb", "duckdb", "pyarrow.compute"),
+)
+
+
+def _load_meanwhile() -> None:
+    for name in LOADED_MEANWHILE:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 class Components:
@@ -76,6 +90,7 @@ class Components:
         await stacks.recover()
         self._state.start()
         history.start()
+        threading.Thread(target=_load_meanwhile, name="imports", daemon=True).start()
 
     def close(self) -> None:
         """End background work, the newest component first."""

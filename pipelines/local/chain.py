@@ -128,8 +128,8 @@ class _Chain:
         Stacks(self.clients, environment(ENVIRONMENT, self.overrides)).deploy_one("pipelines")
 
     def drain(self, _: float) -> None:
-        """Wait until the deliveries hold nothing, as long as that takes here."""
-        self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of what is buffered")
+        """Have the deliveries write what they hold, without waiting for their buffers."""
+        self.wait_for(lambda: self.endpoint.control("drain")["drained"], "the delivery of what is buffered")
 
     def upsert(self) -> None:
         """The SageMaker Pipeline."""
@@ -154,9 +154,9 @@ class _Chain:
                 )
 
     def deliver(self, before: Document) -> Document:
-        """Wait until Firehose has delivered everything; return the outcome of the run's records."""
+        """Have Firehose deliver everything; return the outcome of the run's records."""
         with self.progress.step("deliver") as step:
-            self.wait_for(lambda: not any(map(sum_of, self.waiting().values())), "the delivery of the records")
+            self.drain(DEADLINE_SECONDS)
             after = self.ledger()
             records = {name: sum_of(after[name]) - sum_of(before[name]) for name in RECORDS}
             step.update("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
@@ -225,11 +225,6 @@ class _Chain:
         """The keys of the cleaned table's objects."""
         objects = Objects(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
         return set(objects.keys(CLEANED))
-
-    def waiting(self) -> dict[str, dict[str, int]]:
-        """Records that Firehose still holds, by delivery stream and stage of the delivery."""
-        waiting: dict[str, dict[str, int]] = self.endpoint.control("status")["waiting"]
-        return waiting
 
     def ledger(self) -> Document:
         """The outcome of every record in the data bucket."""
