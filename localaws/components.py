@@ -1,6 +1,7 @@
 """What runs in the endpoint's process: MiniStack, our SageMaker, Firehose delivery and Athena, and extensions."""
 
 import contextlib
+import gc
 import importlib
 import os
 import threading
@@ -22,17 +23,11 @@ from localaws.workspace import Workspace
 
 # Lambda workers and queries at once; MiniStack's own default of 64 threads is more than two cores can use.
 os.environ.setdefault("MINISTACK_WORKER_THREADS", "16")
-# What the first stack, event and query of an endpoint import.
-LOADED_MEANWHILE = (
-    *("ministack.services.cloudformation.handlers", "boto3", "jsonpath", "sqlglot.dialects.athena"),
-    *("sqlglot.generators.duckdb", "duckdb", "pyarrow.compute"),
+# What the first stack, execution and query of an endpoint import.
+IMPORTED_AHEAD = (
+    *("ministack.services.cloudformation.handlers", "boto3", "jsonpath", "duckdb"),
+    *("sqlglot.dialects.athena", "sqlglot.generators.duckdb", "pyarrow.compute"),
 )
-
-
-def _load_meanwhile() -> None:
-    for name in LOADED_MEANWHILE:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
 
 
 class Components:
@@ -90,7 +85,10 @@ class Components:
         await stacks.recover()
         self._state.start()
         history.start()
-        threading.Thread(target=_load_meanwhile, name="imports", daemon=True).start()
+
+    def import_ahead(self) -> None:
+        """Import in the background what the first requests need."""
+        threading.Thread(target=_import_ahead, name="imports", daemon=True).start()
 
     def close(self) -> None:
         """End background work, the newest component first."""
@@ -114,3 +112,12 @@ class Components:
             "unsaved": unsaved,
             "isolation": isolation.describe(),
         }
+
+
+def _import_ahead() -> None:
+    for name in IMPORTED_AHEAD:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # What is imported stays. Garbage collections would go through it again and again, while all threads wait.
+    gc.collect()
+    gc.freeze()

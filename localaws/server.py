@@ -196,6 +196,7 @@ async def _run(
         }
         workspace.write_endpoint(endpoint)
         print(json.dumps(endpoint), flush=True)
+        components.import_ahead()
         await server
     finally:
         # When a component could not start, nothing else would end the server, and nobody would hear of it.

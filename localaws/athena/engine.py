@@ -6,9 +6,7 @@ Glue tables become views with the hidden column `$path`, and what a statement wr
 
 import asyncio
 import contextvars
-import gc
 import json
-import threading
 import time
 from typing import Any
 
@@ -48,8 +46,7 @@ class Athena:
             dispatch[f"arn:aws:states:::athena:{action}"] = self._integration
 
     def start(self) -> None:
-        """Import what the first query needs while nobody waits for it."""
-        threading.Thread(target=_import_engines, daemon=True).start()
+        """Nothing runs in the background."""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -155,12 +152,3 @@ def enforces(workgroup: dict[str, Any]) -> bool:
     """
     found = (workgroup.get("Configuration") or {}).get("EnforceWorkGroupConfiguration")
     return workgroup["Name"] != "primary" if found is None else str(found).lower() == "true"
-
-
-def _import_engines() -> None:
-    import duckdb  # noqa: F401
-    import sqlglot.dialects.athena  # noqa: F401
-
-    # What is imported stays. Garbage collections would go through it again and again, while all threads wait.
-    gc.collect()
-    gc.freeze()
