@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ class Clients:
     def __init__(self, endpoint: Address | None = None, region: str | None = None, *, attempts: int = 5) -> None:
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
         self._made: dict[str, Any] = {}
+        self._session: Any = None
+        self._making = threading.Lock()
         self._endpoint = endpoint
         self._attempts = attempts
         # boto3 reads AWS_DEFAULT_REGION only; other AWS SDKs and the CLI v2 read both.
@@ -56,9 +59,11 @@ class Clients:
         return self[service]
 
     def __getitem__(self, service: str) -> Any:
-        if service not in self._made:
-            self._made[service] = self._make(service)
-        return self._made[service]
+        # A session is not for several threads, and making the same client in each of them takes a second.
+        with self._making:
+            if service not in self._made:
+                self._made[service] = self._make(service)
+            return self._made[service]
 
     def _make(self, service: str) -> Any:
         if self._endpoint:
@@ -66,7 +71,8 @@ class Clients:
         import boto3
 
         try:
-            return boto3.session.Session(region_name=self._region).client(service)
+            self._session = self._session or boto3.session.Session(region_name=self._region)
+            return self._session.client(service)
         except ValueError as error:
             raise ExpectedError(
                 f"{error} (an endpoint is a URL such as http://127.0.0.1:4566)",
