@@ -47,7 +47,7 @@ def summary(evaluation: Mapping[str, Any]) -> dict[str, str]:
     origin, quality, gate = evaluation["lineage"], evaluation["quality"], evaluation["gate"]
     texts = {"data_sha256": origin["input_sha256"], "split_sha256": origin["split_sha256"]}
     texts |= {"artifact_sha256": origin["artifact_sha256"]}
-    texts |= {name: str(quality.get(key, "")) for name, key in (("rows", "read"), ("beers", "beers"), ("kept", "kept"))}
+    texts |= {name: str(quality.get(key, "")) for name, key in (("rows", "read"), ("beers", "beers"), ("used", "used"))}
     texts |= {"failed_criteria": " ".join(gate["failed"]) or "none", "override_reason": gate["override_reason"]}
     texts |= {"accumulated_loss": f"{gate['carried_loss']:.4f}"}
     errors = {"mae": mae["value"], "mae_low": mae["low"], "mae_high": mae["high"], "baseline_mae": baseline["value"]}

@@ -172,7 +172,7 @@ def _quality(evaluation: Mapping[str, Any]) -> str:
     rows = [
         ["Rows read", f"{quality['read']}"],
         ["Duplicates of a beer", f"{quality['duplicates']}"],
-        ["Beers kept", f"{quality['kept']} of {quality['beers']}"],
+        ["Beers used", f"{quality['used']} of {quality['beers']}"],
     ]
     for kind in ("dropped", "repaired", "emptied", "flagged"):
         for reason, count in quality[kind].items():

@@ -131,7 +131,7 @@ def verify(stacks: Stacks, given: argparse.Namespace) -> int:
 
 
 def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[str, str]:
-    """Delete the pipeline and the stacks, last one first; returns name -> "deleted", "kept" or "not there"."""
+    """Delete the pipeline and the stacks, last one first; returns name -> "deleted", "retained" or "not there"."""
     refuse_protected(stacks, verify=False, unprotect=unprotect)
     outcomes: dict[str, str] = {}
 
@@ -148,7 +148,7 @@ def delete(stacks: Stacks, *, data: bool, unprotect: bool, show: Show) -> dict[s
     for name, remove in retained.items():
         if data:
             remove()
-        done(name, "deleted" if data else "kept")
+        done(name, "deleted" if data else "retained")
     return outcomes
 
 

@@ -63,7 +63,7 @@ def quality(latest: Latest, validated: list[Validated]) -> dict[str, Any]:
         "read": latest.read,
         "duplicates": latest.duplicates,
         "beers": len(validated),
-        "kept": len(used),
+        "used": len(used),
         "dropped": _ordered(dropped),
         "repaired": _ordered(Counter(reason for each in used for reason in each.repaired)),
         "emptied": _ordered(Counter(reason for each in used for reason in each.emptied)),
@@ -202,7 +202,7 @@ def preprocess(arguments: argparse.Namespace) -> str:
     _write(arguments.quality / "manifest.json", _json(manifest(sides, files, latest.rows, arguments)))
     sizes = ", ".join(f"{len(sides[name])} {name}" for name in SIDES)
     sampled = "" if latest.share == 1 else f" (a sample of {latest.share:.2%}: more than --max-beers)"
-    return f"{latest.read} rows, {len(validated)} beers{sampled}, {len(beers)} kept: {sizes}"
+    return f"{latest.read} rows, {len(validated)} beers{sampled}, {len(beers)} used: {sizes}"
 
 
 def parse_arguments(values: list[str] | None = None) -> argparse.Namespace:

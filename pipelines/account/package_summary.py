@@ -52,7 +52,7 @@ def _data(evaluation: Document) -> Document:
         "cut_off": lineage["cut_off"],
         "input_sha256": lineage["input_sha256"],
         "split_sha256": lineage["split_sha256"],
-        "rows": f"{data['read']} read, {data['beers']} beers, {data['kept']} kept",
+        "rows": f"{data['read']} read, {data['beers']} beers, {data['used']} used",
         "sides": counts(lineage["sides"]),
         "dropped": counts(data["dropped"]),
         "repaired": counts(data["repaired"]),

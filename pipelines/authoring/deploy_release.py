@@ -55,8 +55,8 @@ def release(s: StateMachine, models: dict[str, Any], retry: Any, failed: Any) ->
 def approval(s: StateMachine, then: Any, retry: Any) -> Any:
     """approval.json: who approved it, when, with which note, and what of the gate was overridden.
 
-    Written by the event of this package's approval, and by the first deployment. Whoever changed the package last is
-    the approver then; later it is this state machine, which writes the outcome.
+    Written by the event of this package's approval, and by the first deployment. Then the approver is the last
+    who changed the package; later that is this state machine, which writes the outcome.
     """
     members = {
         "model_package": "arn",

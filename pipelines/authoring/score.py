@@ -82,9 +82,9 @@ def job(s: StateMachine, then: Any) -> Any:
 def move_table(s: StateMachine) -> Any:
     """Point the table `predictions` at the run; one call, so no reader sees a part of it."""
     names = {"DatabaseName": "${GlueDatabase}", "Name": "${PredictionsTable}"}
-    kept = ", ".join(f"'{name}'" for name in TABLE_INPUT)
+    named = ", ".join(f"'{name}'" for name in TABLE_INPUT)
     moved = f"""$merge([
-        $sift($states.result.Table, function($v, $k) {{$k in [{kept}]}}),
+        $sift($states.result.Table, function($v, $k) {{$k in [{named}]}}),
         {{'StorageDescriptor': $merge([$states.result.Table.StorageDescriptor, {{'Location': $states.input.run.uri}}])}}
     ])"""
     read = s.jsonata("PredictionsTable", "aws-sdk:glue:getTable", names, added(predictions=moved))

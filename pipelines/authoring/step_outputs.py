@@ -30,7 +30,7 @@ SUMMARY = {
     "ArtifactSha256": "artifact_sha256",
     "Rows": "rows",
     "DistinctBeers": "beers",
-    "KeptBeers": "kept",
+    "UsedBeers": "used",
     "MAE": "mae",
     "MAELow": "mae_low",
     "MAEHigh": "mae_high",

@@ -121,7 +121,7 @@ class BeerPages(Plugin):
                 outputs = job["ProcessingOutputConfig"]["Outputs"]
                 (uri,) = [each["S3Output"]["S3Uri"] for each in outputs if each["OutputName"] == "quality"]
                 quality = read_json(self.stacks.clients, uri + "/quality.json")
-                return {("Preprocess", "Train"): f"{quality['kept']} of {quality['beers']} beers"}
+                return {("Preprocess", "Train"): f"{quality['used']} of {quality['beers']} beers"}
         return {}
 
     def started_by(self, execution: Document) -> str:

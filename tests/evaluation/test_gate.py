@@ -264,7 +264,7 @@ def test_the_registry_shows_where_a_model_comes_from_on_one_screen(gate: Gate, f
         "cut_off": lineage["cut_off"],
         "input_sha256": lineage["input_sha256"],
         "split_sha256": lineage["split_sha256"],
-        "rows": "323 read, 323 beers, 318 kept",
+        "rows": "323 read, 323 beers, 318 used",
         "sides": "train 240, validation 46, test 32",
         "dropped": "ibu_missing 5",
         "repaired": "gravities_swapped 13",

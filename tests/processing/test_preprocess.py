@@ -115,7 +115,7 @@ def test_the_defects_of_the_bundled_beers_are_counted(tmp_path: Path) -> None:
         "read": 325,
         "duplicates": 0,
         "beers": 325,
-        "kept": 318,
+        "used": 318,
         "dropped": {"ibu_equals_target_og": 2, "ibu_missing": 5},
         "repaired": {"gravities_swapped": 13},
         "emptied": {"ph_out_of_range": 1},

@@ -52,7 +52,7 @@ def test_of_two_environments_each_is_deployed_and_deleted_alone(clients: Clients
     bucket = one.output("ingestion", "DataBucket")
     assert bucket != two.output("ingestion", "DataBucket")
     outcomes = deploy.delete(one, data=False, unprotect=False, show=silent)
-    assert outcomes[f"bucket {bucket}"] == "kept"
+    assert outcomes[f"bucket {bucket}"] == "retained"
     assert statuses(clients, "one") == {}
     assert set(statuses(clients, "two").values()) == {"CREATE_COMPLETE"}
     assert bucket in {each["Name"] for each in clients.s3.list_buckets()["Buckets"]}

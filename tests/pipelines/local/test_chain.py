@@ -199,7 +199,7 @@ def test_the_package_itself_has_the_reason_why_it_passed_the_gate_and_what_it_is
     evaluation = s3.read_json(clients, metadata["Evaluation"])
     assert package["ModelPackageDescription"] == f"{step_outputs.PURPOSE} {evaluation['gate']['reason']}"
     assert metadata["MAE"] == f"{result['metrics']['mae']:.2f}"
-    assert (metadata["Rows"], metadata["DistinctBeers"], metadata["KeptBeers"], metadata["Seed"]) == (
+    assert (metadata["Rows"], metadata["DistinctBeers"], metadata["UsedBeers"], metadata["Seed"]) == (
         "323",
         "323",
         "318",
@@ -347,4 +347,4 @@ def test_the_registry_is_read_also_when_the_endpoint_is_down(
     shown = json.loads(capsys.readouterr().out)
     assert list(shown) == ["model_package", "metrics", "gate", "data", "code", "card"]
     assert shown["model_package"]["approval_status"] == "PendingManualApproval"
-    assert shown["data"]["rows"] == "323 read, 323 beers, 318 kept"
+    assert shown["data"]["rows"] == "323 read, 323 beers, 318 used"
