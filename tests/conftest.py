@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from benchmarks.support.crash import Victim
 from benchmarks.support.definitions import Project
@@ -34,12 +35,37 @@ os.environ.update(
 
 # Fixtures that start an endpoint, or a workspace for one; a test that asks for one of them needs the local AWS.
 ENDPOINT_FIXTURES = {"endpoint", "workspace", "strict", "troubled", "twice"}
+# Fixtures of the session, and the files that share them.
+TOGETHER = {
+    "site": {
+        "tests/console/test_browser.py",
+        "tests/console/test_pages.py",
+        "tests/console/test_security.py",
+    },
+    "deployment": {
+        "tests/pipelines/account/test_releases.py",
+        "tests/pipelines/account/test_serving.py",
+        "tests/pipelines/authoring/test_deploy.py",
+    },
+}
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """Three workers on two cores: a third of a test's time it waits for an endpoint, a step or a deadline."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores + cores // 2, 6)
+
+
+class TogetherByFixture(LoadFileScheduling):
+    """A file's tests run in one worker, and so do the files that share a fixture of the session that takes long."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((name for name, files in TOGETHER.items() if file in files), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherByFixture:
+    return TogetherByFixture(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -118,8 +144,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def victim(workspace: Workspace) -> Iterator[Victim]:
-    """An endpoint of the test's own, to be killed and started again."""
+def victim(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
+    """An endpoint of the test's own, to be killed and started again. Its steps need none of the libraries."""
+    monkeypatch.setenv("LOCALAWS_COLD", "1")
     victim = Victim(workspace)
     yield victim
     if victim.alive:

@@ -85,7 +85,7 @@ def served(client: Callable[[str], Any], *, plugin: Plugin | None = None, change
     thread.join(timeout=10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(clients: Clients) -> Iterator[Site]:
     """The console of the shared endpoint, without a plug-in."""
     with served(lambda service: clients[service]) as found:
@@ -100,7 +100,7 @@ class Foreign(NamedTuple):
     bad: Execution
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def foreign(clients: Clients) -> Foreign:
     """Two steps, a condition with two branches, names and outputs that try to be markup."""
     project = Project(clients)

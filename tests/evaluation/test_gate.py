@@ -1,6 +1,7 @@
 """The gate, by runs of the real pipeline at the local endpoint: what is registered, what is rejected, and why.
 
-Better, worse, within noise, not a number, and no champion to be found: each is a run of its own.
+Better, worse, within noise, not a number, and no champion to be found: each is a run of its own. What test_champion.py
+and test_decision.py show of the step alone is left to the release.
 """
 
 import io
@@ -143,6 +144,7 @@ def test_the_first_model_needs_no_champion(first: Document) -> None:
     assert (first["evaluation"]["champion"], first["evaluation"]["gate"]["passed"]) == (None, 1)
 
 
+@pytest.mark.release
 def test_a_better_model_than_the_champion_is_registered(gate: Gate, noisy: Document) -> None:
     ended = gate.run(ChampionModel=model(noisy))
     assert "% below the champion's" in reason(ended)
@@ -180,6 +182,7 @@ def test_a_champion_that_was_overwritten_after_its_approval_closes_the_gate(gate
     assert ended["evaluation"]["gate"]["failed"] == ["max_champion_loss", "champion_unchanged"]
 
 
+@pytest.mark.release
 def test_a_gain_within_noise_is_no_gain(gate: Gate, first: Document) -> None:
     gain = first["evaluation"]["gain"]
     assert 0 < gain["low"] < gain["value"]
@@ -189,6 +192,7 @@ def test_a_gain_within_noise_is_no_gain(gate: Gate, first: Document) -> None:
     assert ended["evaluation"]["gate"]["passed"] == 0
 
 
+@pytest.mark.release
 def test_a_model_as_good_as_the_champion_but_for_noise_is_registered(gate: Gate, first: Document) -> None:
     ended = gate.run(Seed="3", ChampionModel=model(first))
     loss = ended["evaluation"]["champion"]["loss"]
@@ -196,6 +200,7 @@ def test_a_model_as_good_as_the_champion_but_for_noise_is_registered(gate: Gate,
     assert ended["evaluation"]["gate"]["passed"] == 1
 
 
+@pytest.mark.release
 def test_a_champion_that_answers_nan_is_left_out(gate: Gate, blunt: Document) -> None:
     archive = changed(gate.get(model(blunt)), "code/inference.py", ANSWERING_NAN)
     ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=gate.put("champion/nan/model.tar.gz", archive))
@@ -216,6 +221,7 @@ def test_a_model_that_answers_nan_is_not_registered(gate: Gate) -> None:
     assert "the candidate is unusable: an answer that is not a bitterness: NaN" in ended["reasons"]["Evaluate"]
 
 
+@pytest.mark.release
 def test_a_broken_champion_is_reported_and_does_not_block(gate: Gate) -> None:
     broken = gate.put("champion/broken/model.tar.gz", b"not an archive")
     ended = gate.run(**BLUNT, MinRelativeGain="-1", ChampionModel=broken)

@@ -94,7 +94,8 @@ def test_processes_and_clients_of_a_local_run_are_the_same_in_every_environment(
         monkeypatch.setenv(each, value)
     assert environment.clean(Path("/home")) == usual
     clients.session.cache_clear()
-    for service in SERVICES:
+    # What differs between services has a variable for each of them.
+    for service in SERVICES if name in ("all of them", "endpoints per service") else ("s3", "sts"):
         client = clients.client(URL, service, KEY)
         made = client.meta.config
         assert (

@@ -81,25 +81,26 @@ def test_a_figure_of_the_property_file_can_stand_in_any_steps_arguments(project:
     assert package["CustomerMetadataProperties"] == {"why": "naïve wins"}
 
 
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("gate.raeson", "no member of Evaluate's Report 'raeson' (have: reason)"),
-        ("gate.reason.first", "no member of Evaluate's Report 'first' (have: nothing)"),
-        ("list.gate", "no member of Evaluate's Report 'gate' (have: nothing)"),
-        ("list[2]", "no member of Evaluate's Report 2 (have: 0, 1)"),
-    ],
-)
-def test_a_figure_that_is_not_in_the_file_fails_the_step_that_asks_for_it(
-    project: Project, path: str, reason: str
-) -> None:
-    asked = {"Std:Join": {"On": ": ", "Values": ["Rejected", json_get("Evaluate", "Report", path)]}}
+def test_a_figure_that_is_not_in_the_file_fails_the_step_that_asks_for_it(project: Project) -> None:
+    missing = {
+        "gate.raeson": "'raeson' (have: reason)",
+        "gate.reason.first": "'first' (have: nothing)",
+        "list.gate": "'gate' (have: nothing)",
+        "list[2]": "2 (have: 0, 1)",
+    }
+    asking = {
+        f"Reject{number}": {"Std:Join": {"On": ": ", "Values": ["Rejected", json_get("Evaluate", "Report", path)]}}
+        for number, path in enumerate(missing)
+    }
     content = json.dumps({"gate": {"reason": "worse"}, "list": [1, 2]})
-    run = project.run(report(project, content), fail("Reject", asked), project.processing("Apart"))
-    assert run.statuses() == {"Evaluate": "Succeeded", "Apart": "Succeeded", "Reject": "Failed"}
-    assert run.reason("Reject") == (
-        f"ClientError: Steps.Reject.Arguments.ErrorMessage.Std:Join.Values[1].Std:JsonGet: {reason}"
-    )
+    steps = [fail(name, asked) for name, asked in asking.items()]
+    run = project.run(report(project, content), project.processing("Apart"), *steps)
+    assert run.statuses() == {"Evaluate": "Succeeded", "Apart": "Succeeded", **dict.fromkeys(asking, "Failed")}
+    assert [run.reason(name) for name in asking] == [
+        f"ClientError: Steps.{name}.Arguments.ErrorMessage.Std:Join.Values[1].Std:JsonGet: "
+        f"no member of Evaluate's Report {found}"
+        for name, found in zip(asking, missing.values(), strict=True)
+    ]
 
 
 def test_a_figure_is_read_from_an_address_that_is_joined_from_others(project: Project) -> None:
@@ -110,26 +111,27 @@ def test_a_figure_is_read_from_an_address_that_is_joined_from_others(project: Pr
     assert run.reason("Reject") == "hops"
 
 
-@pytest.mark.parametrize(
-    ("asked", "reason"),
-    [
+def test_a_figure_asked_for_wrongly_fails_the_step_that_asks(project: Project) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Raport"}, "Path": "a"}, "no 'Raport' (have: Report)"),
         ({"PropertyFile": {"Get": "Steps.Other.PropertyFiles.Report"}, "Path": "a"}, "no 'Report' (have: )"),
         ({"PropertyFile": {"Get": "Steps.Evaluate.Outputs"}, "Path": "a"}, "is not Steps.<step>.PropertyFiles.<file>"),
         ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}}, "a PropertyFile or an S3Uri, and a Path"),
         ({"S3Uri": "s3://bucket/key", "Path": "a"}, "There is no object s3://bucket/key"),
         ({"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Report"}, "Path": "a b"}, "'a b' is not a path"),
-    ],
-)
-def test_a_figure_asked_for_wrongly_fails_the_step_that_asks(
-    project: Project, asked: dict[str, Any], reason: str
-) -> None:
-    steps = [report(project, "{}"), project.processing("Other")]
-    rejecting = {**fail("Reject", {"Std:JsonGet": asked}), "DependsOn": ["Evaluate", "Other"]}
-    run = project.run(*steps, rejecting)
-    assert run.statuses()["Reject"] == "Failed"
-    assert run.reason("Reject").startswith("ClientError: Steps.")
-    assert reason in run.reason("Reject")
+    ]
+    asking = [
+        {**fail(f"Reject{number}", {"Std:JsonGet": asked}), "DependsOn": ["Evaluate", "Other"]}
+        for number, (asked, _) in enumerate(wrong)
+    ]
+    run = project.run(report(project, "{}"), project.processing("Other"), *asking)
+    for step, (_, reason) in zip(asking, wrong, strict=True):
+        found = run.reason(step["Name"])
+        assert (run.statuses()[step["Name"]], found.startswith("ClientError: Steps."), reason in found) == (
+            "Failed",
+            True,
+            True,
+        ), found
 
 
 def test_a_step_waits_for_the_file_it_reads_a_figure_from_and_not_in_a_circle(project: Project) -> None:

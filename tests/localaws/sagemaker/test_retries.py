@@ -14,26 +14,33 @@ from localaws.workspace import Workspace
 SLEEP = "import time; print('begun', flush=True); time.sleep(20)"
 
 
-@pytest.mark.parametrize(
-    ("kind", "tries", "status", "attempts"),
-    [
-        ("Step.THROTTLING", 2, "Succeeded", 3),
-        ("Step.SERVICE_FAULT", 2, "Succeeded", 3),
-        ("SageMaker.JOB_INTERNAL_ERROR", 1, "Succeeded", 2),
-        ("SageMaker.CAPACITY_ERROR", 3, "Failed", 3),
-        ("SageMaker.RESOURCE_LIMIT", 1, "Failed", 1),
-    ],
-)
-def test_a_failure_is_retried_by_its_policy(
-    project: Project, kind: str, tries: int, status: str, attempts: int
-) -> None:
+def test_a_failure_is_retried_by_its_policy(project: Project) -> None:
     retried = ["Step.THROTTLING", "Step.SERVICE_FAULT", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR"]
     policy = {"ExceptionType": retried, "IntervalSeconds": 1, "BackoffRate": 2.0, "MaxAttempts": 2}
-    faults = {"LOCALAWS_FAULTS": ",".join([kind] * tries)}
-    run = project.run(project.processing("Step", environment=faults, RetryPolicies=[policy]))
-    step = run.steps()["Step"]
-    assert (step["StepStatus"], step["AttemptCount"]) == (status, attempts)
-    assert ("FailureReason" in step) == (status == "Failed")
+    # How often a step fails of it, how the step ends, and its attempts.
+    expected = {
+        "Step.THROTTLING": (2, "Succeeded", 3),
+        "Step.SERVICE_FAULT": (2, "Succeeded", 3),
+        "SageMaker.JOB_INTERNAL_ERROR": (1, "Succeeded", 2),
+        "SageMaker.CAPACITY_ERROR": (3, "Failed", 3),
+        "SageMaker.RESOURCE_LIMIT": (1, "Failed", 1),
+    }
+    steps = [
+        project.processing(
+            kind.partition(".")[2].title().replace("_", ""),
+            environment={"LOCALAWS_FAULTS": ",".join([kind] * tries)},
+            RetryPolicies=[policy],
+        )
+        for kind, (tries, _, _) in expected.items()
+    ]
+    found = project.run(*steps).steps()
+    for step, (_, status, attempts) in zip(steps, expected.values(), strict=True):
+        ended = found[step["Name"]]
+        assert (ended["StepStatus"], ended["AttemptCount"], "FailureReason" in ended) == (
+            status,
+            attempts,
+            status == "Failed",
+        )
 
 
 def test_a_script_that_fails_is_not_tried_again(project: Project) -> None:

@@ -1,20 +1,17 @@
 """Environments deployed to the local endpoint: beside each other, again, changed, failing, deleted."""
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from localaws.endpoint import Endpoint
 from localaws.errors import ExpectedError
-from pipelines import deploy
+from pipelines import deploy, run
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import STACKS, Environment, Stacks, environment
-from pipelines.authoring.archives import ROOT
 from pipelines.cli.arguments import python_command
+from pipelines.records import __main__ as records
 
 
 def silent(name: str, outcome: str) -> None:
@@ -60,30 +57,32 @@ def test_of_two_environments_each_is_deployed_and_deleted_alone(clients: Clients
     assert (everything.pop("endpoint"), set(everything.values())) == ("not there", {"deleted"})
 
 
-def test_a_changed_parameter_updates_only_its_stack(clients: Clients) -> None:
-    stacks = another(clients, "changed")
-    stacks.deploy()
-    stacks.environment.parameters["ingestion"]["BeersPerPoll"] = "2"
-    assert stacks.deploy() == {**dict.fromkeys(STACKS, "unchanged"), "ingestion": "updated"}
-    deploy.delete(stacks, data=True, unprotect=False, show=silent)
-
-
-def test_an_update_that_fails_is_rolled_back_and_its_error_names_the_root_cause(clients: Clients) -> None:
-    stacks = another(clients, "failing")
-    stacks.deploy()
-    before = stacks.outputs("pipelines")
-    with pytest.raises(ExpectedError) as failure:
-        stacks.deploy_one("pipelines", {"RetrainDefinitionKey": "code/retrain/not-there.json"})
-    assert "UPDATE_ROLLBACK_COMPLETE: Retrain:" in failure.value.what
-    assert statuses(clients, "failing")["pipelines"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert stacks.outputs("pipelines") == before
-    assert stacks.deploy()["pipelines"] in ("unchanged", "updated")
-    deploy.delete(stacks, data=True, unprotect=False, show=silent)
-
-
-def test_a_protected_environment_is_deleted_only_with_unprotect(clients: Clients) -> None:
+@pytest.fixture(scope="module")
+def guarded(clients: Clients) -> Stacks:
+    """A protected environment, which the last of its tests deletes."""
     stacks = another(clients, "guarded", protected=True)
     stacks.deploy()
+    return stacks
+
+
+def test_a_changed_parameter_updates_only_its_stack(guarded: Stacks) -> None:
+    guarded.environment.parameters["ingestion"]["BeersPerPoll"] = "2"
+    assert guarded.deploy() == {**dict.fromkeys(STACKS, "unchanged"), "ingestion": "updated"}
+
+
+def test_an_update_that_fails_is_rolled_back_and_its_error_names_the_root_cause(
+    clients: Clients, guarded: Stacks
+) -> None:
+    before = guarded.outputs("pipelines")
+    with pytest.raises(ExpectedError) as failure:
+        guarded.deploy_one("pipelines", {"RetrainDefinitionKey": "code/retrain/not-there.json"})
+    assert "UPDATE_ROLLBACK_COMPLETE: Retrain:" in failure.value.what
+    assert statuses(clients, "guarded")["pipelines"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert guarded.outputs("pipelines") == before
+    assert guarded.deploy()["pipelines"] in ("unchanged", "updated")
+
+
+def test_a_protected_environment_is_deleted_only_with_unprotect(clients: Clients, guarded: Stacks) -> None:
     described = clients.cloudformation.describe_stacks(StackName="tapline-guarded-ingestion")["Stacks"][0]
     assert described["EnableTerminationProtection"] is True
     policy = json.loads(
@@ -91,26 +90,25 @@ def test_a_protected_environment_is_deleted_only_with_unprotect(clients: Clients
     )
     assert policy["Statement"][1]["Action"] == ["Update:Replace", "Update:Delete"]
     with pytest.raises(ExpectedError, match="guarded is protected"):
-        deploy.delete(stacks, data=False, unprotect=False, show=silent)
-    deploy.delete(stacks, data=True, unprotect=True, show=silent)
+        deploy.delete(guarded, data=False, unprotect=False, show=silent)
+    deploy.delete(guarded, data=True, unprotect=True, show=silent)
     assert statuses(clients, "guarded") == {}
 
 
-def command(endpoint: Endpoint, *arguments: str) -> Any:
-    """`python -m pipelines.<...>` against the endpoint, as a person with AWS_ENDPOINT_URL set runs it."""
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **endpoint.variables()},
-        timeout=120,
-    )
+def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(
+    endpoint: Endpoint, clients: Clients, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in endpoint.variables().items():
+        monkeypatch.setenv(variable, value)
 
+    def command(module: Any, *words: str) -> Any:
+        """What a command prints, as a person with AWS_ENDPOINT_URL set runs it."""
+        assert module.main([*words, "--env", "staging", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
 
-def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoint: Endpoint, clients: Clients) -> None:
-    missing = command(endpoint, "pipelines.run", "--env", "staging")
-    assert (missing.returncode, missing.stderr.splitlines()) == (
+    with pytest.raises(ExpectedError) as missing:
+        command(run)
+    assert (missing.value.code, str(missing.value).splitlines()) == (
         3,
         [
             "Error: the stack tapline-staging-pipelines does not exist",
@@ -118,10 +116,8 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
             f"Try: {python_command()} -m pipelines.deploy --env staging",
         ],
     )
-    deployed = command(endpoint, "pipelines.deploy", "--env", "staging", "--json")
-    assert json.loads(deployed.stdout)["pipeline"] == "created", deployed.stderr
-    again = command(endpoint, "pipelines.run", "--env", "staging", "--json")
-    assert json.loads(again.stdout) == {
+    assert command(deploy)["pipeline"] == "created"
+    assert command(run) == {
         "pipeline_name": "tapline-ibu-staging",
         "pipeline": "unchanged",
         "retrain": "unchanged",
@@ -133,11 +129,8 @@ def test_the_commands_deploy_upsert_and_show_what_an_upsert_would_change(endpoin
     older["Parameters"] = [each for each in older["Parameters"] if each["Name"] != "DistinctBeers"]
     older["Steps"][1]["Arguments"]["HyperParameters"]["seed"] = "7"
     clients.sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=json.dumps(older))
-    shown = command(endpoint, "pipelines.run", "--env", "staging", "--dry-run", "--json")
-    changes = json.loads(shown.stdout)["changes"]
+    changes = command(run, "--dry-run")["changes"]
     assert {"kind": "added", "name": "parameter DistinctBeers", "what": ""} in changes
     assert [each["name"] for each in changes if each["kind"] == "changed"] == ["step Train"]
-    ledger = command(endpoint, "pipelines.records", "ledger", "--env", "staging", "--json")
-    assert json.loads(ledger.stdout)["accepted"] == 0
-    gone = command(endpoint, "pipelines.deploy", "--env", "staging", "--delete", "--data", "--json")
-    assert set(json.loads(gone.stdout).values()) == {"deleted", "not there"}, gone.stderr
+    assert command(records, "ledger")["accepted"] == 0
+    assert set(command(deploy, "--delete", "--data").values()) == {"deleted", "not there"}

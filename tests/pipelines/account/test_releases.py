@@ -18,21 +18,11 @@ NOTE = "better on pale ales"
 
 
 @pytest.fixture(scope="module")
-def source(clients: Clients) -> Iterator[Deployment]:
-    """An environment."""
-    made = Deployment(clients)
-    yield made
-    made.clear()
-    made.account.remove()
-
-
-@pytest.fixture(scope="module")
 def target(clients: Clients) -> Iterator[Deployment]:
     """Another environment."""
     made = Deployment(clients)
     yield made
     made.clear()
-    made.account.remove()
 
 
 def registry(deployment: Deployment) -> Registry:
@@ -55,14 +45,14 @@ def approved(deployment: Deployment, **metadata: str) -> str:
     return package
 
 
-def test_a_deployed_version_has_a_release_folder_with_its_approval(source: Deployment, tmp_path: Path) -> None:
-    package = approved(source, OverrideReason="the market wants it", FailedCriteria="min_relative_gain")
-    version = source.version(package)
-    found = releases.release(registry(source), version, source.bucket, tmp_path)
+def test_a_deployed_version_has_a_release_folder_with_its_approval(served: Deployment, tmp_path: Path) -> None:
+    package = approved(served, OverrideReason="the market wants it", FailedCriteria="min_relative_gain")
+    version = served.version(package)
+    found = releases.release(registry(served), version, served.bucket, tmp_path)
     assert found == {"version": version, "folder": str(tmp_path), "files": FILES}
-    home = f"s3://{source.bucket}/releases/{version}/"
-    assert [uri.removeprefix(home) for uri in s3.objects(source.clients, home)] == FILES
-    artifact = s3.read(source.clients, address(source, package))
+    home = f"s3://{served.bucket}/releases/{version}/"
+    assert [uri.removeprefix(home) for uri in s3.objects(served.clients, home)] == FILES
+    artifact = s3.read(served.clients, address(served, package))
     assert (tmp_path / "model.tar.gz").read_bytes() == artifact
     approval = json.loads((tmp_path / "approval.json").read_text())
     assert approval.pop("approved_at").startswith("20")
@@ -70,33 +60,33 @@ def test_a_deployed_version_has_a_release_folder_with_its_approval(source: Deplo
         "model_package": package,
         "version": version,
         "approval_status": "Approved",
-        "approved_by": source.clients["sts"].get_caller_identity()["Arn"],
+        "approved_by": served.clients["sts"].get_caller_identity()["Arn"],
         "note": NOTE,
         "override_reason": "the market wants it",
         "failed_criteria": "min_relative_gain",
         "artifact_sha256": hashlib.sha256(artifact).hexdigest(),
     }
-    assert approval.keys() | {"approved_at"} == releases.approval(registry(source).package(version)).keys()
+    assert approval.keys() | {"approved_at"} == releases.approval(registry(served).package(version)).keys()
 
 
-def test_a_version_that_is_not_approved_is_not_released(source: Deployment, tmp_path: Path) -> None:
-    version = source.version(source.register())
+def test_a_version_that_is_not_approved_is_not_released(served: Deployment, tmp_path: Path) -> None:
+    version = served.version(served.register())
     with pytest.raises(ExpectedError, match=f"version {version} is not approved: PendingManualApproval") as refused:
-        releases.release(registry(source), version, source.bucket, tmp_path)
+        releases.release(registry(served), version, served.bucket, tmp_path)
     assert (refused.value.code, list(tmp_path.iterdir())) == (4, [])
 
 
 def test_a_promoted_version_waits_for_approval_and_then_serves_the_same_artifact(
-    source: Deployment, target: Deployment
+    served: Deployment, target: Deployment
 ) -> None:
-    package = approved(source)
-    version = source.version(package)
-    promoted = releases.promote(registry(source), version, target.account.stacks)
-    artifact = s3.read(source.clients, address(source, package))
+    package = approved(served)
+    version = served.version(package)
+    promoted = releases.promote(registry(served), version, target.account.stacks)
+    artifact = s3.read(served.clients, address(served, package))
     digest = hashlib.sha256(artifact).hexdigest()
     assert promoted == {"version": version, "promoted": 1, "group": target.account.pipeline, "sha256": digest}
     # A second promotion is the same package.
-    assert releases.promote(registry(source), version, target.account.stacks) == promoted
+    assert releases.promote(registry(served), version, target.account.stacks) == promoted
     found = registry(target).package(1)
     metadata = found["CustomerMetadataProperties"]
     assert (found["ModelApprovalStatus"], metadata["PromotedFrom"]) == ("PendingManualApproval", package)
@@ -109,19 +99,19 @@ def test_a_promoted_version_waits_for_approval_and_then_serves_the_same_artifact
 
 
 def test_an_artifact_that_was_exchanged_is_neither_promoted_nor_released(
-    source: Deployment, target: Deployment, tmp_path: Path
+    served: Deployment, target: Deployment, tmp_path: Path
 ) -> None:
-    package = source.register()
-    source.without_events()
-    source.decide(package, "Approved")
-    s3.write(source.clients, address(source, package), b"another")
-    version = source.version(package)
+    package = served.register()
+    served.without_events()
+    served.decide(package, "Approved")
+    s3.write(served.clients, address(served, package), b"another")
+    version = served.version(package)
     for run in (
-        lambda: releases.promote(registry(source), version, target.account.stacks),
-        lambda: releases.release(registry(source), version, source.bucket, tmp_path),
+        lambda: releases.promote(registry(served), version, target.account.stacks),
+        lambda: releases.release(registry(served), version, served.bucket, tmp_path),
     ):
         with pytest.raises(ExpectedError, match="is not the one that was evaluated"):
             run()
     assert list(tmp_path.iterdir()) == []
-    source.with_events()
-    source.reject(package)
+    served.with_events()
+    served.reject(package)

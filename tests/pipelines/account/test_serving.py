@@ -1,25 +1,12 @@
 """The commands about serving: approval, rejection, rollback, status and predictions at the local endpoint."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from localaws.errors import ExpectedError
 from pipelines import registry
 from pipelines.account import decisions
-from pipelines.account.clients import Clients
 from pipelines.cli.output import Document
 from tests.support.deployments import SMOKE, Deployment
-
-
-@pytest.fixture(scope="module")
-def served(clients: Clients) -> Iterator[Deployment]:
-    """An environment that serves, with two registered models that answer 40 and 50 IBU above the alcohol."""
-    made = Deployment(clients)
-    made.register(ibu=40)
-    made.register(ibu=50, smoke={**SMOKE, "predictions": [{"ibu": 55.0}, {"ibu": 57.0}]})
-    yield made
-    made.account.remove()
 
 
 def command(served: Deployment, *words: str) -> Document:
@@ -35,27 +22,29 @@ def serving(served: Deployment) -> tuple[int | None, float]:
 
 
 def test_approved_models_serve_and_a_rollback_and_a_rejection_bring_back_what_served_before(served: Deployment) -> None:
+    one = served.version(served.register(ibu=40))
+    two = served.version(served.register(ibu=50, smoke={**SMOKE, "predictions": [{"ibu": 55.0}, {"ibu": 57.0}]}))
     assert command(served, "status")["status"] is None
     with pytest.raises(ExpectedError, match="no model serves") as early:
         command(served, "predict", "--abv", "5")
     assert early.value.code == 3
-    first = command(served, "approve", "1", "--note", "good")
+    first = command(served, "approve", str(one), "--note", "good")
     assert (first["before"], first["approval_status"]) == ("PendingManualApproval", "Approved")
     # Unchanged, when the execution of an earlier event has read the approval and deployed it first.
     assert first["deployment"]["decision"] in ("deployed", "unchanged")
-    assert first["deployment"]["version"] == 1
-    assert serving(served) == (1, 45.0)
-    assert command(served, "approve", "2")["deployment"]["version"] == 2
-    assert serving(served) == (2, 55.0)
+    assert first["deployment"]["version"] == one
+    assert serving(served) == (one, 45.0)
+    assert command(served, "approve", str(two))["deployment"]["version"] == two
+    assert serving(served) == (two, 55.0)
     state = command(served, "status")
     assert (state["healthy"], state["serving"], state["deployment"]["status"]) == (True, "serverless", "Serving")
     back = command(served, "rollback", "--note", "too bitter")
-    assert (back["version"], back["approval_status"], back["deployment"]["version"]) == (2, "Rejected", 1)
-    assert serving(served) == (1, 45.0)
+    assert (back["version"], back["approval_status"], back["deployment"]["version"]) == (two, "Rejected", one)
+    assert serving(served) == (one, 45.0)
     with pytest.raises(ExpectedError, match="no other approved version") as last:
         command(served, "rollback")
     assert last.value.code == 4
-    none = command(served, "reject", "1")
+    none = command(served, "reject", str(one))
     assert (none["deployment"]["decision"], none["deployment"]["version"]) == ("none", None)
     assert command(served, "status")["status"] is None
     assert "no model serves" in registry.text("status", command(served, "status"))

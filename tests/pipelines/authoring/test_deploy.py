@@ -1,7 +1,7 @@
 """The state machine deploy, deployed from the templates and run at the local endpoint through its branches."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,22 +13,6 @@ from pipelines.account.clients import Clients
 from tests.support.deployments import Deployment, wait_for
 
 OTHER_ROLE = "arn:aws:iam::000000000000:role/tests"
-
-
-@pytest.fixture(scope="module")
-def deployment(clients: Clients) -> Iterator[Deployment]:
-    """An environment that the tests of this module share."""
-    made = Deployment(clients)
-    yield made
-    made.quiet()
-    made.account.remove()
-
-
-@pytest.fixture
-def served(deployment: Deployment) -> Iterator[Deployment]:
-    """The environment, in which nothing is approved; its versions go on."""
-    yield deployment
-    deployment.clear()
 
 
 def test_an_approved_package_serves_and_the_outcome_is_on_the_package_and_published(served: Deployment) -> None:
