@@ -30,12 +30,16 @@ SAGEMAKER = (
     ),
     Deviation(
         "What cannot run is refused when the execution is asked for: images with a program of their own but XGBoost, "
-        "packages and commands that are not installed, an InstanceCount above 1, the mode Pipe.",
+        "packages and commands that are not installed, a training job's InstanceCount above 1, the mode Pipe.",
         "It would fail after the steps before it had run.",
     ),
     Deviation(
         "InstanceType is recorded; one process runs, on this machine's CPUs, whatever the type.",
         "There is one machine.",
+    ),
+    Deviation(
+        "The instances of a processing job run one after another and cannot connect to each other.",
+        "There is one machine. Each has its inputs, or its shard of them, and a log stream of its own.",
     ),
     Deviation(
         "requirements.txt is satisfied by what is installed, or the execution is refused. With "
@@ -53,7 +57,8 @@ SAGEMAKER = (
         "No project that was tried uses them.",
     ),
     Deviation(
-        "Bayesian tuning draws its values at random; Hyperband, Autotune and warm starts are refused.",
+        "Bayesian tuning draws its values at random, whatever a warm start's parents found; Hyperband and Autotune are "
+        "refused.",
         "AWS does not publish its search.",
     ),
     Deviation(

@@ -9,6 +9,9 @@ import importlib.metadata
 import importlib.util
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+from localaws.sagemaker import image_packages
 
 # Repository -> the packages that code in the image imports, as (module, what to install).
 SKLEARN, XGBOOST = ("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu")
@@ -66,6 +69,13 @@ def parse(uri: str) -> Image:
     """An image URI taken apart."""
     name, _, tag = uri.rpartition("/")[2].partition("@")[0].partition(":")
     return Image(uri, name, tag or "latest")
+
+
+def package_folders(uri: str) -> list[str]:
+    """The folders with the packages of AWS's own that code in the image imports, for its PYTHONPATH."""
+    image, folder = parse(uri), Path(image_packages.__file__).parent
+    names = ["toolkit", "xgboost"] if image.is_xgboost else ["toolkit"] if image.packages() == (SKLEARN,) else []
+    return [str(folder / name) for name in names]
 
 
 def problem(uri: str, *, runs_own_program: bool) -> str:

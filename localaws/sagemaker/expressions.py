@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 # One part of a path: `.name`, `['name']` or `[0]`.
-PART = re.compile(r"\.?([A-Za-z_][\w-]*)|\[['\"]([^'\"]+)['\"]\]|\[(\d+)\]")
+PART = re.compile(r"\.?([A-Za-z0-9_][\w-]*)|\[['\"]([^'\"]+)['\"]\]|\[(\d+)\]")
 
 
 class UnknownReference(Exception):

@@ -17,9 +17,8 @@ STRATEGIES = ("Bayesian", "Grid", "Random")
 
 def not_offered(request: Document) -> str:
     """What of a tuning job does not run here; empty when nothing is missing."""
-    for member in ("WarmStartConfig", "Autotune"):
-        if member in request:
-            return f"The local SageMaker does not offer {member}."
+    if "Autotune" in request:
+        return "The local SageMaker does not offer Autotune."
     strategy = request["HyperParameterTuningJobConfig"]["Strategy"]
     if strategy == "Hyperband":
         return f"The local SageMaker does not offer the strategy Hyperband (have: {', '.join(STRATEGIES)})."

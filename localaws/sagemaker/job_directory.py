@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from localaws.sagemaker import isolation, job_access, process
+from localaws.sagemaker import isolation, job_access, launch, process
 from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped
 from localaws.sagemaker.isolation import ML
 from localaws.store import Document
@@ -33,6 +33,8 @@ class JobDirectory:
         shutil.rmtree(root, ignore_errors=True)
         self.ml.mkdir(parents=True)
         self.scratch.mkdir()
+        # It is the command's home.
+        (self.scratch / ".profile").write_text(launch.PROFILE)
 
     def inside(self, path: str) -> Path:
         """Where a container path such as /opt/ml/model lies on this machine; JobFailed when it is not below /opt/ml."""

@@ -11,14 +11,22 @@ TRAINING_SWITCHES = {
     "EnableNetworkIsolation": False,
 }
 
+RULES = ("DebugRuleConfigurations", "ProfilerRuleConfigurations")
+
 
 def _training_created(request: Document) -> Document:
     folder = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
-    artifact = f"{folder}/{request['TrainingJobName']}/output/model.tar.gz"
+    name = "model/" if request["OutputDataConfig"].get("CompressionType") == "NONE" else "model.tar.gz"
+    artifact = f"{folder}/{request['TrainingJobName']}/output/{name}"
+    # A rule without an instance of its own is described with no volume.
+    rules = {
+        member: [{"VolumeSizeInGB": 0, **rule} for rule in request[member]] for member in RULES if member in request
+    }
     switches = {name: value for name, value in TRAINING_SWITCHES.items() if name not in request}
     # AWS returns the key even when there is none, and the SDK reads it.
     output = {"OutputDataConfig": {"KmsKeyId": "", **request["OutputDataConfig"]}}
-    return {**switches, **output, "ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
+    made = {"ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
+    return {**switches, **rules, **output, **made}
 
 
 def _training_ended(document: Document) -> Document:

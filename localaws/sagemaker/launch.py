@@ -33,6 +33,8 @@ READ_AT_START = re.compile(
     r"PYTHON(?!PATH$|UNBUFFERED$|DONTWRITEBYTECODE$)|LD_|OMP_|KMP_|GOMP_|OPENBLAS_|MKL_|BLIS_|NUMEXPR_|NPY_|MALLOC_"
 )
 ROOT = str(Path(__file__).parents[2])
+# What lies there is never loaded by the server.
+IMAGE_PACKAGES = str(Path(__file__).parent / "image_packages")
 # How long the server may load its libraries before a step starts without it.
 LOADING_SECONDS, END_SECONDS = 60.0, 5.0
 INTERPRETER = """
@@ -47,6 +49,10 @@ sys.path.insert(1, sys.argv[2])
 from localaws.sagemaker import forkserver
 forkserver.serve(int(sys.argv[1]), sys.argv[2], sys.argv[3].split(","))
 """
+
+
+# A login shell begins with the machine's own PATH.
+PROFILE = f'export PATH="{Path(sys.executable).parent}:$PATH"\n'
 
 
 def variables(temporary: str) -> dict[str, str]:
@@ -146,7 +152,7 @@ def can_be_forked(spec: Spec) -> bool:
         and command[0] == sys.executable
         and command[1].endswith(".py")
         and not any(READ_AT_START.match(name) for name in environment)
-        and all(each.startswith(sandbox.ML) for each in path)
+        and all(each.startswith((sandbox.ML, IMAGE_PACKAGES)) for each in path)
     )
 
 

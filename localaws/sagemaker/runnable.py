@@ -89,7 +89,6 @@ def _processing_problems(known: Known, arguments: Document) -> list[str]:
     found = [
         container_images.problem(image, runs_own_program="ContainerEntrypoint" not in application) if image else "",
         _command_problem(known, application.get("ContainerEntrypoint")),
-        _count_problem(known.get(arguments, "ProcessingResources", "ClusterConfig", "InstanceCount")),
         *(_source_problem(uri) for uri in sources if str(uri).endswith(f"/{SOURCE}")),
     ]
     return [each for each in found if each]
@@ -125,7 +124,8 @@ def _command_problem(known: Known, entrypoint: Any) -> str:
 
 def _count_problem(count: Any) -> str:
     wanted = decoded(count) if isinstance(count, str) else count
-    return f"InstanceCount {wanted}: a job has one instance here" if isinstance(wanted, int) and wanted > 1 else ""
+    more = isinstance(wanted, int) and wanted > 1
+    return f"InstanceCount {wanted}: a training job has one instance here" if more else ""
 
 
 def _source_problem(uri: Any) -> str:

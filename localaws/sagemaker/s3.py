@@ -13,6 +13,10 @@ from typing import Any
 from localaws import clients
 from localaws.security import credentials
 
+# The objects of one instance: every so many, from its number.
+Shard = tuple[int, int]
+WHOLE: Shard = (0, 1)
+
 
 class MissingInput(Exception):
     """An input has no object under its S3 address; SageMaker ends such a job with a ClientError."""
@@ -53,17 +57,17 @@ def keys_under(uri: str) -> list[str]:
         return []
 
 
-def download(uri: str, folder: Path) -> int:
+def download(uri: str, folder: Path, shard: Shard = WHOLE) -> int:
     """Copy the objects under `uri` into `folder`, keeping what follows the last slash of the address.
 
-    Returns the number of objects; raises MissingInput when there is none.
+    Returns the number of objects, those of other shards included; raises MissingInput when there is none.
     """
     bucket, prefix = split(uri)
     keys = [key for key in keys_under(uri) if not key.endswith("/")]
     if not keys:
         raise MissingInput(f'No S3 objects found under S3 URL "{uri}" given in input data source.')
     base = prefix if prefix in keys else prefix.rstrip("/") + "/"
-    for key in keys:
+    for key in keys[shard[0] :: shard[1]]:
         inside = key.removeprefix(base) if key != prefix else key.rpartition("/")[2]
         target = folder / inside.lstrip("/")
         if not target.resolve().is_relative_to(folder.resolve()):
@@ -74,19 +78,17 @@ def download(uri: str, folder: Path) -> int:
     return len(keys)
 
 
-def download_source(source: dict[str, Any], folder: Path) -> None:
+def download_source(source: dict[str, Any], folder: Path, shard: Shard = WHOLE) -> None:
     """Copy what an S3DataSource or S3Input names: a prefix, or a manifest's objects beside their relative paths.
 
     Raises MissingInput. https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html
     """
     if source.get("S3DataType", "S3Prefix") == "S3Prefix":
-        download(source["S3Uri"], folder)
+        download(source["S3Uri"], folder, shard)
         return
-    prefix = ""
-    for entry in _manifest(source["S3Uri"]):
-        if isinstance(entry, dict):
-            prefix = entry["prefix"]
-            continue
+    entries = _manifest(source["S3Uri"])
+    prefix = next((each["prefix"] for each in entries if isinstance(each, dict)), "")
+    for entry in [each for each in entries if isinstance(each, str)][shard[0] :: shard[1]]:
         target = (folder / entry).parent
         if not target.resolve().is_relative_to(folder.resolve()):
             raise MissingInput(f'The manifest\'s "{entry}" leads out of the input folder.')
@@ -114,6 +116,12 @@ def upload(folder: Path, uri: str) -> int:
         key = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}".lstrip("/")
         client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
     return len(found)
+
+
+def put(uri: str, content: bytes) -> None:
+    """Store one object."""
+    bucket, key = split(uri)
+    client("s3").put_object(Bucket=bucket, Key=key, Body=content)
 
 
 def archive(folder: Path) -> bytes:

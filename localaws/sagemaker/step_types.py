@@ -3,13 +3,16 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
 """
 
+import contextlib
 import json
 import random
 import string
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
 
 from localaws.sagemaker import cache, failures, graph, s3, step_outputs
 from localaws.sagemaker.callbacks import Callbacks, wait_for
@@ -158,6 +161,8 @@ def _register_model(context: Context, attempt: Attempt) -> Document:
     request = {**attempt.arguments, "MetadataProperties": origin, "ClientToken": token}
     if "ModelPackageGroupName" in request:
         _make_group(context, request["ModelPackageGroupName"], request.pop("Tags", []))
+    else:
+        request["ModelPackageName"] = attempt.job_name
     package_arn = context.service.call("CreateModelPackage", request)["ModelPackageArn"]
     result = context.service.call("DescribeModelPackage", {"ModelPackageName": package_arn})
     return {"Metadata": {"RegisterModel": {"Arn": package_arn}}, "Result": result}
@@ -175,9 +180,10 @@ def _make_group(context: Context, name: str, tags: list[Document]) -> None:
 @_cached
 def _call_lambda(context: Context, attempt: Attempt) -> Document:
     function = attempt.step["FunctionArn"]
-    answer = s3.client("lambda", context.arn.split(":")[3]).invoke(
-        FunctionName=function, Payload=json.dumps(attempt.arguments).encode()
-    )
+    with _refused_in_words():
+        answer = s3.client("lambda", context.arn.split(":")[3]).invoke(
+            FunctionName=function, Payload=json.dumps(attempt.arguments).encode()
+        )
     payload = json.loads(answer["Payload"].read() or b"null")
     if "FunctionError" in answer:
         raise JobFailed(f"ClientError: The Lambda function {function} failed: {json.dumps(payload)}")
@@ -199,10 +205,20 @@ def _call_back(context: Context, attempt: Attempt) -> Document:
             "status": "Executing",
             "arguments": attempt.arguments,
         }
-        s3.client("sqs", context.arn.split(":")[3]).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
+        with _refused_in_words():
+            s3.client("sqs", context.arn.split(":")[3]).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
         given = wait_for(answers, context.stop)
     outputs = step_outputs.outputs(attempt.step.get("OutputParameters", []), given, "SendPipelineExecutionStepSuccess")
     return _with_outputs("Callback", {"CallbackToken": token, "SqsQueueUrl": queue}, outputs)
+
+
+@contextlib.contextmanager
+def _refused_in_words() -> Iterator[None]:
+    """What another service refuses is the definition's fault: a function or a queue that does not exist."""
+    try:
+        yield
+    except ClientError as error:
+        raise JobFailed(f"ClientError: {error}") from error
 
 
 def _with_outputs(kind: str, metadata: Document, outputs: Document) -> Document:

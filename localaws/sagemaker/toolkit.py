@@ -29,6 +29,11 @@ INPUT, CONFIG, OUTPUT = "/opt/ml/input", "/opt/ml/input/config", "/opt/ml/output
 CODE, MODEL = "/opt/ml/code", "/opt/ml/model"
 
 
+def host(number: int) -> str:
+    """The name of an instance, from 0: `algo-1`."""
+    return f"algo-{number + 1}"
+
+
 def decoded(text: str) -> Any:
     """A hyperparameter as the toolkit reads it: JSON where it is JSON, else the text."""
     try:

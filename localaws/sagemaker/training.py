@@ -90,7 +90,11 @@ def _script(job: Document, hyperparameters: Document, directory: JobDirectory) -
     elif source:
         # A channel that holds the code, as images with EnableNetworkIsolation get it.
         _unpack_files(directory.inside(source), code, source)
+    image = job["AlgorithmSpecification"].get("TrainingImage", "")
     name = str(hyperparameters["sagemaker_program"])
+    if container_images.parse(image).is_xgboost and (code / f"{name}.py").is_file():
+        # These images run a module.
+        name += ".py"
     if not (code / name).is_file():
         raise JobFailed(f"ClientError: sagemaker_program {name!r} is not in {source or toolkit.CODE}.")
     path = [toolkit.CODE]
@@ -98,6 +102,7 @@ def _script(job: Document, hyperparameters: Document, directory: JobDirectory) -
         text = (code / requirements.FILE).read_text(errors="replace")
         installed = requirements.folder_for(text, directory.packages)
         path += [str(installed)] if installed else []
+    path += container_images.package_folders(image)
     variables = toolkit.environment(job, hyperparameters) | {"PYTHONPATH": os.pathsep.join(path)}
     given = toolkit.arguments(toolkit.script_parameters(hyperparameters))
     return Program(toolkit.command(name, code, given), environment=variables)
@@ -128,11 +133,19 @@ def _download(channel: Document, folder: Path) -> None:
 
 
 def _upload(job: Document, directory: JobDirectory) -> None:
-    artifact = job["ModelArtifacts"]["S3ModelArtifacts"]
-    bucket, key = s3.split(artifact)
-    s3.client("s3").put_object(Bucket=bucket, Key=key, Body=s3.archive(directory.inside(toolkit.MODEL)))
+    """Upload the model, and what the script left in /opt/ml/output/data as output.tar.gz.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-train-storage.html
+    """
+    artifact, model = job["ModelArtifacts"]["S3ModelArtifacts"], directory.inside(toolkit.MODEL)
+    if artifact.endswith("/"):
+        # OutputDataConfig.CompressionType NONE.
+        s3.upload(model, artifact)
+    else:
+        s3.put(artifact, s3.archive(model))
     data = directory.inside(f"{toolkit.OUTPUT}/data")
-    s3.upload(data, f"{artifact.removesuffix('/model.tar.gz')}/data")
+    if any(data.iterdir()):
+        s3.put(f"{artifact.rstrip('/').rpartition('/')[0]}/output.tar.gz", s3.archive(data))
 
 
 def final_metrics(specification: Document, log: Path) -> list[Document]:

@@ -1,7 +1,7 @@
 """Hyperparameter tuning: training jobs with values from ranges, and the best of them.
 
 Random and Grid choose values as AWS does. Bayesian chooses them at random here: it needs no fewer jobs, but finds a
-good value less often.
+good value less often. What a warm start's parents found changes no choice, only the overall best.
 https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-how-it-works.html
 """
 
@@ -14,8 +14,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from localaws.sagemaker.failures import JobFailed, JobStopped
 from localaws.sagemaker.hyperparameters import candidates, not_offered, ranges_problem
 from localaws.sagemaker.job_directory import JobDirectory, Phase
-from localaws.sagemaker.jobs import JobKind, Jobs
-from localaws.sagemaker.service import scope, validation_error
+from localaws.sagemaker.jobs import UNDER_WAY, JobKind, Jobs
+from localaws.sagemaker.service import arn, scope, validation_error
 from localaws.store import Document
 
 # AWS gives up after so many failures without a success.
@@ -55,7 +55,7 @@ class Tunings:
     def __init__(self, jobs: Jobs, training: JobKind) -> None:
         self.jobs = jobs
         self.training = training
-        self.kind = JobKind("HyperParameterTuning", self.run, created=_created, check=_check)
+        self.kind = JobKind("HyperParameterTuning", self.run, created=_created, check=self.check)
 
     def run(self, job: Document, directory: JobDirectory, phase: Phase) -> None:
         """Run the training jobs. Raises JobFailed when none succeeded, or JobStopped."""
@@ -118,7 +118,36 @@ class Tunings:
         best = _best(job["Trainings"])
         if best:
             job["BestTrainingJob"] = best
+        if job.get("WarmStartConfig", {}).get("WarmStartType") == "IdenticalDataAndAlgorithm":
+            parents = [each for parent in self._parents(job) for each in parent["Trainings"]]
+            overall = _best([*job["Trainings"], *parents])
+            if overall:
+                job["OverallBestTrainingJob"] = overall
         phase("Training")
+
+    def check(self, request: Document) -> None:
+        """Refuse a CreateHyperParameterTuningJob request that AWS refuses, or that is not offered here."""
+        _check(request)
+        for parent in self._parents(request):
+            if parent["HyperParameterTuningJobStatus"] in UNDER_WAY:
+                raise validation_error(
+                    f"The parent tuning job {parent['HyperParameterTuningJobName']} has not ended: its status is "
+                    f"{parent['HyperParameterTuningJobStatus']}."
+                )
+
+    def _parents(self, request: Document) -> list[Document]:
+        """The tuning jobs of a warm start. Raises ApiError for one that does not exist.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-warm-start.html
+        """
+        found = []
+        for each in request.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", []):
+            name = each["HyperParameterTuningJobName"]
+            parent = self.jobs.store.get(self.kind.kind, arn(f"{self.kind.kind}/{name}"))
+            if parent is None:
+                raise validation_error(f"The parent tuning job {name} does not exist.")
+            found.append(parent)
+        return found
 
 
 def _created(request: Document) -> Document:
@@ -130,7 +159,7 @@ def _created(request: Document) -> Document:
 
 
 def _check(request: Document) -> None:
-    """Refuse a CreateHyperParameterTuningJob request that AWS refuses, or that is not offered here."""
+    """Refuse a request by its own members."""
     problem = not_offered(request)
     if problem:
         raise validation_error(problem)

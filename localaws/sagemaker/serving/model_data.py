@@ -1,5 +1,6 @@
 """Model data and inference code of a container, from S3 into its /opt/ml."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,8 @@ ENVIRONMENT = {
 
 # What the model server takes a request for that names neither; see model_server.
 CONTENT_TYPE, ACCEPT = "LOCALAWS_DEFAULT_CONTENT_TYPE", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+# The module with what the model server does where the code does not say; its own functions are scikit-learn's.
+DEFAULTS, XGBOOST_DEFAULTS = "LOCALAWS_INFERENCE_DEFAULTS", "sagemaker_xgboost_container.serving"
 
 
 class ModelDataError(Exception):
@@ -34,18 +37,21 @@ def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
     if code.startswith("s3://"):
         _place(code, directory.make("/opt/ml/code"))
         environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/code"
-    if not environment.get("SAGEMAKER_PROGRAM"):
-        image = container_images.parse(definition["Image"])
+    image = container_images.parse(definition["Image"])
+    if environment.get("SAGEMAKER_PROGRAM"):
+        environment |= {DEFAULTS: XGBOOST_DEFAULTS} if image.is_xgboost else {}
+    else:
         shutil.copyfile(XGBOOST_SERVING, directory.make("/opt/ml/code") / XGBOOST_SERVING.name)
         environment["SAGEMAKER_PROGRAM"] = XGBOOST_SERVING.name
         # The algorithm's own defaults; the toolkit's are JSON.
         environment |= {CONTENT_TYPE: "", ACCEPT: environment.get(ACCEPT, "text/csv")}
         environment["LOCALAWS_IMAGE_VERSION"] = ".".join(map(str, container_images.xgboost_version(image)))
-    return environment | _packages(environment, directory)
+    path = _packages(environment, directory) + container_images.package_folders(image.uri)
+    return environment | ({"PYTHONPATH": os.pathsep.join(path)} if path else {})
 
 
-def _packages(environment: dict[str, str], directory: JobDirectory) -> dict[str, str]:
-    """PYTHONPATH with what the code's requirements.txt asks for; the container installs it when it starts.
+def _packages(environment: dict[str, str], directory: JobDirectory) -> list[str]:
+    """The folder of what the code's requirements.txt asks for; the container installs it when it starts.
 
     Raises ModelDataError where a package is missing and may not be installed.
     """
@@ -55,7 +61,7 @@ def _packages(environment: dict[str, str], directory: JobDirectory) -> dict[str,
         installed = requirements.folder_for(text, directory.packages)
     except JobFailed as failed:
         raise ModelDataError(str(failed)) from failed
-    return {"PYTHONPATH": str(installed)} if installed else {}
+    return [str(installed)] if installed else []
 
 
 def runnable(definition: Document) -> bool:

@@ -106,10 +106,10 @@ class Application:
         if transform_fn and any(functions.values()):
             raise ValueError("Cannot use transform_fn implementation with input_fn, predict_fn, and/or output_fn")
         self._model = getattr(self.module, "model_fn", default_model_fn)(str(MODEL))
+        # scikit-learn's are those of this file.
+        defaults = importlib.import_module(os.environ.get("LOCALAWS_INFERENCE_DEFAULTS") or __name__)
         self._transform = transform_fn or in_three_steps(
-            functions["input_fn"] or default_input_fn,
-            functions["predict_fn"] or default_predict_fn,
-            functions["output_fn"] or default_output_fn,
+            *(function or getattr(defaults, f"default_{name}") for name, function in functions.items())
         )
         return self._transform
 

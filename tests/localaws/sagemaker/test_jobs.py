@@ -54,6 +54,18 @@ def test_a_training_jobs_transitions_say_what_happens(project: Project) -> None:
     ]
 
 
+def test_a_model_can_be_uploaded_unpacked_and_a_rule_is_described_with_its_volume(project: Project) -> None:
+    script = "import os, pathlib; pathlib.Path(os.environ['SM_MODEL_DIR'], 'model.txt').write_text('m')"
+    name, request = f"{project.name}-job", project.training("T", script)["Arguments"]
+    request["OutputDataConfig"] |= {"CompressionType": "NONE"}
+    rule = {"RuleConfigurationName": "r", "RuleEvaluatorImage": "503895931360.dkr.ecr.us-east-1.amazonaws.com/rules:1"}
+    project.clients.sagemaker.create_training_job(TrainingJobName=name, DebugRuleConfigurations=[rule], **request)
+    found = ended(project, "Training", name)
+    assert found["DebugRuleConfigurations"] == [{**rule, "VolumeSizeInGB": 0}]
+    assert found["ModelArtifacts"] == {"S3ModelArtifacts": project.uri(f"models/{name}/output/model/")}
+    assert project.get(f"models/{name}/output/model/model.txt") == b"m"
+
+
 def test_a_jobs_log_is_in_its_own_region(endpoint: Endpoint, project: Project) -> None:
     import boto3
 

@@ -40,6 +40,14 @@ def test_xgboost_is_trained_evaluated_registered_and_transforms(endpoint: Endpoi
 
 
 @pytest.mark.release
+def test_xgboost_runs_a_script_that_is_repacked_and_serves(endpoint: Endpoint) -> None:
+    steps = ("Boost", "Create-CreateModel", "Register-RegisterModel", "Register-RepackModel")
+    status, transformed, others = run(endpoint, "script_mode")
+    assert status == {"status": "Succeeded", "steps": dict.fromkeys((*steps, "Transform"), "Succeeded")}
+    assert (transformed, others) == (2, ["--flag", "True"])
+
+
+@pytest.mark.release
 def test_the_best_of_a_tuning_job_is_registered(endpoint: Endpoint) -> None:
     steps = ("TuneScript", "TuneXGBoost", "RegisterBest-RegisterModel")
     assert run(endpoint, "tuning") == [{"status": "Succeeded", "steps": dict.fromkeys(steps, "Succeeded")}]

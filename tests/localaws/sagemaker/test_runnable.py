@@ -51,7 +51,7 @@ def test_an_execution_that_cannot_run_is_not_started(project: Project) -> None:
         project.start()
     message = raised.value.response["Error"]["Message"]
     assert f"Steps.Spark: the image {image} has a program of its own" in message
-    assert "Steps.Train: InstanceCount 2: a job has one instance here" in message
+    assert "Steps.Train: InstanceCount 2: a training job has one instance here" in message
     found = project.clients.sagemaker.list_pipeline_executions(PipelineName=project.name)
     assert found["PipelineExecutionSummaries"] == []
 
@@ -75,7 +75,7 @@ def test_a_command_that_is_not_installed_is_refused_with_the_package_that_has_it
     ("members", "problem"),
     [
         ({}, []),
-        ({"WarmStartConfig": {}}, ["The local SageMaker does not offer WarmStartConfig."]),
+        ({"Autotune": {}}, ["The local SageMaker does not offer Autotune."]),
         (
             {"HyperParameterTuningJobConfig": {"Strategy": "Hyperband"}},
             ["The local SageMaker does not offer the strategy Hyperband (have: Bayesian, Grid, Random)."],

@@ -49,6 +49,38 @@ def test_a_job_with_a_custom_name_has_a_new_one_in_every_execution(project: Proj
     assert len(names) == 2
 
 
+def test_a_package_without_a_group_has_the_name_that_its_step_makes(project: Project) -> None:
+    containers = [{"Image": IMAGE, "ModelDataUrl": project.put("model/model.tar.gz", b"x")}]
+    types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
+    arguments = {"InferenceSpecification": {"Containers": containers, **types}}
+    # A step's name may begin with a digit.
+    register = {"Name": "2nd-Register", "Type": "RegisterModel", "Arguments": arguments}
+    name = project.processing(
+        "Name", WRITE, outputs=("out",), arguments=({"Get": "Steps.2nd-Register.ModelPackageName"},)
+    )
+    run = project.run(register, name)
+    made = project.get(f"out/{run.arn.rpartition('/')[2]}/Name/out/text").decode()
+    assert made.startswith(f"pipelines-{run.arn.rpartition('/')[2]}-2nd-Register-")
+    arn = project.clients.sagemaker.describe_model_package(ModelPackageName=made)["ModelPackageArn"]
+    assert arn == run.steps()["2nd-Register"]["Metadata"]["RegisterModel"]["Arn"]
+
+
+def test_a_function_that_does_not_exist_fails_its_step(project: Project) -> None:
+    function = "arn:aws:lambda:us-east-1:000000000000:function:nowhere"
+    step = {"Name": "Call", "Type": "Lambda", "Arguments": {}, "FunctionArn": function, "OutputParameters": []}
+    reason = project.run(step).reason("Call")
+    assert reason.startswith("ClientError: An error occurred (ResourceNotFoundException)")
+
+
+def test_a_pipelines_arn_has_its_names_case(project: Project) -> None:
+    name = f"MixedCase-{project.name}"
+    end = json.dumps({"Version": "2020-12-01", "Steps": [fail("End", "x")]})
+    arn = project.clients.sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=end, RoleArn=ROLE)[
+        "PipelineArn"
+    ]
+    assert arn.endswith(f":pipeline/{name}")
+
+
 def test_a_fail_step_without_a_message_has_no_reason_and_nothing_may_depend_on_it(project: Project) -> None:
     silent = {"Name": "Silent", "Type": "Fail", "Arguments": {}}
     assert "FailureReason" not in project.run(silent).steps()["Silent"]

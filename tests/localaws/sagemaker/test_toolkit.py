@@ -1,6 +1,9 @@
 """The training toolkit's contract: what a script in script mode finds in its container."""
 
+import io
 import json
+import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,9 @@ def test_a_script_finds_what_the_toolkit_gives_it(project: Project) -> None:
     step = project.training("Train", DUMP, channels={"train": rows}, hyperparameters=parameters)
     run = project.run(step)
     name = run.steps()["Train"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
-    found: dict[str, Any] = json.loads(project.get(f"models/{name}/output/data/found.json"))
+    # The folder for other files than the model's is an archive in S3.
+    with tarfile.open(fileobj=io.BytesIO(project.get(f"models/{name}/output/output.tar.gz"))) as archive:
+        found: dict[str, Any] = json.load(archive.extractfile("found.json"))  # type: ignore[arg-type]
     assert found["arguments"] == ["--flag", "True", "-n", "3", "--name", "two words", "--rate", "0.5"]
     assert (found["cwd"], found["path"]) == (True, True)
     assert set(found["files"]) == {"hyperparameters.json", "inputdataconfig.json", "resourceconfig.json"}
@@ -86,7 +91,8 @@ def test_an_entry_point_is_run_by_its_kind(
 def test_a_container_entry_point_runs_in_place_of_the_script(project: Project) -> None:
     step = project.training("Train", "")
     step["Arguments"]["AlgorithmSpecification"] |= {
-        "ContainerEntrypoint": ["/bin/sh", "-c", 'echo "given $0 $1"'],
+        # A login shell finds this interpreter first, too.
+        "ContainerEntrypoint": ["/bin/bash", "-l", "-c", 'command -v python3; echo "given $0 $1"'],
         "ContainerArguments": ["--a", {"Get": "Execution.PipelineName"}],
     }
     del step["Arguments"]["HyperParameters"]
@@ -96,7 +102,8 @@ def test_a_container_entry_point_runs_in_place_of_the_script(project: Project) -
     group = "/aws/sagemaker/TrainingJobs"
     stream = project.clients.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=name)["logStreams"][0]
     events = project.clients.logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
-    assert events[-1]["message"] == f"given --a {project.name}"
+    messages = [each["message"] for each in events[-2:]]
+    assert messages == [str(Path(sys.executable).parent / "python3"), f"given --a {project.name}"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from benchmarks.support.definitions import Project, until
 from localaws.sagemaker.hyperparameters import candidates, ranges_problem
@@ -19,14 +20,22 @@ SCORE = """
 """
 
 
-def tune(project: Project, ranges: dict[str, Any], strategy: str, most: int | None, **config: Any) -> dict[str, Any]:
-    """Run a tuning job; returns its description."""
+def tune(
+    project: Project, ranges: dict[str, Any], strategy: str, most: int | None, parent: str = "", **config: Any
+) -> dict[str, Any]:
+    """Run a tuning job, with a warm start where a parent is named; returns its description."""
     request = dict(project.training("Train", SCORE)["Arguments"])
     request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "score", "Regex": "score=(.*?);"}]
     request["StaticHyperParameters"] = request.pop("HyperParameters")
     limits = {"MaxParallelTrainingJobs": 2} | ({"MaxNumberOfTrainingJobs": most} if most else {})
+    warm: dict[str, Any] = {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": parent}],
+        "WarmStartType": "IdenticalDataAndAlgorithm",
+    }
+    name = {"HyperParameterTuningJobName": f"{project.name}{'-2' if parent else ''}"}
     project.clients.sagemaker.create_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName=project.name,
+        **name,
+        **({"WarmStartConfig": warm} if parent else {}),
         HyperParameterTuningJobConfig={
             "Strategy": strategy,
             "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
@@ -38,7 +47,6 @@ def tune(project: Project, ranges: dict[str, Any], strategy: str, most: int | No
     )
 
     def ended() -> Any:
-        name = {"HyperParameterTuningJobName": project.name}
         job = project.clients.sagemaker.describe_hyper_parameter_tuning_job(**name)
         return job["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping") and job
 
@@ -67,6 +75,17 @@ def test_a_grid_is_tried_whole_and_the_best_is_found(project: Project) -> None:
     # The SDK's HyperparameterTuner.deploy reads it.
     assert training["OutputDataConfig"]["KmsKeyId"] == ""
     assert training["HyperParameters"]["_tuning_objective_metric"] == "score"
+
+
+def test_a_warm_start_knows_the_best_job_of_its_parents_too(project: Project) -> None:
+    def grid(value: str) -> dict[str, Any]:
+        return {"CategoricalParameterRanges": [{"Name": "x", "Values": [value]}]}
+
+    with pytest.raises(ClientError, match="The parent tuning job nowhere does not exist"):
+        tune(project, grid("9"), "Grid", None, parent="nowhere")
+    best = tune(project, grid("4"), "Grid", None)["BestTrainingJob"]
+    job = tune(project, grid("9"), "Grid", None, parent=project.name)
+    assert (job["BestTrainingJob"]["TunedHyperParameters"], job["OverallBestTrainingJob"]) == ({"x": "9"}, best)
 
 
 def test_random_values_stop_at_the_limit(project: Project) -> None:

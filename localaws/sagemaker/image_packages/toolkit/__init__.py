@@ -1,0 +1,1 @@
+"""In the scikit-learn and XGBoost images."""

@@ -1,0 +1,1 @@
+"""The toolkit of AWS's older images, as far as inference code uses it."""

@@ -1,0 +1,1 @@
+"""What code in the XGBoost images imports of its container: encoder."""
