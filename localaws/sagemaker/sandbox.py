@@ -22,6 +22,8 @@ from typing import Any
 
 Spec = dict[str, Any]
 ML, TEMPORARY = "/opt/ml", "/opt/tmp"
+# The user of the images of notebook jobs, whose driver needs the home.
+HOMES, IMAGE_USER = "/home", "sagemaker-user"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 # Constants of Linux's headers: sched.h, mount.h, prctl.h, capability.h, sockios.h, if.h.
 NEW_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000
@@ -163,8 +165,11 @@ def _mount_all(spec: Spec) -> None:
     """The job's folders, a container's devices, and everything else read-only or hidden."""
     _mount("", "/", "", MS_REC | MS_PRIVATE)
     _mount("proc", "/proc", "proc", MS_SAFE)
-    _cover_opt(spec)
+    _add_to(spec["staging"], "/opt", {"ml": spec["ml"], "tmp": spec["scratch"]})
     writable = [ML, TEMPORARY, "/dev/shm", "/tmp"]
+    if os.path.isdir(HOMES) and not os.path.islink(HOMES):
+        _add_to(spec["staging"], HOMES, {IMAGE_USER: spec["scratch"]})
+        writable.append(f"{HOMES}/{IMAGE_USER}")
     with _staged(spec["staging"], "/dev") as staging:
         _make_devices(staging)
     _cover_sys()
@@ -187,21 +192,21 @@ def _staged(staging: str, target: str) -> Iterator[str]:
     _mount(staging, target, "", MS_MOVE)
 
 
-def _cover_opt(spec: Spec) -> None:
-    """/opt as it is, with the job's ml and tmp added."""
-    with _staged(spec["staging"], "/opt") as staging:
-        for entry in os.scandir("/opt"):
-            if entry.name in ("ml", "tmp"):
+def _add_to(staging: str, folder: str, added: dict[str, str]) -> None:
+    """The folder as it is, with folders of the job's added. added: name -> where it is."""
+    with _staged(staging, folder) as staged:
+        for entry in os.scandir(folder):
+            if entry.name in added:
                 continue
-            target = f"{staging}/{entry.name}"
+            target = f"{staged}/{entry.name}"
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), target)
             elif entry.is_dir():
                 os.mkdir(target)
                 _bind(entry.path, target, MS_REC)
-        for name, source in (("ml", spec["ml"]), ("tmp", spec["scratch"])):
-            os.mkdir(f"{staging}/{name}")
-            _bind(source, f"{staging}/{name}")
+        for name, source in added.items():
+            os.mkdir(f"{staged}/{name}")
+            _bind(source, f"{staged}/{name}")
 
 
 def _cover_tmp(visible: list[str]) -> None:

@@ -62,8 +62,10 @@ class Transforms:
             for container in containers:
                 container.wait_until_healthy()
             _transform_all(job, directory, containers)
-        except (ModelDataError, Unhealthy) as error:
-            raise JobFailed(f"ClientError: {error or 'the model did not pass the ping health check.'}") from error
+        except ModelDataError as error:
+            raise JobFailed(f"ClientError: {error}") from error
+        except Unhealthy as error:
+            raise JobFailed("AlgorithmError: the model did not pass the ping health check; its log has more") from error
         finally:
             for container in containers:
                 container.stop()
@@ -154,11 +156,12 @@ def _payloads(job: Document, content: bytes) -> Iterator[bytes]:
 
 
 def _answer(job: Document, containers: list[Container], payload: bytes) -> bytes:
-    """The last container's answer. Raises BadRecord."""
+    """The last container's answer, which alone gets Accept. Raises BadRecord."""
     settings = job.get("ModelClientConfig", {})
     accept, content_type = job["TransformOutput"].get("Accept"), job["TransformInput"].get("ContentType")
     for container in containers:
-        headers = {name: value for name, value in (("Accept", accept), ("Content-Type", content_type)) if value}
+        given = {"Accept": accept if container is containers[-1] else None, "Content-Type": content_type}
+        headers = {name: value for name, value in given.items() if value}
         for retries_left in reversed(range(settings.get("InvocationsMaxRetries", 0) + 1)):
             try:
                 seconds = float(settings.get("InvocationsTimeoutInSeconds", TIMEOUT_SECONDS))

@@ -168,14 +168,16 @@ def _check_limits(variant: Variant, body: bytes) -> None:
 
 
 def _through(containers: list[Container], given: Invocation) -> Answer:
-    """The answer of the last container; each gets the answer of the one before it, or the request."""
-    names = ("content-type", "accept", ATTRIBUTES)
+    """The answer of the last container, which gets the request's Accept; each gets the answer of the one before it."""
+    names = ("content-type", ATTRIBUTES)
     headers = {name: given.headers[name] for name in names if given.headers.get(name)}
     status, answered, body = 200, headers, given.body
     deadline = time.monotonic() + INVOCATION_SECONDS
     for number, container in enumerate(containers):
         if number:
             headers = {**headers, "content-type": answered.get("content-type", "")}
+        if container is containers[-1] and given.headers.get("accept"):
+            headers = {**headers, "accept": given.headers["accept"]}
         try:
             left = max(0.001, deadline - time.monotonic())
             status, answered, body = container.request("POST", "/invocations", headers, body, left)

@@ -59,9 +59,11 @@ def test_a_model_can_be_uploaded_unpacked_and_a_rule_is_described_with_its_volum
     name, request = f"{project.name}-job", project.training("T", script)["Arguments"]
     request["OutputDataConfig"] |= {"CompressionType": "NONE"}
     rule = {"RuleConfigurationName": "r", "RuleEvaluatorImage": "503895931360.dkr.ecr.us-east-1.amazonaws.com/rules:1"}
-    project.clients.sagemaker.create_training_job(TrainingJobName=name, DebugRuleConfigurations=[rule], **request)
+    request |= {"DebugRuleConfigurations": [rule], "ProfilerConfig": {"DisableProfiler": False}}
+    project.clients.sagemaker.create_training_job(TrainingJobName=name, **request)
     found = ended(project, "Training", name)
     assert found["DebugRuleConfigurations"] == [{**rule, "VolumeSizeInGB": 0}]
+    assert found["ProfilingStatus"] == "Enabled"
     assert found["ModelArtifacts"] == {"S3ModelArtifacts": project.uri(f"models/{name}/output/model/")}
     assert project.get(f"models/{name}/output/model/model.txt") == b"m"
 

@@ -66,17 +66,35 @@ def test_python_functions_are_steps(endpoint: Endpoint) -> None:
     assert run(endpoint, "function_steps") == [{"status": "Succeeded", "steps": steps}, 10]
 
 
-@pytest.mark.release
-@pytest.mark.skipif(not VERSION_THREE.exists(), reason="SDK v3 is not installed: make .cache/sagemaker-3/.venv/.ready")
-def test_a_pipeline_of_sdk_v3_runs_in_its_own_environment(tmp_path: Path) -> None:
+def run_version_three(name: str, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """(status of every step, printed lines) of a program of SDK v3, which has its own environment and endpoint."""
     done = subprocess.run(
-        [VERSION_THREE, "-m", "localaws", "run", "--json", FOLDER / "version_three.py"],
-        cwd=tmp_path,
+        [VERSION_THREE, "-m", "localaws", "run", "--json", FOLDER / f"{name}.py"],
+        cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    (execution,) = json.loads(done.stdout.splitlines()[-1])["executions"]
+    *lines, last = done.stdout.splitlines()
+    (execution,) = json.loads(last)["executions"]
+    return {step["name"]: step["status"] for step in execution["steps"]}, lines
+
+
+version_three = pytest.mark.skipif(
+    not VERSION_THREE.exists(), reason="SDK v3 is not installed: make .cache/sagemaker-3/.venv/.ready"
+)
+
+
+@pytest.mark.release
+@version_three
+def test_a_pipeline_of_sdk_v3_runs_in_its_own_environment(tmp_path: Path) -> None:
     names = ("Process", "Total", "TrainScript", "TrainXGBoost", "Check", "Create", "Register")
-    assert {step["name"]: step["status"] for step in execution["steps"]} == dict.fromkeys(names, "Succeeded")
+    assert run_version_three("version_three", tmp_path)[0] == dict.fromkeys(names, "Succeeded")
+
+
+@pytest.mark.release
+@version_three
+def test_a_notebook_is_a_step_with_parameters(tmp_path: Path) -> None:
+    steps, lines = run_version_three("notebook_job", tmp_path)
+    assert (steps, lines[-1]) == ({"Notebook": "Succeeded"}, '["3 hops\\n"]')

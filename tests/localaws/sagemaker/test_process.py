@@ -253,7 +253,7 @@ def test_every_file_system_is_read_only_to_a_sealed_step(run: Run, job: Path) ->
         print(*sorted(writable - {os.environ['TMPDIR'], '/tmp'}))
     """
     assert run(script) == process.Ended(0)
-    assert (job / "log").read_text().split() == ["/dev/shm", "/opt/ml"]
+    assert (job / "log").read_text().split() == ["/dev/shm", "/home/sagemaker-user", "/opt/ml"]
 
 
 def test_a_step_that_cannot_be_sealed_does_not_run(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:

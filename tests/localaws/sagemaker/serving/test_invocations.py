@@ -95,14 +95,16 @@ def test_containers_answer_one_after_the_other(served: Served) -> None:
     add = """
         def model_fn(folder): return 1
         def transform_fn(model, body, content_type, accept):
-            return (body if isinstance(body, str) else body.decode()).strip() + '+', 'text/csv'
+            return f"{body if isinstance(body, str) else body.decode()} {accept}", 'text/csv'
     """
     name = f"{served.name}-chain"
     containers = [served.container("first", add), served.container("second", add)]
     served.api.create_model(ModelName=name, Containers=containers, ExecutionRoleArn=ROLE)
     variant = {"VariantName": "A", "ModelName": name, **INSTANCE}
     served.create(served.config_of([variant], name))
-    assert served.invoke("x", ContentType="text/csv")["Body"] == b"x++"
+    # The first container's Accept is its own default.
+    answer = served.invoke("x", ContentType="text/csv", Accept="text/plain")["Body"]
+    assert answer == b"x application/json text/plain"
 
 
 def test_requests_that_sagemaker_refuses(served: Served) -> None:
