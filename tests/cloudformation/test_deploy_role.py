@@ -14,7 +14,6 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore import xform_name
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from pipelines import deploy
 from pipelines.account import change_sets, stacks, upsert
@@ -50,6 +49,8 @@ def granted(*, itself: bool) -> set[str]:
 
 def handlers() -> set[str]:
     """All that CloudFormation may call to create, read, update and delete our types of resources."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
     found = set()
     for kind in {kind for _, _, kind in RESOURCES}:
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema

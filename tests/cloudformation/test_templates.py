@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import cfnlint
 import pytest
 import yaml
 
@@ -83,7 +82,7 @@ def test_every_exception_to_a_rule_is_needed() -> None:
 
 
 def test_what_is_allowed_on_every_resource_is_what_aws_asks_on_none() -> None:
-    reference = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
+    reference = json.loads(cfn.POLICIES.read_text())
     offered = set()
     for action in set().union(*template_access.ANY_RESOURCE.values()):
         service, _, name = action.partition(":")

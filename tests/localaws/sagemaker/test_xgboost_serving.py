@@ -1,6 +1,7 @@
 """AWS's XGBoost as a container that answers: content types, accepted types, statuses."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from localaws.sagemaker import container_images
 from localaws.sagemaker.algorithms import xgboost_algorithm, xgboost_serving
 
-xgboost = pytest.importorskip("xgboost")
+pytestmark = pytest.mark.skipif(not find_spec("xgboost"), reason="xgboost is not installed")
 ROWS = "1,2\n3,4\n"
 # One request per line: the image's version, Content-Type, Accept, body, and the answer.
 REQUESTS = {
@@ -54,6 +55,8 @@ REQUESTS = {
 @pytest.fixture(scope="module")
 def model() -> Any:
     """A model of two features that answers 0.5."""
+    import xgboost
+
     data = xgboost.DMatrix(np.zeros((2, 2)), label=[0.5, 0.5])
     return xgboost.train({"base_score": 0.5, "max_depth": 1}, data, num_boost_round=1)
 

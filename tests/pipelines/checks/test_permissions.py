@@ -1,9 +1,7 @@
 """The rights that roles need and hold: what is deployed fits both ways, and planted faults are found."""
 
 import json
-from pathlib import Path
 
-import cfnlint
 import pytest
 
 from localaws.sagemaker.expressions import UnknownReference
@@ -127,8 +125,7 @@ def test_a_grant_covers_a_need(case: str) -> None:
 
 
 def test_the_resources_of_calls_are_those_of_the_service_authorization_reference() -> None:
-    path = Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json"
-    reference = json.loads(path.read_text())
+    reference = json.loads(cfn.POLICIES.read_text())
     kinds = {
         permissions_of_state_machines.PIPELINE: "pipeline",
         permissions_of_state_machines.EXECUTION: "pipeline-execution",
