@@ -5,6 +5,7 @@ import functools
 import json
 import re
 import threading
+import time
 from typing import Any
 
 from localaws import patterns, shapes
@@ -140,11 +141,35 @@ def end_overdue_executions() -> None:
     stepfunctions._run_execution = run
 
 
+def begin_at_once() -> None:
+    """Enter an execution's first state at once; MiniStack sleeps before it."""
+    stepfunctions = module("services.stepfunctions")
+    original = stepfunctions._run_execution
+    begins = threading.local()
+
+    class Time:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(time, name)
+
+        def sleep(self, seconds: float) -> None:
+            if not getattr(begins, "now", False):
+                time.sleep(seconds)
+            begins.now = False
+
+    def run(arn: str) -> None:
+        begins.now = True
+        original(arn)
+
+    stepfunctions.time = Time()
+    stepfunctions._run_execution = run
+
+
 PATCHES = (
     add_jsonpath_filters,
     limit_expressions,
     type_xml_answers,
     transfer_objects,
     publish_attributes,
+    begin_at_once,
     end_overdue_executions,
 )
