@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from localaws import clients, environment, programs
+from localaws import clients, environment, programs, server
 from localaws.endpoint import Endpoint
 from localaws.security.credentials import Credentials
+from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 from pipelines.authoring.archives import ROOT
 
@@ -214,3 +215,24 @@ def test_the_chain_runs_three_times_with_everything_foreign_at_once(tmp_path: Pa
     workspace = str(tmp_path / "my beers")
     addresses = {each for each in log.read_text(encoding="utf-8").splitlines() if not each.startswith(workspace)}
     assert addresses <= {"127.0.0.1", "localhost"}
+
+
+def test_arrow_works_after_the_thread_that_imported_it_has_ended(tmp_path: Path) -> None:
+    """With Arrow's own allocator this ends in a segmentation fault."""
+    program = """
+import threading
+def imports():
+    import pyarrow.compute
+def uses():
+    import pyarrow
+    pyarrow.table({"name": ["IPA" * each for each in range(1000)] * 100}).combine_chunks()
+for target in (imports, uses, uses):
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+uses()
+"""
+    workspace = Workspace(tmp_path)
+    workspace.create()
+    variables = server.variables(workspace, 4566, 1)
+    assert subprocess.run([sys.executable, "-c", program], env=variables, check=False).returncode == 0

@@ -1,13 +1,14 @@
-"""What the errors of AWS's clients advise: an account's remedies for an account, the local endpoint's for it."""
+"""AWS's clients: one per service, and errors that advise an account's remedies or the local endpoint's."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import botocore.exceptions as errors
 import pytest
 
 from localaws.errors import ExpectedError
-from pipelines.account.clients import LOCAL_EXPORTS, aws_errors
+from pipelines.account.clients import LOCAL_EXPORTS, Clients, aws_errors
 
 URL = "http://127.0.0.1:4566"
 # How a command comes to ask this machine -> its variables, its arguments, and the AWS configuration file.
@@ -73,3 +74,10 @@ def test_an_error_of_the_local_endpoint_never_advises_an_account_s_remedy(
 def test_a_profile_that_is_missing_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "gone")
     assert hint(errors.ProfileNotFound(profile="gone")) == "aws configure"
+
+
+def test_threads_that_ask_at_the_same_time_get_the_same_client() -> None:
+    clients = Clients(region="eu-west-1")
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: clients.s3, range(8)))
+    assert made == [clients.s3] * 8
