@@ -1,25 +1,23 @@
-"""Long contents of S3's objects on the disk instead of in memory, from the socket to the object's file.
+"""Long contents of S3's objects on the disk instead of in memory, from the socket to the object's file and back.
 
 MiniStack collects a body in memory and passes it on as bytes. Here it gets a short text in place of a long one, and
-the functions that store an object or a part get the file instead, as a buffer.
+the functions that store an object or a part get the file instead. An object's file is sent in pieces.
 """
 
-import base64
-import hashlib
+import contextvars
 import io
 import mmap
 import os
-import struct
 import tempfile
 import uuid
-import zlib
-from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import parse_qs
 
+from localaws import contents
+from localaws.contents import LONG_BYTES, Content, Long
 from localaws.ministack import patches
 
-LONG_BYTES, PIECE_BYTES, RECEIVED_BYTES = 4 << 20, 8 << 20, 1 << 20
+RECEIVED_BYTES = SENT_BYTES = 1 << 20
 # The length of the text that stands for a long body.
 TEXT_BYTES = 32
 # The query of a request whose body is an object or a part, besides that of a presigned URL.
@@ -28,14 +26,8 @@ OF_OBJECTS = {"partnumber", "uploadid", "x-id"}
 CODED = {"x-amz-target", "x-amz-decoded-content-length", "x-amz-copy-source", "content-encoding"}
 
 
-class Long(mmap.mmap):
-    """The bytes of a temporary file, which is deleted with it."""
-
-    def pieces(self) -> Iterator[bytes]:
-        """The bytes, piece by piece, which do not stay in memory."""
-        for start in range(0, len(self), PIECE_BYTES):
-            yield self[start : start + PIECE_BYTES]
-            self.madvise(mmap.MADV_DONTNEED, start, min(PIECE_BYTES, len(self) - start))
+# Whether the caller of S3 can take an answer in pieces, which a request over HTTP can.
+_streams: contextvars.ContextVar[bool] = contextvars.ContextVar("streams", default=False)
 
 
 class Bodies:
@@ -48,28 +40,32 @@ class Bodies:
     def install(self) -> None:
         """Give S3 the file in place of the text that stands for it."""
         s3 = patches.module("services.s3")
-        put, upload, md5, computed = s3._put_object, s3._upload_part, s3.md5_hash, s3._compute_s3_checksum
-
-        def digest(body: Any) -> str:
-            if not isinstance(body, Long):
-                return str(md5(body))
-            found = hashlib.md5(usedforsecurity=False)
-            for piece in body.pieces():
-                found.update(piece)
-            return found.hexdigest()
+        put, upload, handle, data = s3._put_object, s3._upload_part, s3.handle_request, s3._get_object_data
+        computed = s3._compute_s3_checksum
 
         def checksum(algorithm: str, body: Any) -> Any:
-            if not isinstance(body, Long) or algorithm.upper() != "CRC32":
-                return computed(algorithm, memoryview(body) if isinstance(body, Long) else body)
-            return base64.b64encode(struct.pack(">I", crc32(body))).decode()
+            found = contents.checksum(algorithm.upper(), body) if isinstance(body, Content) else None
+            return found or computed(algorithm, bytes(body) if isinstance(body, Content) else body)
 
         def stored(store: Any) -> Any:
             return lambda bucket, key, body, *rest: store(bucket, key, self._long.get(body[:TEXT_BYTES], body), *rest)
 
+        async def answer(*request: Any, **options: Any) -> Any:
+            status, headers, body = await handle(*request, **options)
+            if isinstance(body, Content):
+                return status, headers, _streamed(body) if _streams.get() else bytes(body)
+            return status, headers, body
+
+        def whole(*request: Any, **options: Any) -> Any:
+            body = data(*request, **options)
+            return bytes(body) if isinstance(body, Content) else body
+
         s3._put_object, s3._upload_part = stored(put), stored(upload)
-        s3.md5_hash, s3._compute_s3_checksum = digest, checksum
+        s3.md5_hash, s3._compute_s3_checksum = contents.md5, checksum
+        s3.handle_request, s3._get_object_data = answer, whole
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        _streams.set(scope["type"] == "http" and scope["method"] == "GET")
         length = _long_object(scope) if scope["type"] == "http" else 0
         if not length:
             await self.app(scope, receive, send)
@@ -139,9 +135,15 @@ def replay(file: IO[bytes], receive: Any) -> Any:
     return again
 
 
-def crc32(body: "bytes | Long") -> int:
-    """The CRC-32 of a body."""
-    total = 0
-    for piece in body.pieces() if isinstance(body, Long) else (body,):
-        total = zlib.crc32(piece, total)
-    return total
+def _streamed(body: Content) -> Any:
+    """An answer of MiniStack's that is sent piece by piece."""
+    from ministack.core.responses import StreamingResponse
+
+    async def send_pieces(send: Any, receive: Any) -> None:
+        for piece in body.pieces():
+            for start in range(0, len(piece), SENT_BYTES):
+                sent = piece[start : start + SENT_BYTES]
+                await send({"type": "http.response.body", "body": sent, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return StreamingResponse(send_pieces)

@@ -9,11 +9,10 @@ import errno
 import hashlib
 import sqlite3
 import uuid
-import zlib
 from pathlib import Path
 from typing import Any
 
-from localaws.bodies import Long, crc32
+from localaws.contents import LONG_BYTES, Content, Stored, crc32, pieces
 from localaws.crashpoints import crashpoint
 from localaws.errors import ENVIRONMENT, ExpectedError
 from localaws.ministack import patches
@@ -37,6 +36,8 @@ class Objects:
         self._store = Store(path)
         self._folder = folder
         self._s3 = patches.module("services.s3")
+        # Long files that were read to their end, as each range would do again: checksum, size and time of the change.
+        self._verified: dict[str, tuple[int, int, int]] = {}
 
     def install(self) -> None:
         """Take the place of MiniStack's files, and give S3 what is stored."""
@@ -116,7 +117,7 @@ class Objects:
 
     def _write_files(self, record: dict[str, Any]) -> None:
         """Write each content that is not in a file yet, and put the file in its place."""
-        written: dict[int, tuple[bytes | Long, File]] = {}
+        written: dict[int, tuple[bytes | Content, File]] = {}
         for holder, member in _holders(record):
             content = holder[member]
             if not isinstance(content, tuple):
@@ -124,30 +125,39 @@ class Objects:
                     written[id(content)] = (content, self._write(content))
                 holder[member] = written[id(content)][1]
 
-    def _write(self, content: bytes | Long) -> File:
+    def _write(self, content: bytes | Content) -> File:
         path = self._folder / uuid.uuid4().hex
         try:
             # Not synchronized, as S3 answers all requests in one thread: a kill loses nothing, a power cut may.
             with path.open("xb") as handle:
-                for piece in content.pieces() if isinstance(content, Long) else (content,):
+                for piece in pieces(content):
                     handle.write(piece)
         except OSError:
             path.unlink(missing_ok=True)
             raise
         return path.name, crc32(content)
 
-    def _content(self, found: bytes | File | None) -> bytes | None:
+    def _content(self, found: "bytes | Content | File | None") -> "bytes | Content | None":
+        """The content in a file, verified; a long one is read again as it is used."""
         if not isinstance(found, tuple):
             return found
         name, checksum = found
-        content = (self._folder / name).read_bytes()
-        if zlib.crc32(content) != checksum:
-            raise OSError(errno.EIO, f"the object's file is damaged: {self._folder / name}")
+        path = self._folder / name
+        found_at = path.stat()
+        state = (checksum, found_at.st_size, found_at.st_mtime_ns)
+        long = found_at.st_size > LONG_BYTES
+        content = Stored(path.open("rb"), 0, found_at.st_size) if long else path.read_bytes()
+        if self._verified.get(name) != state:
+            if crc32(content) != checksum:
+                raise OSError(errno.EIO, f"the object's file is damaged: {path}")
+            if long:
+                self._verified[name] = state
         return content
 
     def _delete(self, names: set[str]) -> None:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
+            self._verified.pop(name, None)
 
 
 def _holders(record: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:

@@ -1,7 +1,13 @@
-"""S3 as AWS has it, where MiniStack differs: the default KMS key, ranges of versions, checksums of copies."""
+"""S3 as AWS has it, where MiniStack differs: the default KMS key, ranges of versions, checksums of copies.
 
+And the parts of an upload, which MiniStack joins in memory.
+"""
+
+import hashlib
+import types
 from typing import Any
 
+from localaws.contents import LONG_BYTES, Joined
 from localaws.ministack.patches import module
 
 
@@ -10,6 +16,7 @@ def install() -> None:
     _accept_default_kms_key()
     _read_ranges_of_versions()
     _checksum_copies()
+    _join_on_the_disk()
 
 
 def _accept_default_kms_key() -> None:
@@ -67,3 +74,55 @@ def _checksum_copies() -> None:
         return status, answered, body.replace(b"</CopyObjectResult>", f"{found}</CopyObjectResult>".encode())
 
     s3._copy_object = copy
+
+
+class _StandIn(bytes):
+    """Stands for a part that is joined: its content is the part's number, its length the part's own."""
+
+    size: int
+    etag: str
+
+    def __len__(self) -> int:
+        return self.size
+
+
+NUMBER_BYTES = 5
+
+
+def _join_on_the_disk() -> None:
+    """CompleteMultipartUpload joins stand-ins for the parts; the object gets the parts, one after the other."""
+    s3 = module("services.s3")
+    original = s3._complete_multipart_upload
+
+    def md5(content: bytes) -> Any:
+        if isinstance(content, _StandIn):
+            return types.SimpleNamespace(digest=lambda: bytes.fromhex(content.etag))
+        return hashlib.md5(content, usedforsecurity=False)
+
+    def complete(bucket: str, key: str, body: bytes, query: Any, headers: Any = None) -> Any:
+        parts = s3._multipart_uploads.get(s3._qp(query, "uploadId"), {}).get("parts", {})
+        bodies = {number: part["body"] for number, part in parts.items()}
+
+        def replicate(bucket: str, key: str, object_: dict[str, Any], numbers: bytes) -> None:
+            wanted = [numbers[start : start + NUMBER_BYTES] for start in range(0, len(numbers), NUMBER_BYTES)]
+            joined = Joined([bodies[int(number)] for number in wanted])
+            object_["size"] = len(joined)
+            object_["body"] = joined if len(joined) > LONG_BYTES else bytes(joined)
+            s3._maybe_replicate(bucket, key, object_, object_["body"])
+
+        def record(bucket: str, key: str, prior: Any, object_: dict[str, Any], numbers: bytes) -> Any:
+            return s3._record_object_version(bucket, key, prior, object_, object_["body"])
+
+        replaced = {"_maybe_replicate": replicate, "_record_object_version": record}
+        names = {**vars(s3), **replaced, "hashlib": types.SimpleNamespace(md5=md5)}
+        for number, part in parts.items():
+            part["body"] = _StandIn(b"%*d" % (NUMBER_BYTES, number))
+            part["body"].size, part["body"].etag = part["size"], part["etag"].strip('"')
+        try:
+            return types.FunctionType(original.__code__, names)(bucket, key, body, query, headers)
+        finally:
+            # Of an upload that goes on after a refusal.
+            for number, part in parts.items():
+                part["body"] = bodies[number]
+
+    s3._complete_multipart_upload = complete
