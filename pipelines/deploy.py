@@ -26,6 +26,7 @@ from pipelines.account.change_sets import pauses
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.executions import UNFINISHED
 from pipelines.account.model_packages import Registry
+from pipelines.account.serving import NONE, Serving
 from pipelines.account.stacks import STACKS, Stacks, environment
 from pipelines.cli.arguments import ENVIRONMENT, add_account_flags, add_json_flag, command_line, target_flags
 
@@ -58,6 +59,9 @@ def deploy(stacks: Stacks, show: Show) -> dict[str, str]:
     text = committed.definition(settings)
     outcomes["pipeline"] = upsert.upsert(stacks.clients, settings, text, stacks.environment.tags)
     show("pipeline", outcomes["pipeline"])
+    serving = Serving(stacks)
+    if outcomes["deployment"] == "updated" and serving.kind() != NONE:
+        serving.start()
     return outcomes
 
 

@@ -1,6 +1,7 @@
 """The endpoint that the state machine `deploy` maintains: what serves, predictions, and following a deployment."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -17,6 +18,7 @@ START_SECONDS = 120
 # Rows of one request: below the 4 MB that a serverless endpoint accepts.
 BATCH = 500
 NONE = "none"
+CONFIGURATION = re.compile(r"-v(\d+)-[0-9a-f]{6}$")
 
 
 class Deployment(NamedTuple):
@@ -67,9 +69,9 @@ class Serving:
         return found
 
     def version(self, described: Document | None) -> int | None:
-        """The version that serves: configurations are named `<endpoint>-v<version>`."""
-        number = str((described or {}).get("EndpointConfigName", "")).rpartition("-v")[2]
-        return int(number) if number.isdigit() else None
+        """The version that serves: configurations are named `<endpoint>-v<version>-<digest of the parameters>`."""
+        found = CONFIGURATION.search(str((described or {}).get("EndpointConfigName", "")))
+        return int(found[1]) if found else None
 
     def status(self) -> Document:
         """What serves: endpoint, kind, status, version, since, healthy, and a canary under way."""
@@ -131,6 +133,12 @@ class Serving:
                 code=CONFLICT,
             )
         return serving, max(others)
+
+    def start(self) -> None:
+        """Start `deploy`, which updates the endpoint where the stack's parameters are not those it serves with."""
+        machine = self.stacks.output("deployment", "DeployStateMachineArn")
+        with aws_errors("starting deploy"):
+            self.clients.stepfunctions.start_execution(stateMachineArn=machine, input="{}")
 
     def executions(self) -> set[str]:
         """ARNs of the executions of `deploy`; none where the environment serves nothing."""

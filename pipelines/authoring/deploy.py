@@ -3,7 +3,8 @@
     wait for the turn -> endpoint -> newest approved package -> release, model, configuration -> endpoint -> smoke test
 
 It starts with every change of approval, and what it does depends on the registry and the endpoint alone: repeated, late
-and reordered events end in the same state. Names are made from the package's version.
+and reordered events end in the same state. Names are made from the package's version and the stack's parameters, so
+that a changed parameter is another configuration, to which the endpoint is updated like to another version.
 
 Executions take turns: the oldest one runs, the others wait. ListExecutions is eventually consistent, so two may still
 overlap, and a person may change the endpoint. Therefore nothing is decided on what was read before a wait, an error
@@ -34,6 +35,9 @@ from pipelines.authoring.step_functions import StateMachine, added, chain
 COMMENT = "Approval -> release, model, configuration, endpoint -> smoke test -> notification"
 # Substitutions that are numbers.
 NUMBERS = ("MemorySizeInMB", "MaxConcurrency", "InstanceCount", "CanaryPercent", "CapturePercent")
+# Substitutions of which a model and an endpoint configuration are made, by the kind of serving.
+SERVERLESS = ("MemorySizeInMB", "MaxConcurrency")
+INSTANCE = ("InstanceType", "InstanceCount", "CapturePercent", "CaptureUri", "KmsKeyArn")
 
 
 def states() -> Any:
@@ -63,10 +67,14 @@ def relevant(s: StateMachine, then: Any) -> Any:
     """
     numbers = ", ".join(f"'{name}': $number('${{{name}}}')" for name in NUMBERS)
     detail = "$states.input.detail"
+    of_serverless, of_instances = (
+        " & ' ' & ".join(f"'${{{name}}}'" for name in ("ModelRoleArn", *names)) for names in (SERVERLESS, INSTANCE)
+    )
+    digest = f"$substring($hash('${{Serving}}' = 'serverless' ? {of_serverless} : {of_instances}, 'SHA-256'), 0, 6)"
     settings = s.compute(
         "Settings",
         settings=f"{{'serving': '${{Serving}}', 'without_approval': '${{WithoutApproval}}', "
-        f"'encrypted': '${{KmsKeyArn}}' != '', {numbers}}}",
+        f"'encrypted': '${{KmsKeyArn}}' != '', 'digest': {digest}, {numbers}}}",
         # Equal events have one id; a start by hand is an event of its own.
         event=f"{{'package': $exists({detail}.ModelPackageArn) ? {detail}.ModelPackageArn : '', "
         "'id': $exists($states.input.id) ? $states.input.id : $states.context.Execution.Name}",

@@ -86,7 +86,9 @@ def described() -> str:
     members = {
         "arn": "$states.result.ModelPackageArn",
         "version": "$string($states.result.ModelPackageVersion)",
-        "name": "'${EndpointName}-v' & $string($states.result.ModelPackageVersion)",
+        # Of its model and configuration.
+        "name": "'${EndpointName}-v' & $string($states.result.ModelPackageVersion) & '-' "
+        "& $states.input.settings.digest",
         "tested": f"$append({METADATA}.DeploymentStatus, [''])[0] in ['{SERVING}', '{REPLACED}']",
         **{name: f"$append({METADATA}.{key}, ['{default}'])[0]" for name, (key, default) in metadata.items()},
         "model": "$states.result.InferenceSpecification.Containers[0].ModelDataUrl",

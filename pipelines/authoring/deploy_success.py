@@ -9,6 +9,8 @@ from pipelines.authoring.deploy_release import SAME
 from pipelines.authoring.endpoint_queries import find
 from pipelines.authoring.step_functions import StateMachine, added, chain, format_
 
+# What follows `-v` in a configuration's name: the version and the digest of the parameters.
+NUMBER = "$substringAfter({}, '${{EndpointName}}-v')"
 SERVES = "'version ' & $states.input.package.version & ' serves'"
 
 
@@ -21,7 +23,9 @@ def success(s: StateMachine, then: Any) -> Any:
         "Served",
         deployed=f"{{'name': $states.input.package.name, 'previous': {previous}}}",
         attempts="0",
-        replaces=f"$not(({previous}) in $append($states.input.tried, ['', $states.input.package.name]))",
+        # The same version with other parameters goes on serving.
+        replaces=f"$not(({previous}) in $append($states.input.tried, [''])) "
+        f"and $substringBefore({NUMBER.format(previous)}, '-') != $states.input.package.version",
     )
     chain(noted, s.choice("HasReplaced", (s.is_true("$.replaces"), replaced(s, then)), otherwise=then))
     return record(s, "RecordSuccess", "$states.input.package.arn", SERVING, "'Serving at ${EndpointName}'", noted)
@@ -62,7 +66,7 @@ def served(s: StateMachine) -> Any:
 
 def replaced(s: StateMachine, then: Any) -> Any:
     """Record on the package that served before that it does not any more; one that has failed has its reason."""
-    number = "$substringAfter($states.input.deployed.previous, '${EndpointName}-v')"
+    number = f"$substringBefore({NUMBER.format('$states.input.deployed.previous')}, '-')"
     package = f"$replace($states.input.package.arn, /[0-9]+$/, {number})"
     return record(s, "RecordReplaced", package, REPLACED, SERVES, then)
 

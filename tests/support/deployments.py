@@ -211,6 +211,10 @@ class Deployment:
         listed = self.clients.sagemaker.list_endpoints(NameContains=self.name)["Endpoints"]
         return [each["EndpointName"] for each in listed]
 
+    def config(self, version: int) -> str:
+        """The name of a version's endpoint configuration, with the parameters of the newest one."""
+        return f"{self.endpoint}-v{version}-{self.configuration()[1].rpartition('-')[2]}"
+
     def configs(self) -> list[str]:
         """The endpoint configurations of the environment, sorted."""
         listed = self.clients.sagemaker.list_endpoint_configs(NameContains=self.name)["EndpointConfigs"]

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.support.definitions import IMAGE
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
+from pipelines.account.serving import Serving
 from tests.support.deployments import Deployment, wait_for
 
 OTHER_ROLE = "arn:aws:iam::000000000000:role/tests"
@@ -65,7 +66,7 @@ def test_what_serves_is_found_behind_a_page_of_others(served: Deployment) -> Non
         "decision": "deployed",
         "version": str(served.version(first)),
         "endpoint": served.endpoint,
-        "previous": f"{served.endpoint}-v{served.version(second)}",
+        "previous": served.config(served.version(second)),
     }
     assert served.answer()["model_version"] == served.version(first)
     for name in others:
@@ -75,7 +76,7 @@ def test_what_serves_is_found_behind_a_page_of_others(served: Deployment) -> Non
 
 def test_the_last_two_configurations_stay_and_older_ones_go(served: Deployment) -> None:
     versions = [served.version(package) for package in (served.register() for _ in range(3)) if served.approve(package)]
-    assert served.configs() == sorted(f"{served.endpoint}-v{version}" for version in versions[1:])
+    assert served.configs() == sorted(map(served.config, versions[1:]))
     models = served.clients.sagemaker.list_models(NameContains=served.name)["Models"]
     assert sorted(each["ModelName"] for each in models) == served.configs()
 
@@ -190,7 +191,7 @@ def test_of_two_approvals_at_once_the_newer_version_serves(served: Deployment) -
     described = served.clients.sagemaker.describe_endpoint(EndpointName=served.endpoint)
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == (
         "InService",
-        f"{served.endpoint}-v{newer}",
+        served.config(newer),
     )
 
 
@@ -216,6 +217,26 @@ def test_without_an_approved_package_the_endpoint_stays_by_parameter(clients: Cl
 
 
 @pytest.mark.release
+def test_a_changed_parameter_of_the_endpoint_is_deployed_with_the_version_that_serves(clients: Clients) -> None:
+    served = Deployment(clients)
+    package = served.register()
+    served.approve(package)
+    before = served.configuration()[1]
+    served.account.stacks.environment.parameters["deployment"]["MemorySizeInMB"] = "3072"
+    served.account.stacks.deploy_one("deployment")
+    Serving(served.account.stacks).start()
+    wait_for(lambda: served.configuration() != ("InService", before) and served.configuration()[0] == "InService")
+    served.quiet()
+    described = clients.sagemaker.describe_endpoint(EndpointName=served.endpoint)
+    assert described["ProductionVariants"][0]["CurrentServerlessConfig"]["MemorySizeInMB"] == 3072
+    assert (served.answer()["model_version"], served.metadata(package)["DeploymentStatus"]) == (1, "Serving")
+    assert Serving(served.account.stacks).version(described) == 1
+    assert served.run(served.event(package)) == {"decision": "unchanged", "version": "1"}
+    assert served.configs() == sorted([before, described["EndpointConfigName"]])
+    served.account.remove()
+
+
+@pytest.mark.release
 def test_a_switch_to_instances_serves_with_canaries_and_deletes_the_old_endpoint(clients: Clients) -> None:
     served = Deployment(clients)
     first, second = served.register(), served.register()
@@ -229,7 +250,7 @@ def test_a_switch_to_instances_serves_with_canaries_and_deletes_the_old_endpoint
     assert served.run(served.event(first))["endpoint"] == served.endpoint
     wait_for(lambda: served.endpoints() == [served.endpoint])
     assert (old != served.endpoint, served.answer()["model_version"]) == (True, 1)
-    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=f"{served.endpoint}-v1")
+    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=served.config(1))
     capture = config["DataCaptureConfig"]
     assert (config["KmsKeyId"], capture["KmsKeyId"]) == (key, key)
     assert capture["DestinationS3Uri"] == f"s3://{served.bucket}/captures"

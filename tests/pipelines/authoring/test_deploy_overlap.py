@@ -95,7 +95,7 @@ def test_whatever_another_execution_does_meanwhile_the_newest_approved_version_s
     other, wanted = DECISIONS[name](served, second, event)
     served.run(other)
     paused.resume()
-    assert served.configuration() == ("InService", f"{served.endpoint}-v{served.version(wanted)}")
+    assert served.configuration() == ("InService", served.config(served.version(wanted)))
     assert served.answer()["model_version"] == served.version(wanted)
     assert served.metadata(wanted)["DeploymentStatus"] == "Serving"
     assert served.metadata(second)["DeploymentStatus"] != "Failed"
@@ -110,7 +110,7 @@ def test_a_failed_deployment_removes_nothing_that_another_one_made(quiet: Deploy
     quiet.decide(second, "Approved")
     quiet.run(quiet.event(second))
     assert paused.resume()["Error"] == "SmokeTestFailed"
-    assert quiet.configuration() == ("InService", f"{quiet.endpoint}-v{quiet.version(second)}")
+    assert quiet.configuration() == ("InService", quiet.config(quiet.version(second)))
     assert quiet.metadata(second)["DeploymentStatus"] == "Serving"
     for each in (first, second):
         quiet.decide(each, "Rejected")
