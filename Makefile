@@ -101,7 +101,7 @@ clean:  ## remove the environment and the local workspace
 $(READY): setup.py constraints.txt
 	@$(PYTHON) .ci/environment.py $(VENV) --constraint constraints.txt --editable '.[local,console,dev]'
 	@# Endpoints and steps write no bytecode; without it each start of one compiles 150 modules.
-	@$(BIN)/python -m compileall -q localaws pipelines ingestion console
+	@$(BIN)/python -m compileall -q localaws pipelines console ingestion processing training evaluation benchmarks tests/support
 	@touch $@
 
 # checkov needs other versions of packages that are used here, so it has an environment of its own.

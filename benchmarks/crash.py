@@ -126,10 +126,11 @@ def kill_a_deployment(victim: Victim, name: str, seconds: float) -> None:
     timer = threading.Timer(seconds, victim.kill)
     timer.start()
     with contextlib.suppress(botocore.exceptions.BotoCoreError, ExpectedError):
-        Account(victim.clients, name)
+        Account(victim.clients, name).stacks.deploy()
     timer.join()
     victim.up()
     account = Account(victim.clients, name)
+    account.stacks.deploy()
     account.upsert(GOOD)
     account.deliver(0, 60)
     status, outcome = account.run(force=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.support.accounts import NEEDED
 from ingestion import record
 from localaws.errors import ExpectedError
 from pipelines import deploy, registry
@@ -43,7 +44,8 @@ class Gate:
         names = {"PipelineName": name, "ModelPackageGroupName": name, "NewDataState": "DISABLED"}
         parts = {**dev.parameters, "pipelines": {**dev.parameters["pipelines"], **names}}
         self.stacks = Stacks(clients, Environment(name, parts, dev.tags))
-        self.stacks.deploy()
+        for stack in NEEDED:
+            self.stacks.deploy_one(stack)
         self.settings = upsert.settings(clients, self.stacks)
         upsert.upsert(clients, self.settings, committed.definition(self.settings), dev.tags)
         self.name = name

@@ -144,14 +144,13 @@ def test_a_stack_whose_creation_update_or_deletion_was_killed_ends_as_before_or_
 
 
 def test_an_event_that_a_kill_prevented_is_sent_by_the_next_endpoint(victim: Victim) -> None:
-    clients = victim.up().clients
+    clients = victim.up("event-sending").clients
     queue = clients.sqs.create_queue(QueueName="events")["QueueUrl"]
     arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     clients.events.put_rule(Name="packages", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
     clients.events.put_targets(Rule="packages", Targets=[{"Id": "queue", "Arn": arn}])
     clients.sagemaker.create_model_package_group(ModelPackageGroupName="g")
-    victim.down()
-    clients = victim.up("event-sending").clients
+    wait_for_saved(victim.workspace, "aws.sagemaker")
     with contextlib.suppress(BotoCoreError):
         clients.sagemaker.create_model_package(ModelPackageGroupName="g")
     victim.wait_until_dead()
@@ -207,11 +206,10 @@ def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> Non
 
 @pytest.mark.parametrize("versioning", [pytest.param("Suspended", marks=pytest.mark.release), "Enabled"])
 def test_an_object_whose_overwriting_was_killed_is_as_it_was(victim: Victim, versioning: str) -> None:
-    s3 = victim.up().clients.s3
+    s3 = victim.up("object-written:3").clients.s3
     s3.create_bucket(Bucket="bucket")
     s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": versioning})
-    victim.down()
-    s3 = victim.up("object-written:3").clients.s3
+    wait_for_saved(victim.workspace, versioning)
     first = s3.put_object(Bucket="bucket", Key="whole//", Body=b"1").get("VersionId", "null")
     s3.put_object(Bucket="bucket", Key="deleted", Body=b"hops", Tagging="beer=ale")
     with pytest.raises(BotoCoreError):

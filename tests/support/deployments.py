@@ -43,7 +43,6 @@ class Deployment:
         values = {"EndpointPrefix": self.name, "ModelPackageGroupName": self.account.pipeline, **parameters}
         self.account.stacks.environment.parameters["deployment"].update(values)
         self.account.stacks.deploy_one("deployment")
-        self.account.stacks._outputs.pop("deployment", None)
         self.machine = self.account.stacks.output("deployment", "DeployStateMachineArn")
         self.endpoint = self.account.stacks.output("deployment", "EndpointName")
         self.bucket = self.account.stacks.output("artifacts", "ArtifactBucket")

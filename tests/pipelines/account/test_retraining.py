@@ -25,6 +25,12 @@ def by_hand(account: Account, **parameters: str) -> str:
     return retraining.wait_for_run(account.stacks, retraining.start(account.stacks, parameters))
 
 
+def test_an_empty_table_is_an_error_that_collects_beers(account: Account) -> None:
+    with pytest.raises(ExpectedError, match="the table has no beers yet") as refused:
+        by_hand(account)
+    assert "aws lambda invoke --function-name" in refused.value.hint
+
+
 def test_a_run_by_hand_trains_without_new_beers_and_uses_the_snapshot_again(account: Account) -> None:
     account.deliver(1, 60)
     runs = [by_hand(account)]
@@ -45,15 +51,6 @@ def test_the_parameters_of_a_run_by_hand_take_precedence(account: Account) -> No
     assert account.runs()[-1]["PipelineExecutionArn"] == run
     assert (given["Seed"], given["MinBeers"], given["CutOff"], given["Rows"]) == ("7", "10", "mine", "65")
     account.settle()
-
-
-def test_an_empty_table_is_an_error_that_collects_beers(clients: Clients) -> None:
-    empty = Account(clients)
-    empty.upsert(GOOD)
-    with pytest.raises(ExpectedError, match="the table has no beers yet") as refused:
-        by_hand(empty)
-    assert "aws lambda invoke --function-name" in refused.value.hint
-    empty.remove()
 
 
 def test_a_run_by_hand_beside_another_one_is_refused(account: Account, project: Project) -> None:

@@ -50,6 +50,8 @@ def test_a_newer_approved_version_takes_over_and_rejecting_it_brings_back_the_on
     assert served.metadata(first)["DeploymentStatus"] == "Serving"
 
 
+# That the pages of every list are followed, test_lists.py reads from the definition.
+@pytest.mark.release
 def test_what_serves_is_found_behind_a_page_of_others(served: Deployment) -> None:
     first, second = served.register(), served.register()
     served.approve(first)
@@ -103,7 +105,7 @@ def test_a_version_that_fails_leaves_the_one_before_and_has_the_reason(
     assert (found["DeploymentStatus"], found["DeploymentReason"].startswith(f"{error}: {reason}")) == ("Failed", True)
 
 
-@pytest.mark.parametrize("way", ["roll-back", "roll-back-silently"])
+@pytest.mark.parametrize("way", [pytest.param("roll-back", marks=pytest.mark.release), "roll-back-silently"])
 def test_an_update_that_rolls_back_is_a_failure_although_the_endpoint_is_in_service(
     served: Deployment, endpoint: Endpoint, way: str
 ) -> None:
@@ -195,7 +197,7 @@ def test_of_two_approvals_at_once_the_newer_version_serves(served: Deployment) -
     )
 
 
-@pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval"])
+@pytest.mark.parametrize("status", ["Rejected", pytest.param("PendingManualApproval", marks=pytest.mark.release)])
 def test_without_an_approved_package_the_endpoint_is_deleted(served: Deployment, status: str) -> None:
     package = served.register()
     served.approve(package)

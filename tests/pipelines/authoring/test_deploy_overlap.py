@@ -101,7 +101,7 @@ def test_whatever_another_execution_does_meanwhile_the_newest_approved_version_s
     assert served.metadata(second)["DeploymentStatus"] != "Failed"
 
 
-@pytest.mark.parametrize("state", ["RecordFailure", "RemoveEndpoint"])
+@pytest.mark.parametrize("state", [pytest.param("RecordFailure", marks=pytest.mark.release), "RemoveEndpoint"])
 def test_a_failed_deployment_removes_nothing_that_another_one_made(quiet: Deployment, state: str) -> None:
     first, second = quiet.register(ibu=80), quiet.register()
     quiet.decide(first, "Approved")

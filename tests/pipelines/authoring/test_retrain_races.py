@@ -32,7 +32,9 @@ def test_a_run_under_way_is_not_disturbed_and_a_stopped_one_is_published(account
     assert account.notifications() == [("Tapline: retrain failed", f"RunStopped: The run {run} ended as Stopped.")]
 
 
-@pytest.mark.parametrize("events", [10, pytest.param(50, marks=pytest.mark.release)])
+# Ten at once are in test_retrain_events.py.
+@pytest.mark.release
+@pytest.mark.parametrize("events", [10, 50])
 def test_equal_events_at_once_make_one_run(account: Account, events: int) -> None:
     account.upsert(GOOD)
     account.deliver(300 + events, 5)
@@ -43,6 +45,38 @@ def test_equal_events_at_once_make_one_run(account: Account, events: int) -> Non
     assert {status for status, _ in results} == {"SUCCEEDED"}
     assert {output["decision"] for _, output in results} <= {"trained", "skipped"}
     assert len(account.runs()) == before + 1
+    account.notifications()
+
+
+@pytest.mark.parametrize("answer", ["answer", "refuse"])
+def test_a_start_with_another_execution_s_token_is_a_skip_however_the_service_answers_it(
+    account: Account, endpoint: Endpoint, answer: str
+) -> None:
+    first = 1000 + 10 * len(account.runs())
+    account.upsert(GOOD)
+    account.deliver(first, 5)
+    assert account.run()[1]["decision"] == "trained"
+    account.deliver(first + 5, 5)
+    latest = account.runs()[-1]["PipelineExecutionArn"]
+    token = hashlib.sha256(f"{account.pipeline} {latest}".encode()).hexdigest()
+    endpoint.control("sagemaker", ReusedToken=answer)
+    try:
+        machine = account.start()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        # Another execution that has read the same latest run is faster, with a snapshot of its own.
+        while "Snapshot" not in entered(account, machine) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        given = {**account.parameters(account.runs()[-1]), "InputData": f"s3://{account.name}/snapshots/other/"}
+        other = account.clients.sagemaker.start_pipeline_execution(
+            PipelineName=account.pipeline,
+            ClientRequestToken=token,
+            PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],
+        )["PipelineExecutionArn"]
+        reason = f"another execution started the run {other}"
+        assert account.result(machine) == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
+    finally:
+        endpoint.control("sagemaker", ReusedToken="answer")
+    assert account.runs()[-1]["PipelineExecutionArn"] == other
     account.notifications()
 
 
@@ -91,38 +125,6 @@ def test_a_burst_of_objects_makes_as_many_runs_as_there_are_twenties_of_new_beer
     # Each run knew at least 20 beers more than the one before, and what is left is too little for another.
     assert all(later - earlier >= 20 for earlier, later in zip([0, *known], known, strict=False))
     assert account.run()[1]["decision"] == ("skipped" if 10 * objects - known[-1] < 20 else "trained")
-    account.remove()
-
-
-@pytest.mark.parametrize("answer", ["answer", "refuse"])
-def test_a_start_with_another_execution_s_token_is_a_skip_however_the_service_answers_it(
-    clients: Clients, endpoint: Endpoint, answer: str
-) -> None:
-    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
-    account.upsert(GOOD)
-    account.deliver(1, 5)
-    assert account.run()[1]["decision"] == "trained"
-    account.deliver(10, 5)
-    latest = account.runs()[-1]["PipelineExecutionArn"]
-    token = hashlib.sha256(f"{account.pipeline} {latest}".encode()).hexdigest()
-    endpoint.control("sagemaker", ReusedToken=answer)
-    try:
-        machine = account.start()
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        # Another execution that has read the same latest run is faster, with a snapshot of its own.
-        while "Snapshot" not in entered(account, machine) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        given = {**account.parameters(account.runs()[-1]), "InputData": f"s3://{account.name}/snapshots/other/"}
-        other = account.clients.sagemaker.start_pipeline_execution(
-            PipelineName=account.pipeline,
-            ClientRequestToken=token,
-            PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],
-        )["PipelineExecutionArn"]
-        reason = f"another execution started the run {other}"
-        assert account.result(machine) == ("SUCCEEDED", {"decision": "skipped", "reason": reason})
-    finally:
-        endpoint.control("sagemaker", ReusedToken="answer")
-    assert account.runs()[-1]["PipelineExecutionArn"] == other
     account.remove()
 
 

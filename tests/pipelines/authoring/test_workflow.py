@@ -160,16 +160,16 @@ def test_a_latest_run_in_the_future_blocks_nothing_and_the_decision_names_it(min
     assert output("NewData", {"input": table})["why"] == why
 
 
-def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> None:
-    account = Account(clients, MinNewBeers="1", MinMinutesBetweenRuns="0")
+def test_the_approved_model_is_passed_on_as_the_champion(account: Account) -> None:
+    clients = account.clients
     account.upsert(GOOD)
-    account.deliver(1, 3)
+    account.deliver(500, 3)
     assert account.run()[1]["decision"] == "trained"
     assert account.parameters(account.runs()[-1])["ChampionModel"] == none(account)
     bucket, key = account.stacks.output("artifacts", "ArtifactBucket"), f"{account.pipeline}/model.tar.gz"
     clients.s3.put_object(Bucket=bucket, Key=key, Body=b"model")
     container = {"Image": "image", "ModelDataUrl": f"s3://{bucket}/{key}"}
-    for approval in ("Approved", "Rejected"):
+    packages = [
         clients.sagemaker.create_model_package(
             ModelPackageGroupName=account.pipeline,
             ModelApprovalStatus=approval,
@@ -179,18 +179,24 @@ def test_the_approved_model_is_passed_on_as_the_champion(clients: Clients) -> No
                 "SupportedContentTypes": ["text/csv"],
                 "SupportedResponseMIMETypes": ["text/csv"],
             },
-        )
-    account.deliver(10, 3)
+        )["ModelPackageArn"]
+        for approval in ("Approved", "Rejected")
+    ]
+    account.deliver(510, 3)
     assert account.run()[1]["decision"] == "trained"
     given = account.parameters(account.runs()[-1])
     names = ("ChampionModel", "ChampionSha256", "ChampionVersion", "ChampionAccumulatedLoss")
-    assert [given[name] for name in names] == [f"s3://{bucket}/{key}", "a" * 64, "1", "0.012"]
+    assert [given[name] for name in names] == [
+        f"s3://{bucket}/{key}",
+        "a" * 64,
+        packages[0].rpartition("/")[2],
+        "0.012",
+    ]
     # Gone from S3, it does not block its successor.
     clients.s3.delete_object(Bucket=bucket, Key=key)
-    account.deliver(20, 3)
+    account.deliver(520, 3)
     assert account.run()[1]["decision"] == "trained"
     assert account.parameters(account.runs()[-1])["ChampionModel"] == f"s3://{bucket}/{archives.LOST_CHAMPION.folder}"
-    account.remove()
 
 
 @pytest.mark.release
@@ -217,20 +223,10 @@ def test_an_approved_model_behind_a_page_of_others_is_the_champion(clients: Clie
     account.remove()
 
 
-def test_a_forced_run_on_an_empty_table_is_a_skip(clients: Clients) -> None:
-    account = Account(clients)
-    account.upsert(GOOD)
-    assert account.run(force=True) == ("SUCCEEDED", {"decision": "skipped", "reason": "the table has no beers yet"})
-    account.remove()
-
-
-def test_parameters_of_the_input_are_those_of_the_run_and_given_data_need_no_snapshot(clients: Clients) -> None:
-    account = Account(clients, MinNewBeers="1000")
-    account.upsert(GOOD)
-    data = f"s3://{account.stacks.output('artifacts', 'ArtifactBucket')}/snapshots/mine/"
-    execution = account.start(force=True, parameters={"InputData": data, "Seed": "7"})
-    assert account.result(execution)[1]["decision"] == "trained"
-    assert "Snapshot" not in account.history(execution)
-    given = account.parameters(account.runs()[-1])
+def test_parameters_of_the_input_are_those_of_the_run_and_given_data_need_no_snapshot(patient: Account) -> None:
+    data = f"s3://{patient.stacks.output('artifacts', 'ArtifactBucket')}/snapshots/mine/"
+    execution = patient.start(force=True, parameters={"InputData": data, "Seed": "7"})
+    assert patient.result(execution)[1]["decision"] == "trained"
+    assert "Snapshot" not in patient.history(execution)
+    given = patient.parameters(patient.runs()[-1])
     assert (given["InputData"], given["Seed"]) == (data, "7")
-    account.remove()

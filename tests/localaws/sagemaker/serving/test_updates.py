@@ -70,7 +70,7 @@ def test_an_update_moves_the_traffic_without_a_failed_request(served: Served) ->
     assert served.predict(1)["model"] == "second"
 
 
-@pytest.mark.parametrize("script", [BROKEN, NO_IMPORT])
+@pytest.mark.parametrize("script", [BROKEN, pytest.param(NO_IMPORT, marks=pytest.mark.release)])
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one_in_service(served: Served, script: str) -> None:
     served.create(served.config("first"))
     rolled_back = served.update(served.config("broken", script))
