@@ -8,7 +8,7 @@ from benchmarks.support.definitions import ROLE, Project, condition, definition,
 from localaws.endpoint import Endpoint
 from tests.support.refusals import refusal
 
-ROUNDS, STARTS = 50, 20
+ROUNDS, STARTS = 15, 20
 
 
 def test_lists_come_in_pages_and_whole(project: Project) -> None:
