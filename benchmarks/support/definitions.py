@@ -7,6 +7,7 @@ import tarfile
 import textwrap
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from pipelines.account.clients import Clients
@@ -16,7 +17,7 @@ from pipelines.cli.output import Document
 ROLE = "arn:aws:iam::000000000000:role/tests"
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3"
 INSTANCE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 # A script that writes its argument to the output `out`.
 WRITE = "import sys; (OUTPUT / 'out' / 'text').write_text(sys.argv[1])"
 # Without a namespace /opt/ml is another folder: a script takes its paths from its environment.
@@ -204,8 +205,8 @@ def packed(files: dict[str, str]) -> bytes:
     return content.getvalue()
 
 
-def until(holds: Any, what: str) -> Any:
-    """Poll until `holds` returns something true; raises AssertionError after DEADLINE_SECONDS."""
+def until(holds: Callable[[], Any], what: str = "what was waited for") -> Any:
+    """Poll until `holds` returns something true, and return it; raises AssertionError after DEADLINE_SECONDS."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         found = holds()

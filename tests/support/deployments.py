@@ -5,13 +5,11 @@ import hashlib
 import io
 import json
 import tarfile
-import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
-from benchmarks.support.accounts import DEADLINE_SECONDS, Account
-from benchmarks.support.definitions import IMAGE
+from benchmarks.support.accounts import Account
+from benchmarks.support.definitions import IMAGE, until
 from pipelines.account.clients import Clients
 
 # Answers with its version and the sum that it was made with; `broken` models do not load.
@@ -91,7 +89,7 @@ class Deployment:
             )["ModelPackageArn"]
         )
         if self.events:
-            self.result(wait_for(lambda: self.started_by(package, approval=False)))
+            self.result(until(lambda: self.started_by(package, approval=False)))
         return package
 
     def version(self, package: str) -> int:
@@ -116,7 +114,7 @@ class Deployment:
         """Decide; the result of the deployment that the event has started."""
         before = self.started_by(package)
         self.decide(package, status, note)
-        return self.result(wait_for(lambda: self.started_by(package).removeprefix(before)))
+        return self.result(until(lambda: self.started_by(package).removeprefix(before)))
 
     def started_by(self, package: str, *, approval: bool = True) -> str:
         """The ARN of the newest execution that a decision on a package, or its registration, has started, or ""."""
@@ -141,7 +139,7 @@ class Deployment:
 
     def quiet(self) -> None:
         """Wait until no execution runs."""
-        wait_for(lambda: all(each["status"] != "RUNNING" for each in self.executions()))
+        until(lambda: all(each["status"] != "RUNNING" for each in self.executions()))
 
     def clear(self) -> None:
         """Reject what is approved and wait until nothing serves."""
@@ -150,7 +148,7 @@ class Deployment:
         )
         for each in listed["ModelPackageSummaryList"]:
             self.decide(each["ModelPackageArn"], "Rejected")
-        wait_for(lambda: self.endpoints() == [])
+        until(lambda: self.endpoints() == [])
         self.quiet()
 
     def event(self, package: str, identifier: str = "") -> str:
@@ -220,15 +218,6 @@ class Deployment:
         return sorted(each["EndpointConfigName"] for each in listed)
 
 
-def wait_for(found: Callable[[], Any]) -> Any:
-    """Poll until there is something."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.03)
-    return value
-
-
 class Paused:
     """An execution of a copy of the state machine, which waits before a state until `resume`.
 
@@ -258,7 +247,7 @@ class Paused:
             status = api.describe_execution(executionArn=self.execution)["status"]
             return "paused" if "Barrier" in entered else status.replace("RUNNING", "")
 
-        return bool(wait_for(found) == "paused")
+        return bool(until(found) == "paused")
 
     def resume(self) -> dict[str, Any]:
         """Let the execution go on; its result."""

@@ -7,12 +7,12 @@ delivery streams, schedules and rules keep no history of calls; for them it is w
 import base64
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from botocore import xform_name
 
+from benchmarks.support.definitions import until
 from localaws import shapes
 from localaws.sagemaker.s3 import split
 from pipelines.account import executions as pipeline_executions
@@ -20,7 +20,6 @@ from pipelines.account import model_packages
 from pipelines.checks.integrations import RESOURCE
 from tests.support.strict import Call, Document, Strict
 
-DEADLINE_SECONDS = 60
 LOG_GROUPS = {"ProcessingJob": "/aws/sagemaker/ProcessingJobs", "TrainingJob": "/aws/sagemaker/TrainingJobs"}
 Task = tuple[str, Call]
 
@@ -31,12 +30,12 @@ def go_on(strict: Strict) -> None:
 
     def begin() -> tuple[str, str]:
         execution = clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
-        (run,) = wait_for(lambda: [each for each in runs(strict) if each["PipelineExecutionStatus"] == "Executing"])
+        (run,) = until(lambda: [each for each in runs(strict) if each["PipelineExecutionStatus"] == "Executing"])
         return execution, run["PipelineExecutionArn"]
 
     def stop(execution: str, run: str) -> None:
         clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=run, ClientRequestToken="0" * 32)
-        wait_for(lambda: status(strict, execution) == "FAILED")
+        until(lambda: status(strict, execution) == "FAILED")
 
     for package in packages(strict):
         clients.sagemaker.update_model_package(
@@ -47,18 +46,9 @@ def go_on(strict: Strict) -> None:
     strict.endpoint.control("drain")
     failing, run = begin()
     skipped = clients.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
-    wait_for(lambda: status(strict, skipped) == "SUCCEEDED")
+    until(lambda: status(strict, skipped) == "SUCCEEDED")
     stop(failing, run)
     stop(*begin())
-
-
-def wait_for(poll: Callable[[], Any]) -> Any:
-    """Poll until there is a result; raises AssertionError after DEADLINE_SECONDS."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (found := poll()):
-        assert time.monotonic() < deadline, f"no result within {DEADLINE_SECONDS} s"
-        time.sleep(0.05)
-    return found
 
 
 def status(strict: Strict, execution: str) -> str:

@@ -2,11 +2,10 @@
 
 import json
 import textwrap
-import time
 import uuid
 from typing import Any
 
-from benchmarks.support.definitions import IMAGE, ROLE, packed
+from benchmarks.support.definitions import IMAGE, ROLE, packed, until
 from pipelines.account.clients import Clients
 
 Document = dict[str, Any]
@@ -21,7 +20,6 @@ SUM = """
     def predict_fn(numbers, name): return {'model': name, 'sum': sum(numbers)}
     def output_fn(answer, accept): return json.dumps(answer), 'application/json'
 """
-SECONDS = 30.0
 
 
 class Served:
@@ -75,13 +73,13 @@ class Served:
         return self.settled()
 
     def settled(self) -> Document:
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        """Wait until the endpoint changes no more; returns its description."""
+
+        def ended() -> Document | None:
             found: Document = self.api.describe_endpoint(EndpointName=self.name)
-            if found["EndpointStatus"] not in ("Creating", "Updating", "RollingBack"):
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"the endpoint is still {found['EndpointStatus']}")
+            return None if found["EndpointStatus"] in ("Creating", "Updating", "RollingBack") else found
+
+        return dict(until(ended, "the endpoint's end of its change"))
 
     def invoke(self, body: str | bytes = "[1, 2]", **members: Any) -> Document:
         members = {"ContentType": "application/json", **members}
@@ -97,11 +95,4 @@ class Served:
         """Delete the endpoint and wait."""
         self.settled()
         self.api.delete_endpoint(EndpointName=self.name)
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            try:
-                self.api.describe_endpoint(EndpointName=self.name)
-            except self.api.exceptions.ClientError:
-                return
-            time.sleep(0.02)
-        raise AssertionError("the endpoint is still there")
+        until(lambda: not self.api.list_endpoints(NameContains=self.name)["Endpoints"], "the endpoint's deletion")

@@ -2,18 +2,16 @@
 
 import io
 import json
-import time
 
 import pyarrow.parquet
 import pytest
 
 from benchmarks.support.accounts import GOOD, Account
+from benchmarks.support.definitions import until
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks
 from pipelines.records.ledger import ledger
-
-DEADLINE_SECONDS = 60
 
 
 def put(account: Account, *numbers: int) -> None:
@@ -27,10 +25,7 @@ def put(account: Account, *numbers: int) -> None:
 
 def delivered(endpoint: Endpoint) -> None:
     """Wait until no delivery stream holds a record."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while any(sum(stages.values()) for stages in endpoint.control("status")["waiting"].values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not any(sum(stages.values()) for stages in endpoint.control("status")["waiting"].values()))
 
 
 def formats(account: Account) -> dict[str, int]:

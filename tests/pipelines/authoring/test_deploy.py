@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.support.definitions import IMAGE
+from benchmarks.support.definitions import IMAGE, until
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
 from pipelines.account.serving import Serving
-from tests.support.deployments import Deployment, wait_for
+from tests.support.deployments import Deployment
 
 OTHER_ROLE = "arn:aws:iam::000000000000:role/tests"
 
@@ -120,7 +120,7 @@ def test_an_update_that_rolls_back_is_a_failure_although_the_endpoint_is_in_serv
 
 def test_a_first_version_that_fails_leaves_no_endpoint(served: Deployment) -> None:
     assert served.approve(served.register(ibu=80))["Error"] == "SmokeTestFailed"
-    wait_for(lambda: served.endpoints() == [])
+    until(lambda: served.endpoints() == [])
 
 
 @pytest.mark.release
@@ -186,7 +186,7 @@ def test_of_two_approvals_at_once_the_newer_version_serves(served: Deployment) -
     packages = [served.register(), served.register()]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda package: served.decide(package, "Approved"), packages))
-    wait_for(lambda: served.metadata(packages[1])["DeploymentStatus"] == "Serving")
+    until(lambda: served.metadata(packages[1])["DeploymentStatus"] == "Serving")
     served.quiet()
     newer = served.version(packages[1])
     assert served.answer()["model_version"] == newer
@@ -202,7 +202,7 @@ def test_without_an_approved_package_the_endpoint_is_deleted(served: Deployment,
     package = served.register()
     served.approve(package)
     assert served.decided(package, status) == {"decision": "none", "reason": "no model package is approved"}
-    wait_for(lambda: served.endpoints() == [])
+    until(lambda: served.endpoints() == [])
 
 
 @pytest.mark.release
@@ -227,7 +227,7 @@ def test_a_changed_parameter_of_the_endpoint_is_deployed_with_the_version_that_s
     served.account.stacks.environment.parameters["deployment"]["MemorySizeInMB"] = "3072"
     served.account.stacks.deploy_one("deployment")
     Serving(served.account.stacks).start()
-    wait_for(lambda: served.configuration() != ("InService", before) and served.configuration()[0] == "InService")
+    until(lambda: served.configuration() != ("InService", before) and served.configuration()[0] == "InService")
     served.quiet()
     described = clients.sagemaker.describe_endpoint(EndpointName=served.endpoint)
     assert described["ProductionVariants"][0]["CurrentServerlessConfig"]["MemorySizeInMB"] == 3072
@@ -250,7 +250,7 @@ def test_a_switch_to_instances_serves_with_canaries_and_deletes_the_old_endpoint
     served.account.stacks.deploy_one("deployment")
     served.endpoint = served.account.stacks.output("deployment", "EndpointName")
     assert served.run(served.event(first))["endpoint"] == served.endpoint
-    wait_for(lambda: served.endpoints() == [served.endpoint])
+    until(lambda: served.endpoints() == [served.endpoint])
     assert (old != served.endpoint, served.answer()["model_version"]) == (True, 1)
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=served.config(1))
     capture = config["DataCaptureConfig"]
@@ -258,8 +258,8 @@ def test_a_switch_to_instances_serves_with_canaries_and_deletes_the_old_endpoint
     assert capture["DestinationS3Uri"] == f"s3://{served.bucket}/captures"
     served.decide(second, "Approved")
     # The canary and the rest of the fleet answer side by side.
-    wait_for(lambda: {served.answer()["model_version"] for _ in range(10)} == {1, 2})
-    wait_for(lambda: served.metadata(second)["DeploymentStatus"] == "Serving")
+    until(lambda: {served.answer()["model_version"] for _ in range(10)} == {1, 2})
+    until(lambda: served.metadata(second)["DeploymentStatus"] == "Serving")
     assert {served.answer()["model_version"] for _ in range(5)} == {2}
     served.quiet()
     # Deleting the environment deletes what the state machine has made.

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from benchmarks.support.crash import Victim
-from tests.support.deployments import Deployment, wait_for
+from benchmarks.support.definitions import until
+from tests.support.deployments import Deployment
 
 SECONDS = (0.05, 0.2, 0.4, 0.7, 1.0, 1.5)
 
@@ -29,5 +30,5 @@ def test_after_a_kill_in_the_middle_of_a_deployment_either_version_serves_and_th
         assert served.answer()["model_version"] == 2
         assert served.metadata(second)["DeploymentStatus"] == "Serving"
         served.decide(second, "Rejected")
-        wait_for(lambda: served.answer()["model_version"] == 1)
+        until(lambda: served.answer()["model_version"] == 1)
         served.quiet()

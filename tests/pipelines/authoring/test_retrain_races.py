@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.support.accounts import DEADLINE_SECONDS, GOOD, Account
-from benchmarks.support.definitions import Project
+from benchmarks.support.accounts import GOOD, Account
+from benchmarks.support.definitions import Project, until
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
 from pipelines.authoring import workflows
@@ -19,11 +18,9 @@ def test_a_run_under_way_is_not_disturbed_and_a_stopped_one_is_published(account
     project = Project(account.clients)
     account.upsert(project.processing("Preprocess", "import time; time.sleep(20)"))
     account.deliver(200, 5)
-    first = account.start()
-    deadline = time.monotonic() + DEADLINE_SECONDS
     before = len(account.runs())
-    while len(account.runs()) == before and time.monotonic() < deadline:
-        time.sleep(0.05)
+    first = account.start()
+    until(lambda: len(account.runs()) > before, "the run")
     run = account.runs()[-1]["PipelineExecutionArn"]
     assert account.run() == ("SUCCEEDED", {"decision": "skipped", "reason": f"a run is under way: {run}"})
     assert account.run(force=True)[1]["decision"] == "skipped"
@@ -62,10 +59,8 @@ def test_a_start_with_another_execution_s_token_is_a_skip_however_the_service_an
     endpoint.control("sagemaker", ReusedToken=answer)
     try:
         machine = account.start()
-        deadline = time.monotonic() + DEADLINE_SECONDS
         # Another execution that has read the same latest run is faster, with a snapshot of its own.
-        while "Snapshot" not in entered(account, machine) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: "Snapshot" in entered(account, machine), "the snapshot")
         given = {**account.parameters(account.runs()[-1]), "InputData": f"s3://{account.name}/snapshots/other/"}
         other = account.clients.sagemaker.start_pipeline_execution(
             PipelineName=account.pipeline,
@@ -87,9 +82,7 @@ def test_a_new_object_starts_it_and_objects_elsewhere_do_not(clients: Clients) -
     for key in ("raw/dt=2026-11-20/x.json.gz", "errors/cleaned/processing-failed/dt=2026-11-20/x"):
         clients.s3.put_object(Bucket=data, Key=key, Body=b"{}")
     account.deliver(1, 3)
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not account.runs() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(account.runs, "the run")
     executions = clients.stepfunctions.list_executions(stateMachineArn=account.machine)["executions"]
     assert len(executions) == 1
     assert account.result(executions[0]["executionArn"])[1]["decision"] == "trained"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.support.definitions import until
 from localaws import endpoint as endpoints
 from localaws.errors import ExpectedError
 from localaws.sagemaker import isolation
@@ -249,11 +250,7 @@ class Troubled:
     def _kill_while_it_runs(self, flags: list[str]) -> Any:
         command = [sys.executable, "-m", "pipelines.run", *flags]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        deadline = time.monotonic() + 60
-        while not (described := self.workspace.read_endpoint()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert described is not None
-        os.kill(described["pid"], signal.SIGKILL)
+        os.kill(until(self.workspace.read_endpoint, "the endpoint")["pid"], signal.SIGKILL)
         stdout, stderr = process.communicate(timeout=120)
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
