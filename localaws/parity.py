@@ -67,6 +67,7 @@ STEP_FUNCTIONS = (
     step_functions.type_xml_answers,
     step_functions.publish_attributes,
     step_functions.end_overdue_executions,
+    step_functions.leave_out_missing_outputs,
 )
 
 

@@ -76,6 +76,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_prefix_sdk_error",
         "_S3_OP_SPECS",
         "_resolve_path",
+        "_describe_execution",
         "_run_execution",
         "_executions",
         "_state_machines",

@@ -74,7 +74,9 @@ def parse(uri: str) -> Image:
 def package_folders(uri: str) -> list[str]:
     """The folders with the packages of AWS's own that code in the image imports, for its PYTHONPATH."""
     image, folder = parse(uri), Path(image_packages.__file__).parent
-    names = ["toolkit", "xgboost"] if image.is_xgboost else ["toolkit"] if image.packages() == (SKLEARN,) else []
+    # Later PyTorch images have another toolkit.
+    has_toolkit = image.packages() == (SKLEARN,) or (image.packages() == (TORCH,) and (0,) < image.version < (1, 3))
+    names = ["toolkit", "xgboost"] if image.is_xgboost else ["toolkit"] if has_toolkit else []
     return [str(folder / name) for name in names]
 
 

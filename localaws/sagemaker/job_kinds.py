@@ -22,14 +22,18 @@ def _training_created(request: Document) -> Document:
     rules = {
         member: [{"VolumeSizeInGB": 0, **rule} for rule in request[member]] for member in RULES if member in request
     }
-    switches: Document = {name: value for name, value in TRAINING_SWITCHES.items() if name not in request}
+    switches = {name: value for name, value in TRAINING_SWITCHES.items() if name not in request}
     # AWS returns the key even when there is none, and the SDK reads it.
     output = {"OutputDataConfig": {"KmsKeyId": "", **request["OutputDataConfig"]}}
-    if "ProfilerConfig" in request:
-        disabled = request["ProfilerConfig"].get("DisableProfiler", False)
-        switches["ProfilingStatus"] = "Disabled" if disabled else "Enabled"
     made = {"ModelArtifacts": {"S3ModelArtifacts": artifact}, "SecondaryStatusTransitions": []}
-    return {**switches, **rules, **output, **made}
+    return {**switches, **rules, **_profiling(request), **output, **made}
+
+
+def _profiling(request: Document) -> Document:
+    given = request.get("ProfilerConfig")
+    if given is None or given.get("DisableProfiler"):
+        return {"ProfilingStatus": "Disabled"} if given else {}
+    return {"ProfilingStatus": "Enabled", "ProfilerConfig": {"ProfilingIntervalInMilliseconds": 500, **given}}
 
 
 def _training_ended(document: Document) -> Document:

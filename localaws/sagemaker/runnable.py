@@ -40,9 +40,7 @@ def problems(definition: Document, parameters: Mapping[str, Any]) -> Iterator[tu
             case "Training":
                 found = _training_problems(known, arguments)
             case "Tuning":
-                definitions = arguments.get("TrainingJobDefinitions") or [arguments.get("TrainingJobDefinition", {})]
-                found = [each for one in definitions for each in _training_problems(known, one)]
-                found += filter(None, [not_offered(arguments)])
+                found = [*_tuning_problems(known, arguments), *filter(None, [not_offered(arguments)])]
             case _:
                 found = []
         yield from ((step["Name"], each) for each in found)
@@ -56,6 +54,11 @@ def require_processing(request: Document) -> None:
 def require_training(request: Document) -> None:
     """Raise ApiError for a training job that cannot run here."""
     _require_job(_training_problems(Known({}), request))
+
+
+def require_tuning(request: Document) -> None:
+    """Raise ApiError for a tuning job whose training jobs cannot run here."""
+    _require_job(_tuning_problems(Known({}), request))
 
 
 def _require_job(found: list[str]) -> None:
@@ -109,6 +112,11 @@ def _training_problems(known: Known, arguments: Document) -> list[str]:
     if "AlgorithmName" in specification:
         found.append("an AlgorithmName of the Marketplace cannot run here")
     return [each for each in found if each]
+
+
+def _tuning_problems(known: Known, arguments: Document) -> list[str]:
+    definitions = arguments.get("TrainingJobDefinitions") or [arguments.get("TrainingJobDefinition", {})]
+    return [each for one in definitions for each in _training_problems(known, one)]
 
 
 def _command_problem(known: Known, entrypoint: Any) -> str:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from localaws.sagemaker import runnable
 from localaws.sagemaker.failures import JobFailed, JobStopped
 from localaws.sagemaker.hyperparameters import candidates, not_offered, ranges_problem
 from localaws.sagemaker.job_directory import JobDirectory, Phase
@@ -128,6 +129,7 @@ class Tunings:
     def check(self, request: Document) -> None:
         """Refuse a CreateHyperParameterTuningJob request that AWS refuses, or that is not offered here."""
         _check(request)
+        runnable.require_tuning(request)
         for parent in self._parents(request):
             if parent["HyperParameterTuningJobStatus"] in UNDER_WAY:
                 raise validation_error(

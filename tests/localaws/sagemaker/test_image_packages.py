@@ -44,9 +44,14 @@ def test_the_xgboost_images_read_matrices(kind: str, body: Any, rows: Any) -> No
 
 
 def test_a_script_of_the_xgboost_images_is_a_module_and_can_import_its_packages(project: Project) -> None:
-    step = project.training("Train", "import sagemaker_containers.beta.framework, sagemaker_xgboost_container.encoder")
+    script = """
+        import sagemaker_containers, sagemaker_containers.beta.framework, sagemaker_xgboost_container.encoder
+        assert sagemaker_containers.training_env().hosts == ['algo-1']
+    """
+    step = project.training("Train", script)
     step["Arguments"]["AlgorithmSpecification"]["TrainingImage"] = XGBOOST
     step["Arguments"]["HyperParameters"]["sagemaker_program"] = "train"
     assert project.run(step).statuses() == {"Train": "Succeeded"}
     assert container_images.package_folders(IMAGE) == container_images.package_folders(XGBOOST)[:1]
-    assert container_images.package_folders("my-own-image:1") == []
+    for image, count in (("my-own-image:1", 0), ("pytorch-training:1.2.0-cpu-py3", 1), ("pytorch-training:2.8.0", 0)):
+        assert len(container_images.package_folders(image)) == count

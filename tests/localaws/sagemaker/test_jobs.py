@@ -63,7 +63,7 @@ def test_a_model_can_be_uploaded_unpacked_and_a_rule_is_described_with_its_volum
     project.clients.sagemaker.create_training_job(TrainingJobName=name, **request)
     found = ended(project, "Training", name)
     assert found["DebugRuleConfigurations"] == [{**rule, "VolumeSizeInGB": 0}]
-    assert found["ProfilingStatus"] == "Enabled"
+    assert (found["ProfilingStatus"], found["ProfilerConfig"]["ProfilingIntervalInMilliseconds"]) == ("Enabled", 500)
     assert found["ModelArtifacts"] == {"S3ModelArtifacts": project.uri(f"models/{name}/output/model/")}
     assert project.get(f"models/{name}/output/model/model.txt") == b"m"
 
@@ -103,3 +103,16 @@ def test_a_job_whose_image_cannot_run_is_refused_when_it_is_created(project: Pro
     request["AlgorithmSpecification"]["TrainingImage"] = "382416733822.dkr.ecr.us-east-1.amazonaws.com/pca:1"
     with pytest.raises(ClientError, match=r"cannot run this job: the image .*/pca:1 has a program of its own"):
         project.clients.sagemaker.create_training_job(TrainingJobName=project.name, **request)
+    request["StaticHyperParameters"] = request.pop("HyperParameters")
+    config = {
+        "Strategy": "Random",
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+        "ResourceLimits": {"MaxParallelTrainingJobs": 1, "MaxNumberOfTrainingJobs": 1},
+        "ParameterRanges": {"IntegerParameterRanges": [{"Name": "x", "MinValue": "1", "MaxValue": "5"}]},
+    }
+    with pytest.raises(ClientError, match=r"cannot run this job: the image .*/pca:1 has a program of its own"):
+        project.clients.sagemaker.create_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=project.name,
+            HyperParameterTuningJobConfig=config,
+            TrainingJobDefinition=request,
+        )

@@ -18,6 +18,7 @@ def run(project: Project, resource: str, request: dict[str, Any], run: str = "ru
     found = api.describe_execution(executionArn=execution)
     if found["status"] == "SUCCEEDED":
         return found["status"], json.loads(found["output"])
+    assert "output" not in found
     return found["status"], (found["error"], found["cause"])
 
 
