@@ -57,7 +57,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim:
 
 @pytest.mark.parametrize("namespaces", ["1", pytest.param("0", marks=pytest.mark.release)])
 def test_a_killed_endpoint_takes_its_steps_with_it(victim: Victim, namespaces: str) -> None:
-    with environment(LOCALAWS_NAMESPACES=namespaces):
+    # Forked from the server, as they are by default.
+    with environment(LOCALAWS_NAMESPACES=namespaces, LOCALAWS_COLD="0"):
         project = Project(victim.up().clients)
         script = (
             "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
