@@ -198,6 +198,11 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_log_events_lock",
     ),
     "services.eventbridge": ("_put_events",),
+    "services.apigateway_v1": (
+        "_invoke_lambda_custom_v1",
+        "_parse_service_integration_uri",
+        "_service_integration_response",
+    ),
 }
 
 

@@ -19,6 +19,7 @@ from localaws.sagemaker.pipelines import Definitions
 from localaws.sagemaker.registry import Registry
 from localaws.sagemaker.search import Search
 from localaws.sagemaker.service import ApiError, Service, arn
+from localaws.sagemaker.serving import front
 from localaws.sagemaker.serving.component import Serving
 from localaws.sagemaker.tags import Tags
 from localaws.sagemaker.transform import Transforms
@@ -67,6 +68,7 @@ class SageMaker:
             target="SageMakerRuntime",
             namespace="sagemaker",
         )
+        front.install()
         step_functions.install()
         authorization.install()
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS

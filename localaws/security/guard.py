@@ -59,7 +59,7 @@ class Guard:
             return receive
         if scope["type"] == "websocket":
             raise Refused("AccessDenied", "Only the WebSocket APIs of API Gateway are offered here.")
-        if path.startswith("/_"):
+        if path.startswith("/_") and not _is_signed_api_call(request, path):
             if not hmac.compare_digest(request.headers.get(TOKEN, "").encode(), self.keys.key.control_token().encode()):
                 raise Refused("AccessDenied", f"The header {TOKEN_HEADER} lacks the workspace's token.")
             return _limited(receive, CONTROL_BYTES)
@@ -129,6 +129,12 @@ def _decides_itself(request: Request, path: str) -> bool:
     url = app._parse_lambda_url(host, path)
     found = patches.module("services.lambda_svc").resolve_function_url(url[0]) if url else None
     return bool(found and found[4].get("AuthType") == "NONE")
+
+
+def _is_signed_api_call(request: Request, path: str) -> bool:
+    """Whether the request calls an API of API Gateway or a function's URL, by its path, with a signature."""
+    called = path.startswith(("/_aws/execute-api/", "/_aws/lambda-url/"))
+    return called and request.headers.get("authorization", "").startswith("AWS4-")
 
 
 def _is_form(request: Request) -> bool:

@@ -118,6 +118,20 @@ def test_an_update_that_rolls_back_is_a_failure_although_the_endpoint_is_in_serv
     assert served.metadata(second)["DeploymentStatus"] == "Failed"
 
 
+@pytest.mark.release
+def test_an_endpoint_whose_rollback_failed_is_made_again_with_the_version_before(
+    served: Deployment, endpoint: Endpoint
+) -> None:
+    first, second = served.register(), served.register()
+    served.approve(first)
+    served.quiet()
+    endpoint.control("sagemaker", EndpointUpdate="rollback-failed")
+    result = served.approve(second)
+    assert (result["Error"], "UpdateRollbackFailed" in result["Cause"]) == ("RolledBack", True)
+    assert served.configuration() == ("InService", served.config(served.version(first)))
+    assert served.answer()["model_version"] == served.version(first)
+
+
 def test_a_first_version_that_fails_leaves_no_endpoint(served: Deployment) -> None:
     assert served.approve(served.register(ibu=80))["Error"] == "SmokeTestFailed"
     until(lambda: served.endpoints() == [])
