@@ -33,6 +33,8 @@ CLOSED = re.compile(
     r"|sagemaker-spark-processing|sagemaker-clarify-processing|sagemaker-model-monitor-analyzer"
     r"|sagemaker-(lightgbm|catboost|tabtransformer).*|mxnet-.*"
 )
+# What code written for another version of a package raises.
+OTHER_VERSION = re.compile(r"\b(AttributeError|ImportError|ModuleNotFoundError|TypeError)\b")
 VERSION = re.compile(r"\d+(\.\d+)*(-\d+)?")
 
 
@@ -112,6 +114,11 @@ def report(uri: str) -> str:
     asked = VERSION.match(image.tag)
     running = ", ".join(f"{install} {_version(module, install)}" for module, install in packages) or "this interpreter"
     return f"{image.repository} {asked[0] if asked else image.tag} was asked for; {running} runs"
+
+
+def explain(uri: str, log_tail: str) -> str:
+    """The versions, where a script failed with an error that another version of its framework may explain."""
+    return f" ({report(uri)})" if parse(uri).packages() and OTHER_VERSION.search(log_tail) else ""
 
 
 def _version(module: str, distribution: str) -> str:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from localaws.sagemaker import isolation, job_access, launch, process
+from localaws.sagemaker import container_images, isolation, job_access, launch, process
 from localaws.sagemaker.failures import INTERNAL_ERROR, JobFailed, JobStopped
 from localaws.sagemaker.isolation import ML
 from localaws.store import Document
@@ -85,7 +85,8 @@ class JobDirectory:
             reason = f"the job ran longer than its MaxRuntimeInSeconds ({limit:g} s) and was stopped."
             raise JobFailed(f"MaxRuntimeExceeded: {reason}", status="Stopped")
         if ended.exit_code:
-            reason = self._reason(message) + access.explain(process.last_lines(self.log))
+            tail = process.last_lines(self.log)
+            reason = self._reason(message) + access.explain(tail) + container_images.explain(image_of(job), tail)
             raise JobFailed(f"AlgorithmError: {reason}, exit code: {ended.exit_code}")
 
     def _reason(self, message: str) -> str:
@@ -103,6 +104,12 @@ class JobDirectory:
     def clear(self) -> None:
         """Remove everything but the log."""
         clear(self.root)
+
+
+def image_of(job: Document) -> str:
+    """The image of a processing or training job; empty for one of the Marketplace."""
+    specification = job.get("AppSpecification") or job.get("AlgorithmSpecification", {})
+    return str(specification.get("ImageUri") or specification.get("TrainingImage", ""))
 
 
 def seconds_allowed(job: Document) -> float:

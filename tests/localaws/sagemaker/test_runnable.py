@@ -36,6 +36,14 @@ def test_an_image_runs_here_or_is_refused_with_the_reason(
     assert (problem in found, bool(found)) == (True, bool(problem))
 
 
+def test_an_error_of_another_version_of_the_framework_is_explained() -> None:
+    image = f"{REGISTRY}/sagemaker-scikit-learn:0.23-1-cpu-py3"
+    found = container_images.explain(image, "TypeError: OneHotEncoder() got an unexpected keyword argument 'sparse'")
+    assert found.startswith(" (sagemaker-scikit-learn 0.23-1 was asked for; scikit-learn ")
+    assert container_images.explain(image, "ValueError: no rows") == ""
+    assert container_images.explain(f"{REGISTRY}/my-own-image:1", "TypeError: no") == ""
+
+
 def test_an_execution_that_cannot_run_is_not_started(project: Project) -> None:
     spark = project.processing("Spark")
     spark["Arguments"]["AppSpecification"]["ImageUri"] = {"Get": "Parameters.Image"}
