@@ -116,7 +116,8 @@ def _resolved(tree: Any, database: str, columns: Columns) -> Any:
             if home == "information_schema":
                 home = INFORMATION_SCHEMA
                 table.set("db", ast.to_identifier(home))
-            known.setdefault(home, {})[name] = dict(columns(home, name))
+            if name not in known.setdefault(home, {}):
+                known[home][name] = dict(columns(home, name))
         table.set("catalog", None)
     visible = {
         home: {name: [each for each in listed if each != "$path"] for name, listed in tables.items()}

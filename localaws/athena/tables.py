@@ -105,13 +105,7 @@ class Reader:
 
 
 def serde(storage: dict[str, Any]) -> str:
-    """# Columns by name and Hive's type.
-    Columns = list[tuple[str, str]]
-    # A partition key's expression, from the expression of an object's key below the location.
-    Key = Callable[[str], str]
-    # A relation, the expressions of its columns, and the one of an object's key.
-    Source = tuple[str, list[str], str]
-    OPEN_CSV, LAZY_SIMPLE or PARQUET; QueryError for a table in another format."""
+    """OPEN_CSV, LAZY_SIMPLE or PARQUET; QueryError for a table in another format."""
     library = str((storage.get("SerdeInfo") or {}).get("SerializationLibrary", ""))
     if not library and PARQUET.lower() in storage.get("InputFormat", "").lower():
         return PARQUET

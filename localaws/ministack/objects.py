@@ -7,7 +7,10 @@ MiniStack's records holds the file's name and checksum, and the content is check
 
 import errno
 import hashlib
+import re
+import shutil
 import sqlite3
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,8 @@ KIND = "object"
 BY_VERSION = ("_object_tags", "_object_acl", "_object_annotations", "_object_retention", "_object_legal_hold")
 # In place of a content: the file's name and checksum.
 File = tuple[str, int]
+# A file cannot have a second name there: on another disk, or on one without such names.
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 
 
 class Objects:
@@ -48,6 +53,8 @@ class Objects:
             setattr(s3, name, lambda *args: None)
         s3._read_body = lambda bucket, key, obj: self._content(obj.get("body"))
         s3._version_body = lambda record, bucket, key, version: self._content(version.get("data"))
+
+        patches.module("services.athena")._materialize_table_files = self._link_files
 
         def reset_stored() -> None:
             reset()
@@ -153,6 +160,42 @@ class Objects:
             if long:
                 self._verified[name] = state
         return content
+
+    def _link_files(self, location: str, folders: list[str]) -> list[str]:
+        """A table's objects as files in a new folder, one more name for each content, sorted by key.
+
+        folders: gets the new folder. `_` and `.` hide an object or a folder, as in Athena.
+        """
+        bucket, _, prefix = location.removeprefix("s3://").partition("/")
+        prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+        found = self._s3._buckets.get(bucket) or {"objects": {}}
+        root = tempfile.mkdtemp(prefix="ministack-athena-")
+        folders.append(root)
+        files = []
+        for key, each in sorted(found["objects"].items()):
+            below = key.removeprefix(prefix)
+            if key.startswith(prefix) and not key.endswith("/") and not re.search(r"(^|/)[_.]", below):
+                path = Path(root, below)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if self.link(each.get("body"), path):
+                    files.append(str(path))
+        return files
+
+    def link(self, body: Any, path: Path) -> bool:
+        """Give a content a name; False if it was deleted meanwhile. On another disk it is copied."""
+        try:
+            content = self._content(body)
+            if not isinstance(body, tuple):
+                path.write_bytes(bytes(content or b""))
+            else:
+                path.hardlink_to(self._folder / body[0])
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+            shutil.copyfile(self._folder / body[0], path)
+        return True
 
     def _delete(self, names: set[str]) -> None:
         for name in names:

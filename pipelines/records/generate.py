@@ -16,9 +16,10 @@ from pipelines.records.defects import DEFECTS, encode
 
 
 class Plan(NamedTuple):
-    """What is generated: `total` records of the beers of the ids `first`, `first` + 1, ...; shares of all records.
+    """What is generated: `total` records of the beers of the ids `first`, `first` + 1, ...; shares of the records.
 
-    repeats: records that deliver the beer of an earlier id again. defects: defective records by reason.
+    repeats: records that deliver an earlier beer again, so that there are fewer beers than records. defects: defective
+    records by reason.
     """
 
     total: int
@@ -45,9 +46,12 @@ def records(plan: Plan) -> Iterator[Record]:
     chance = random.Random(f"{plan.seed} {plan.first}")
     reasons, shares = list(plan.defects), list(plan.defects.values())
     defective = sum(shares)
-    for number in range(plan.first, plan.first + plan.total):
-        if plan.repeats and chance.random() < plan.repeats:
-            number = chance.randint(plan.first, number)
+    following = plan.first
+    for _ in range(plan.total):
+        if plan.repeats and following > plan.first and chance.random() < plan.repeats:
+            number = chance.randrange(plan.first, following)
+        else:
+            number, following = following, following + 1
         sound = beer(plan.seed, number)
         if defective and chance.random() < defective:
             reason = chance.choices(reasons, shares)[0]
