@@ -14,8 +14,9 @@ from localaws.ministack import patches
 
 # Of an object: its ETag and time, which change when it is overwritten, and its bytes.
 Version = tuple[str, str, int]
-# A larger table is read from its files by every query.
-MOST_BYTES = 64 * 2**20
+# A larger table is read from its files by every query. So is one of large objects: DuckDB parses a file faster than it
+# takes over its rows.
+MOST_BYTES, ALWAYS_BYTES, MOST_BYTES_PER_OBJECT = 64 << 20, 8 << 20, 64 << 10
 
 
 class CsvCache:
@@ -26,8 +27,9 @@ class CsvCache:
         self._lock = threading.Lock()
 
     def fits(self, location: str, only: str = "") -> bool:
-        """Whether a table is small enough to stay in memory."""
-        return sum(size for *_, size in _objects(*_split(location), only).values()) <= MOST_BYTES
+        """Whether a table stays in memory: a small one, or one of small objects."""
+        sizes = [size for *_, size in _objects(*_split(location), only).values()]
+        return sum(sizes) <= max(ALWAYS_BYTES, min(MOST_BYTES, MOST_BYTES_PER_OBJECT * len(sizes)))
 
     def rows(self, location: str, options: str, columns: int, only: str = "") -> Any:
         """A pyarrow table of text: c0, c1, ... and `key`, the object's key below the location.

@@ -1,6 +1,7 @@
 """The gold tables: dbt on the local endpoint, its text for an account, and the queries for people without dbt."""
 
 import ast
+import datetime
 import json
 import random
 import re
@@ -22,6 +23,7 @@ from localaws.workspace import Workspace
 from pipelines import warehouse as command
 from pipelines.account import warehouse
 from pipelines.account.clients import Clients
+from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import queries, snapshot
 from pipelines.authoring.archives import ROOT
 from tests.support import cfn
@@ -122,14 +124,22 @@ def _texts(frame: pd.DataFrame) -> list[list[str | None]]:
 
 
 @pytest.mark.release
-def test_dbt_builds_again_with_a_later_delivery_and_reaches_this_machine_only(
+def test_dbt_builds_again_after_a_change_of_the_format_and_reaches_this_machine_only(
     built: Warehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clients = built.clients()
     (bucket,) = [each["Name"] for each in clients.s3.list_buckets()["Buckets"] if "ingestion" in each["Name"]]
-    for stamp, abv in (("2026-11-27-23-00-00", 5.5), ("2026-11-27-23-30-00", 5.5), ("2026-11-27-23-45-00", 6)):
-        key = f"cleaned/dt=2026-11-27/s-1-{stamp}-a"
-        clients.s3.put_object(Bucket=bucket, Key=key, Body=f"990001,Late Ale,{abv},,,,,,\n".encode())
+    for stamp in ("2026-11-26-23-00-00", "2026-11-26-23-30-00"):
+        key = f"cleaned/dt=2026-11-26/s-1-{stamp}-a"
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=b"990001,Late Ale,5.5,,,,,,\n")
+    stacks = Stacks(clients, environment("dev"), lambda seconds: None)
+    assert stacks.deploy_one("ingestion", {"CleanedFormat": "parquet"}) == "updated"
+    row = pd.DataFrame([[990001, "Late Ale", 6.0, *[None] * 6]], columns=list(columns()))
+    types = dict.fromkeys(columns()[2:], "float64")
+    # Parquet is read from the day of the change on.
+    now = datetime.datetime.now(datetime.UTC)
+    key = f"cleaned/parquet/dt={now:%Y-%m-%d}/s-1-{now:%Y-%m-%d-%H-%M-%S}-a.parquet"
+    clients.s3.put_object(Bucket=bucket, Key=key, Body=row.astype(types).to_parquet())
     assert built.dbt("--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert [(each["name"], each["status"]) for each in sorted(result["models"], key=lambda each: each["name"])] == [
@@ -140,11 +150,11 @@ def test_dbt_builds_again_with_a_later_delivery_and_reaches_this_machine_only(
     lake = Lake(clients)
     changes = "SELECT abv, change, delivered_at, version FROM tapline_dev_warehouse.beer_changes WHERE id = 990001"
     assert lake.rows(f"{changes} ORDER BY version") == [
-        ["5.5", "new", "2026-11-27 23:00:00.000", "1"],
-        ["6.0", "abv", "2026-11-27 23:45:00.000", "2"],
+        ["5.5", "new", "2026-11-26 23:00:00.000", "1"],
+        ["6.0", "abv", f"{now:%Y-%m-%d %H:%M:%S}.000", "2"],
     ]
     latest = "SELECT abv, delivered_at, deliveries FROM tapline_dev_warehouse.beers WHERE id = 990001"
-    assert lake.rows(latest) == [["6.0", "2026-11-27 23:45:00.000", "3"]]
+    assert lake.rows(latest) == [["6.0", f"{now:%Y-%m-%d %H:%M:%S}.000", "3"]]
 
 
 @pytest.mark.release
