@@ -17,6 +17,8 @@ Version = tuple[str, str, int]
 # A larger table is read from its files by every query. So is one of large objects: DuckDB parses a file faster than it
 # takes over its rows.
 MOST_BYTES, ALWAYS_BYTES, MOST_BYTES_PER_OBJECT = 64 << 20, 8 << 20, 64 << 10
+# Keys that Athena passes by: a folder itself, and what lies in or is a hidden name.
+HIDDEN = r"[_.]|.*/[_.]|(.*/)?\Z"
 
 
 class CsvCache:
@@ -58,13 +60,11 @@ def _objects(bucket: str, prefix: str, only: str) -> dict[str, Version]:
     """The versions of the objects that Athena reads, by key below the prefix; `_` and `.` hide a file or folder."""
     found = patches.module("services.s3")._buckets.get(bucket)
     objects = list(found["objects"].items()) if found else []
+    chosen, length = re.compile(f"(?s)(?!{HIDDEN})(?:{only})").match, len(prefix)
     return {
-        key[len(prefix) :]: (each["etag"], each["last_modified"], each["size"])
+        key[length:]: (each["etag"], each["last_modified"], each["size"])
         for key, each in objects
-        if key.startswith(prefix)
-        and not key.endswith("/")
-        and re.match(only, key[len(prefix) :])
-        and not any(part.startswith(("_", ".")) for part in key[len(prefix) :].split("/"))
+        if key.startswith(prefix) and chosen(key[length:])
     }
 
 

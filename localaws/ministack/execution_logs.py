@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 
 import datetime
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from localaws.ministack import patches
 MACHINE = "AWS::StepFunctions::StateMachine"
 # What `includeExecutionData: false` leaves out.
 DATA = {"input", "output", "parameters", "inputDetails", "outputDetails"}
+# An event that is earlier than its stream's last one makes MiniStack merge the whole stream.
+ORDER = threading.Lock()
 FATAL = {"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"}
 
 
@@ -94,6 +97,11 @@ def _append(group_arn: str, machine: str, document: dict[str, Any]) -> None:
     group = logs._log_groups.get(group_arn.removesuffix(":*").rpartition(":log-group:")[2])
     if group is None:
         return
+    with ORDER:
+        _append_now(logs, group, machine, document)
+
+
+def _append_now(logs: Any, group: dict[str, Any], machine: str, document: dict[str, Any]) -> None:
     now = int(time.time() * 1000)
     name = f"states/{machine}/{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     stream = group["streams"].get(name)
