@@ -47,9 +47,10 @@ CATALOGUE = Path(__file__).parents[1] / "pipelines/local/catalogue/beers.json"
 
 
 class Ready(NamedTuple):
-    """A version that serves: the environment, and the three functions of the same artifact in this process."""
+    """A version that serves: the environment, its endpoint's name, and the artifact's functions in this process."""
 
     serving: Serving
+    endpoint: str
     answer: Callable[[str], str]
 
 
@@ -116,13 +117,13 @@ def served(serving: Serving, folder: Path) -> Ready:
         content: str = code.output_fn(code.predict_fn(code.input_fn(body, JSON), model), JSON)[0]
         return content
 
-    return Ready(serving, answer)
+    return Ready(serving, serving.endpoint(), answer)
 
 
 def compared(ready: Ready, rows: int, times: int) -> dict[str, list[float]]:
     """Milliseconds of so many requests of so many rows, served and in this process, alternately."""
     body = json.dumps({"instances": list(itertools.islice(itertools.cycle(beers()), rows))})
-    calls = {"served": lambda: invoke(ready.serving, body), "in this process": lambda: ready.answer(body)}
+    calls = {"served": lambda: invoke(ready, body), "in this process": lambda: ready.answer(body)}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(times + WARM_UP):
         for name, call in calls.items():
@@ -141,10 +142,10 @@ def beers() -> list[dict[str, Any]]:
     return [{name: each[name] for name in names} for each in json.loads(CATALOGUE.read_text(encoding="utf-8"))]
 
 
-def invoke(serving: Serving, body: str) -> str:
+def invoke(ready: Ready, body: str) -> str:
     """The endpoint's answer."""
-    answered = serving.clients["sagemaker-runtime"].invoke_endpoint(
-        EndpointName=serving.endpoint(), ContentType=JSON, Accept=JSON, Body=body
+    answered = ready.serving.clients["sagemaker-runtime"].invoke_endpoint(
+        EndpointName=ready.endpoint, ContentType=JSON, Accept=JSON, Body=body
     )
     content: str = answered["Body"].read().decode()
     return content

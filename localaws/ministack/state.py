@@ -18,7 +18,7 @@ from localaws.store import Store, unusable
 from localaws.values import dump, load
 
 # A change is on the disk after at most this long, or when saving would take more than this share of the time.
-EVERY_SECONDS, SHARE = 1.0, 0.05
+EVERY_SECONDS, SHARE, PAUSE_SECONDS = 1.0, 0.05, 0.001
 # Attempts to read all services while no stack changes.
 ATTEMPTS = 5
 # Entries with a list that grows: what changes with each change, in place of all bytes.
@@ -81,16 +81,17 @@ class State:
         self.save()
         self._store.close()
 
-    def save(self) -> None:
+    def save(self, *, pause: float = 0) -> None:
         """Write the entries that have changed, in one transaction.
 
         A moment is chosen in which no stack gets or loses a resource, so that a stack is saved with its resources.
+        pause: seconds between two services for other threads, which reading them all would hold up for 20 ms.
         """
         with self._saving:
             services = patches.module("app")._build_persistence_save_dict()
             for _ in range(ATTEMPTS):
                 resources = _resources_of_stacks()
-                rows, errors = self._changes(services)
+                rows, errors = self._changes(services, 0 if resources else pause)
                 if resources == _resources_of_stacks():
                     self._write(rows, errors)
                     self._report(errors)
@@ -116,11 +117,14 @@ class State:
         self._written = dict.fromkeys([(kind, key) for kind, key, _ in rows], (0, None))
         return services
 
-    def _changes(self, services: dict[str, Callable[[], Any]]) -> tuple[dict[Place, Change], dict[str, str]]:
+    def _changes(
+        self, services: dict[str, Callable[[], Any]], pause: float
+    ) -> tuple[dict[Place, Change], dict[str, str]]:
         """Every row, and the errors of what could not be read, by `service` or `service store`."""
         rows: dict[Place, Change] = {}
         errors: dict[str, str] = {}
         for service, get_state in services.items():
+            time.sleep(pause)
             try:
                 stores = get_state() or {}
             except Exception as error:
@@ -176,7 +180,7 @@ class State:
         while not self._stop.wait(pause):
             began = time.thread_time()
             try:
-                self.save()
+                self.save(pause=PAUSE_SECONDS)
             except Exception as error:
                 self._report({"all": repr(error)})
             pause = max(EVERY_SECONDS, (time.thread_time() - began) / SHARE)
