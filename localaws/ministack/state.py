@@ -118,7 +118,7 @@ class State:
         return services
 
     def _changes(
-        self, services: dict[str, Callable[[], Any]], pause: float
+        self, services: dict[str, Callable[[], Any]], pause: float = 0
     ) -> tuple[dict[Place, Change], dict[str, str]]:
         """Every row, and the errors of what could not be read, by `service` or `service store`."""
         rows: dict[Place, Change] = {}

@@ -38,6 +38,8 @@ NUMBERS = ("MemorySizeInMB", "MaxConcurrency", "InstanceCount", "CanaryPercent",
 # Substitutions of which a model and an endpoint configuration are made, by the kind of serving.
 SERVERLESS = ("MemorySizeInMB", "MaxConcurrency")
 INSTANCE = ("InstanceType", "InstanceCount", "CapturePercent", "CaptureUri", "KmsKeyArn")
+# The name of a version's model and endpoint configuration.
+NAME = "'${EndpointName}-v' & $string($states.result.ModelPackageVersion) & '-' & $states.input.settings.digest"
 
 
 def states() -> Any:
@@ -56,7 +58,8 @@ def states() -> Any:
     choose = endpoint_state(s, release, success, again, unread)
     nothing = deploy_unapproved.nothing_approved(s, again, unread)
     before = "$states.input.before != '' ? $states.input.before : $states.input.endpoint.config"
-    chain(read, endpoint(s, deploy_candidate.newest_approved(s, choose, nothing, before=before), again, unread))
+    candidate = deploy_candidate.newest_approved(s, choose, nothing, NAME, before=before)
+    chain(read, endpoint(s, candidate, again, unread))
     return relevant(s, turn(s, read))
 
 

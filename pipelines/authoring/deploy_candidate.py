@@ -9,12 +9,13 @@ SERVING, REPLACED, FAILED = "Serving", "Replaced", "Failed"
 METADATA = "$states.result.CustomerMetadataProperties"
 
 
-def newest_approved(s: StateMachine, then: Any, nothing: Any, **members: str) -> Any:
+def newest_approved(s: StateMachine, then: Any, nothing: Any, name: str, **members: str) -> Any:
     """The newest approved package whose deployment has not failed before, unless it has been approved again since.
 
-    The input has `event` {package, id} and `tried`. members: further ones of the output, JSONata expressions.
+    The input has `event` {package, id} and `tried`, names of packages. name: the package's, a JSONata expression.
+    members: further ones of the output, likewise.
     """
-    describe, skip = candidate(s, then, members)
+    describe, skip = candidate(s, then, name, members)
     first, choice = approved(s, "HasApproved", describe, nothing)
     chain(skip, choice)
     return first
@@ -48,7 +49,7 @@ def approved(s: StateMachine, name: str, then: Any, nothing: Any) -> tuple[Any, 
     return chain(first, choice), choice
 
 
-def candidate(s: StateMachine, then: Any, members: dict[str, str]) -> tuple[Any, Any]:
+def candidate(s: StateMachine, then: Any, name: str, members: dict[str, str]) -> tuple[Any, Any]:
     """(describe the first package of the list, remove it from the list).
 
     A package whose deployment has failed is skipped: within this execution, and where the failed deployment was started
@@ -58,7 +59,7 @@ def candidate(s: StateMachine, then: Any, members: dict[str, str]) -> tuple[Any,
         "Candidate",
         "aws-sdk:sagemaker:describeModelPackage",
         {"ModelPackageName": "{% $states.input.approved.arns[0] %}"},
-        added(package=described(), **members),
+        added(package=described(name), **members),
     )
     usable = s.compute(
         "CandidateUse",
@@ -72,8 +73,8 @@ def candidate(s: StateMachine, then: Any, members: dict[str, str]) -> tuple[Any,
     return describe, skip
 
 
-def described() -> str:
-    """What is needed of a described package, a JSONata object."""
+def described(name: str) -> str:
+    """What is needed of a described package, a JSONata object. name: its name, a JSONata expression."""
     metadata = {
         "evaluation": ("Evaluation", ""),
         "sha256": ("ArtifactSha256", "unknown"),
@@ -86,9 +87,7 @@ def described() -> str:
     members = {
         "arn": "$states.result.ModelPackageArn",
         "version": "$string($states.result.ModelPackageVersion)",
-        # Of its model and configuration.
-        "name": "'${EndpointName}-v' & $string($states.result.ModelPackageVersion) & '-' "
-        "& $states.input.settings.digest",
+        "name": name,
         "tested": f"$append({METADATA}.DeploymentStatus, [''])[0] in ['{SERVING}', '{REPLACED}']",
         **{name: f"$append({METADATA}.{key}, ['{default}'])[0]" for name, (key, default) in metadata.items()},
         "model": "$states.result.InferenceSpecification.Containers[0].ModelDataUrl",

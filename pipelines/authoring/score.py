@@ -27,7 +27,9 @@ def states() -> Any:
     s.failed = notifications.failure(s, "score")
     nothing = s.pass_("NothingToScore", {"decision": "skipped", "reason": "no model package is approved"})
     start = s.compute("Start", event="{'package': '', 'id': ''}", tried="[]")
-    return chain(start, deploy.turn(s, deploy_candidate.newest_approved(s, table(s, move_table(s)), nothing)))
+    version = "$string($states.result.ModelPackageVersion)"
+    newest = deploy_candidate.newest_approved(s, table(s, move_table(s)), nothing, version)
+    return chain(start, deploy.turn(s, newest))
 
 
 def table(s: StateMachine, then: Any) -> Any:
