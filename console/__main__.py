@@ -47,6 +47,8 @@ def serve(client: Callable[[str], Any], plugin: Plugin, *, port: int, changes: b
     listener.bind(("127.0.0.1", port))
     console = Console(Account(client), plugin, changes=changes, where=where)
     console.port = listener.getsockname()[1]
+    # From here on a browser's connection waits until the server accepts it.
+    listener.listen()
     print(f"http://127.0.0.1:{console.port}", flush=True)
     config = uvicorn.Config(app(console), log_level="warning", access_log=False, server_header=False, lifespan="off",
                             timeout_graceful_shutdown=1)  # fmt: skip
