@@ -71,6 +71,7 @@ def _objects(bucket: str, prefix: str, only: str) -> dict[str, Version]:
 def _parsed(bucket: str, prefix: str, keys: Iterable[str], options: str) -> Any:
     """The rows of some objects, or None if there is no object."""
     import duckdb
+    import pyarrow
 
     get = patches.module("services.s3")._get_object_data
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
@@ -83,9 +84,9 @@ def _parsed(bucket: str, prefix: str, keys: Iterable[str], options: str) -> Any:
                 files.append((str(path), key))
         if not files:
             return None
-        connection.execute("CREATE TABLE files (path VARCHAR, key VARCHAR)")
-        connection.executemany("INSERT INTO files VALUES (?, ?)", files)
-        listed = ", ".join(f"'{path}'" for path, _ in files)
+        paths, keys_read = zip(*files, strict=True)
+        connection.register("files", pyarrow.table({"path": paths, "key": keys_read}))
+        listed = ", ".join(f"'{path}'" for path in paths)
         read = f"read_csv([{listed}], {options}, filename = true, hive_partitioning = false)"
         joined = (
             f"SELECT rows.* EXCLUDE (filename), files.key FROM {read} rows JOIN files ON rows.filename = files.path"

@@ -172,9 +172,9 @@ class Objects:
         root = tempfile.mkdtemp(prefix="ministack-athena-")
         folders.append(root)
         files = []
-        for key, each in sorted(found["objects"].items()):
+        for key, each in sorted(each for each in list(found["objects"].items()) if each[0].startswith(prefix)):
             below = key.removeprefix(prefix)
-            if key.startswith(prefix) and not key.endswith("/") and not re.search(r"(^|/)[_.]", below):
+            if not key.endswith("/") and not re.search(r"(^|/)[_.]", below):
                 path = Path(root, below)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if self.link(each.get("body"), path):
