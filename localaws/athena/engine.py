@@ -6,8 +6,11 @@ Glue tables become views with the hidden column `$path`, and what a statement wr
 
 import asyncio
 import contextvars
+import functools
 import json
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from localaws.athena import glue_api, statements
@@ -30,6 +33,8 @@ class Athena:
         self._save_results = self._athena._save_query_results
         self._execute_query = self._athena._execute_query
         self._query_results = self._athena._get_query_results
+        # More queries at once than processors would only hold up other requests.
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="athena")
 
     def install(self) -> None:
         """Replace MiniStack's names."""
@@ -88,7 +93,9 @@ class Athena:
             enforces(self._athena._workgroups[execution["WorkGroup"]]),
         )
         context = contextvars.copy_context()
-        result = await asyncio.to_thread(context.run, statements.run, query, database, destination)
+        loop = asyncio.get_running_loop()
+        run = functools.partial(context.run, statements.run, query, database, destination)
+        result = await loop.run_in_executor(self._threads, run)
         execution["_written"] = result.written
         return {"columns": list(result.columns), "column_types": list(result.types), "rows": result.rows}
 
