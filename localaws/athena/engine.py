@@ -140,16 +140,15 @@ class Athena:
         answer = call(action.removesuffix(".sync"), request)
         if not action.endswith(".sync"):
             return answer
-        pause = FIRST_PAUSE
-        while True:
-            described = call("getQueryExecution", {"QueryExecutionId": answer["QueryExecutionId"]})
-            status = described["QueryExecution"]["Status"]
-            if status["State"] == "SUCCEEDED":
-                return described
-            if status["State"] in ("FAILED", "CANCELLED"):
-                raise stepfunctions._ExecutionError("States.TaskFailed", status.get("StateChangeReason", ""))
+        identifier, pause = answer["QueryExecutionId"], FIRST_PAUSE
+        while self._athena._executions.get(identifier)["Status"]["State"] in ("QUEUED", "RUNNING"):
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
+        described = call("getQueryExecution", {"QueryExecutionId": identifier})
+        status = described["QueryExecution"]["Status"]
+        if status["State"] != "SUCCEEDED":
+            raise stepfunctions._ExecutionError("States.TaskFailed", status.get("StateChangeReason", ""))
+        return described
 
 
 def enforces(workgroup: dict[str, Any]) -> bool:
