@@ -1,12 +1,12 @@
 """What runs in the endpoint's process: MiniStack, our SageMaker, Firehose delivery and Athena, and extensions."""
 
 import contextlib
-import gc
 import importlib
 import os
 import threading
 from typing import Any
 
+from localaws import garbage
 from localaws.athena.engine import Athena
 from localaws.bodies import Bodies
 from localaws.control import Command, Control
@@ -118,6 +118,4 @@ def _import_ahead() -> None:
     for name in IMPORTED_AHEAD:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    # What is imported stays. Garbage collections would go through it again and again, while all threads wait.
-    gc.collect()
-    gc.freeze()
+    garbage.collect_repeatedly()
