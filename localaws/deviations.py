@@ -98,13 +98,13 @@ SAGEMAKER = (
         "So does AWS in the operations where it was observed; a caller that ignores NextToken fails here first.",
     ),
     Deviation(
-        "Lineage and trial components are derived from jobs, packages and endpoints; entities, associations and "
-        "experiments of one's own are refused.",
+        "Lineage, trial components, experiments and trials are derived from jobs, packages, endpoints and executions "
+        "(PipelineExperimentConfig); entities, associations and experiments of one's own are refused.",
         "It is what SageMaker writes by itself; nothing stored can differ from what ran.",
     ),
     Deviation(
-        "PipelineExperimentConfig and MLflowConfig are described and track nothing.",
-        "No experiment server runs here.",
+        "MLflowConfig is described and tracks nothing.",
+        "No MLflow server runs here.",
     ),
     Deviation(
         "sagemakerruntime:invokeEndpoint of Step Functions sends Body as JSON: a text arrives in quotes.",

@@ -4,9 +4,10 @@ from typing import Any
 
 from localaws.control import Command
 from localaws.ministack import patches
-from localaws.sagemaker import authorization, step_functions, switches
+from localaws.sagemaker import authorization, pipeline_targets, step_functions, switches
 from localaws.sagemaker.execution import Executions
 from localaws.sagemaker.executions_api import Starts
+from localaws.sagemaker.experiments import Experiments
 from localaws.sagemaker.images import Images
 from localaws.sagemaker.job_kinds import PROCESSING, TRAINING
 from localaws.sagemaker.jobs import Jobs
@@ -43,6 +44,7 @@ class SageMaker:
         TuningJobs(self.service)
         Images(self.service)
         LineageOperations(self.service)
+        Experiments(self.service)
         ModelCards(self.service)
         Search(self.service)
         self.executions = Executions(self.service, jobs, time_scale)
@@ -70,6 +72,7 @@ class SageMaker:
         )
         front.install()
         step_functions.install()
+        pipeline_targets.install(self.service)
         authorization.install()
         handlers = patches.module("services.cloudformation.provisioners")._RESOURCE_HANDLERS
         handlers["AWS::SageMaker::ModelPackageGroup"] = {

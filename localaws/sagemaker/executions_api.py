@@ -183,7 +183,7 @@ def _new_execution(pipeline: Document, request: Document, given: list[Document])
 
 
 def _trackers(definition: Document, execution: Document, request: Document) -> Document:
-    """PipelineExperimentConfig and MLflowConfig of an execution. They are described, and track nothing here."""
+    """PipelineExperimentConfig and MLflowConfig of an execution; no MLflow server runs here."""
     members = {
         "PipelineName": execution["PipelineName"],
         "PipelineArn": execution["PipelineArn"],

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from localaws import shapes
+from localaws.sagemaker.experiments import jobs_of
 from localaws.sagemaker.lineage import ACTION, ARTIFACT, COMPONENT, CONTEXT, Lineage, derive, vertices
 from localaws.sagemaker.service import Service, cut, listing, not_found, validation_error
 from localaws.store import Document
@@ -28,12 +29,15 @@ class LineageOperations:
             service.add({f"List{kind}s": self._lister(kind), f"Describe{kind}": self._describer(kind)})
 
     def list_components(self, request: Document) -> Document:
-        """ListTrialComponents, newest first by default; those of experiments are none."""
-        source = request.get("SourceArn")
-        found = [] if {"ExperimentName", "TrialName"} & set(request) else self._of_type(derive(self.store), COMPONENT)
+        """ListTrialComponents, newest first by default."""
+        source, jobs = request.get("SourceArn"), jobs_of(self.store, request)
         return listing(
             "ListTrialComponents",
-            found,
+            [
+                each
+                for each in self._of_type(derive(self.store), COMPONENT)
+                if jobs is None or each["Source"]["SourceArn"] in jobs
+            ],
             request,
             matches=lambda each: source in (None, each["Source"]["SourceArn"]),
             by="TrialComponentName" if request.get("SortBy") == "Name" else "CreationTime",
