@@ -30,7 +30,8 @@ VERBS = re.compile(
     r"|Describe|Detach|Disable|Disassociate|Enable|Extend|Get|Import|List|Put|Query|Register|Render|Retry|Search|Send"
     r"|Start|Stop|Update)(?=[A-Z])"
 )
-# https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html
+# https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html and, for the later ones,
+# https://github.com/aws/sagemaker-python-sdk/blob/master/sagemaker-mlops/src/sagemaker/mlops/workflow/steps.py
 STEP_TYPES = (
     "Processing",
     "Training",
@@ -47,6 +48,13 @@ STEP_TYPES = (
     "EMR",
     "EMRServerless",
     "NotebookJob",
+    "EndpointConfig",
+    "Endpoint",
+    "InferenceComponent",
+    "Lineage",
+    "ForEach",
+    "Cleanup",
+    "Job",
     "Fail",
 )
 # A notebook job is a training step in the definition.

@@ -79,6 +79,12 @@ def problems(definition: Any, supported: set[str] | None = None) -> Iterator[str
         return
     try:
         found = list(steps(definition))
+        conditional = [
+            each["Name"] for each in found if not all(isinstance(on, str) for on in each.get("DependsOn", []))
+        ]
+        if conditional:
+            yield f"Steps.{conditional[0]}.DependsOn: only names of steps are offered here, not objects with a Trigger"
+            return
         names = [step["Name"] for step in found]
         waits = dependencies(definition)
         declared = {parameter.get("Name") for parameter in definition.get("Parameters", [])}

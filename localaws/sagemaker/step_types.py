@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from localaws.sagemaker import cache, failures, graph, s3, step_outputs
-from localaws.sagemaker.callbacks import Callbacks, wait_for
+from localaws.sagemaker.callbacks import POLL_SECONDS, Callbacks, wait_for
 from localaws.sagemaker.conditions import holds
 from localaws.sagemaker.expressions import as_text
-from localaws.sagemaker.failures import JobFailed
+from localaws.sagemaker.failures import JobFailed, JobStopped
 from localaws.sagemaker.jobs import JobKind, Jobs
 from localaws.sagemaker.service import ApiError, Service, arn
+from localaws.sagemaker.serving.endpoints_api import CHANGING
 from localaws.store import Document
 
 # Step type -> the kind of its job, the key of its metadata, the longest name of such a job.
@@ -153,6 +154,41 @@ def _create_model(context: Context, attempt: Attempt) -> Document:
     return {"Metadata": {"Model": {"Arn": model_arn}}, "Result": result}
 
 
+@_cached
+def _create_endpoint_config(context: Context, attempt: Attempt) -> Document:
+    request = {"EndpointConfigName": attempt.job_name, **attempt.arguments}
+    config_arn = context.service.call("CreateEndpointConfig", request)["EndpointConfigArn"]
+    result = context.service.call("DescribeEndpointConfig", {"EndpointConfigName": request["EndpointConfigName"]})
+    return {"Metadata": {"EndpointConfig": {"Arn": config_arn}}, "Result": result}
+
+
+@_cached
+def _deploy_endpoint(context: Context, attempt: Attempt) -> Document:
+    """Create the endpoint, or update the one that exists, and wait until it serves the configuration."""
+    request = {"EndpointName": attempt.job_name, **attempt.arguments}
+    name = {"EndpointName": request["EndpointName"]}
+    try:
+        context.service.call("DescribeEndpoint", name)
+        operation = "UpdateEndpoint"
+        request.pop("Tags", None)
+    except ApiError:
+        operation = "CreateEndpoint"
+    metadata = {"Endpoint": {"Arn": context.service.call(operation, request)["EndpointArn"]}}
+    context.change(attempt.step["Name"], {"Metadata": metadata})
+    while True:
+        described = context.service.call("DescribeEndpoint", name)
+        if described["EndpointStatus"] not in CHANGING:
+            break
+        if context.stop.wait(POLL_SECONDS):
+            raise JobStopped
+    # SageMaker takes an update that fails back: the endpoint is InService on its earlier configuration.
+    served = described["EndpointConfigName"] if described["EndpointStatus"] == "InService" else ""
+    if served.lower() != request["EndpointConfigName"].lower():
+        reason = described.get("FailureReason", f"it does not serve {request['EndpointConfigName']}")
+        raise JobFailed(f"ClientError: endpoint {request['EndpointName']}: {reason}")
+    return {"Metadata": metadata, "Result": described}
+
+
 def _register_model(context: Context, attempt: Attempt) -> Document:
     """Register a model package; its group is made when it is missing, with the step's tags."""
     # A retry after a killed process finds the package that was registered.
@@ -242,6 +278,8 @@ def _fail(_: Context, attempt: Attempt) -> Document:
 RUNNERS: dict[str, Runner] = {
     **dict.fromkeys(JOBS, _run_job),
     "Model": _create_model,
+    "EndpointConfig": _create_endpoint_config,
+    "Endpoint": _deploy_endpoint,
     "RegisterModel": _register_model,
     "Lambda": _call_lambda,
     "Callback": _call_back,

@@ -204,6 +204,7 @@ def test_a_reference_to_nothing_is_refused_with_its_address(project: Project, st
         ({"Type": "EMR"}, "Steps.Step.Type: 'EMR' cannot be run here"),
         ({"DependsOn": ["Gone"]}, "Steps.Step.DependsOn: no step 'Gone'"),
         ({"DependsOn": ["Step"]}, "a cycle"),
+        ({"DependsOn": [{"Step": "Step", "Trigger": "Failed"}]}, "Steps.Step.DependsOn: only names of steps"),
         ({"CacheConfig": {"Enabled": True, "ExpireAfter": "a day"}}, "Steps.Step.CacheConfig.ExpireAfter: 'a day'"),
         (
             {"RetryPolicies": [{"ExceptionType": ["Step.TIREDNESS"]}]},
