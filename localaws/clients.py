@@ -63,3 +63,13 @@ def _models() -> Any:
     from botocore.loaders import Loader
 
     return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+
+
+def load_ahead(*services: str) -> None:
+    """Import boto3 and read the models of services, which takes most of the time that their first clients take."""
+    import boto3  # noqa: F401
+
+    for service in services:
+        for model in ("service-2", "paginators-1", "endpoint-rule-set-1"):
+            _models().load_service_model(service, model)
+    _models().load_data("endpoints")

@@ -12,7 +12,18 @@ from localaws.bodies import Bodies
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
-from localaws.ministack import disk, execution_logs, history, log_pages, metrics, patches, s3, stacks, step_functions
+from localaws.ministack import (
+    disk,
+    execution_logs,
+    history,
+    lambdas,
+    log_pages,
+    metrics,
+    patches,
+    s3,
+    stacks,
+    step_functions,
+)
 from localaws.ministack.faults import Faults
 from localaws.ministack.objects import Objects
 from localaws.ministack.state import State
@@ -43,6 +54,7 @@ class Components:
         history.record_branches()
         history.bound_logs()
         give_lambdas_sessions()
+        lambdas.import_botocore_late()
         faults = Faults()
         self._extensions: dict[str, Extension] = {}
         for name in extensions:
@@ -50,6 +62,7 @@ class Components:
             self._extensions[extension.name] = extension
         sagemaker = SageMaker(workspace, time_scale)
         commands: dict[str, Command] = {"drain": self._drain, "status": self._status, "faults": faults.inject}
+        commands["warm"] = lambdas.warm
         commands |= sagemaker.commands
         for extension in self._extensions.values():
             commands |= extension.commands

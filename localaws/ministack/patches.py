@@ -58,7 +58,13 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "is_root_access_key",
         "resolve_credential",
     ),
-    "core.lambda_runtime": ("execution_credentials",),
+    "core.lambda_runtime": (
+        "execution_credentials",
+        "_PYTHON_WORKER_SCRIPT",
+        "acquire_worker",
+        "ensure_spawned",
+        "release_worker",
+    ),
     "services.cloudformation": ("_stacks", "_change_sets"),
     "services.cloudformation.changesets": ("_resolve_props_for_diff",),
     "services.cloudformation.engine": ("CfnLoader", "_evaluate_conditions"),
@@ -197,7 +203,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_log_records",
         "_log_events_lock",
     ),
-    "services.eventbridge": ("_put_events",),
+    "services.eventbridge": ("_put_events", "_invoke_target", "_pattern_event_view", "_resolve_http_parameter"),
     "services.apigateway_v1": (
         "_invoke_lambda_custom_v1",
         "_parse_service_integration_uri",

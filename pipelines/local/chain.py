@@ -6,12 +6,14 @@ uses AWS's APIs at the local endpoint; the same calls do the same on AWS.
 
 import contextlib
 import shlex
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from ingestion.names import CLEANED, FAILED
+from localaws.clients import load_ahead
 from localaws.endpoint import Endpoint
 from localaws.errors import RUN_FAILED, ExpectedError
 from localaws.workspace import Workspace
@@ -35,6 +37,8 @@ DEADLINE_SECONDS = 300
 POLL_SECONDS = 0.05
 # A training uses all cores, and each poll takes a little of one.
 STEPS_POLL_SECONDS = 0.25
+# What the chain's clients are for; their models are read while the endpoint starts.
+SERVICES = ("cloudformation", "s3", "sagemaker", "lambda", "stepfunctions")
 RECORDS = ("accepted", "clean", "dropped", "failed")
 T = TypeVar("T")
 
@@ -55,6 +59,7 @@ def run(
     if catalogue is not None:
         # A wrong file is an error before anything is started.
         load_catalogue(catalogue)
+    threading.Thread(target=load_ahead, args=SERVICES, daemon=True).start()
     with contextlib.ExitStack() as context:
         with progress.step("endpoint") as step:
             running = context.enter_context(endpoint.running(workspace, keep=keep, port=port))
@@ -120,8 +125,20 @@ class _Chain:
             def show(stack: str, outcome: str) -> None:
                 lines.append(f"{stack} {outcome}")
                 step.update(", ".join(lines))
+                if stack == "ingestion":
+                    self.warm()
 
             self.stacks.deploy(show)
+
+    def warm(self) -> None:
+        """Start the environments of the collector and the transform while the other stacks are deployed."""
+        functions = [self.stacks.output("ingestion", name) for name in ("CollectorName", "TransformName")]
+        threading.Thread(target=self._warm, args=(functions,), daemon=True).start()
+
+    def _warm(self, functions: list[str]) -> None:
+        # A failure shows where they are invoked.
+        with contextlib.suppress(ExpectedError):
+            self.endpoint.control("warm", functions=functions)
 
     def start_by_event(self) -> None:
         """Let the event of new data start runs again, after a run with parameters."""
