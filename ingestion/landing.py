@@ -3,8 +3,9 @@
 What a file is shows in its first bytes, not in its name. A record is the bytes that `record.to_row` reads: a line, an
 element of the list, or a row of CSV as a JSON object of its columns, in which an empty field is null.
 
-JSON lines are read in chunks of bytes, side by side: a line belongs to the chunk in which it begins. Any other file is
-one chunk, since a quoted field of CSV may hold line breaks. A chunk can be resumed after each of its batches.
+JSON lines and CSV are read in chunks of bytes, side by side; a chunk can be resumed after each of its batches. A line
+belongs to the chunk in which it begins. A quoted field of CSV may hold line breaks, so its chunks begin where a first
+reading finds a row's end. A list and a gzip file are one chunk.
 """
 
 import codecs
@@ -15,7 +16,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ingestion.batches import batches
@@ -24,6 +25,8 @@ from ingestion.batches import batches
 MAX_WHOLE_BYTES = 2**30
 # Bytes of a chunk, and the most chunks of a file: their numbers are in the state machine's state of 256 KB.
 CHUNK_BYTES, MAX_CHUNKS = 64 * 2**20, 10_000
+# Of a CSV file only the beginning is searched for rows, in one invocation; what follows it belongs to the last chunk.
+SCANNED_BYTES = 16 * 2**30
 BATCH_RECORDS, BATCH_BYTES = 100_000, 32 * 2**20
 HEAD_BYTES, READ_BYTES = 2**16, 2**18
 # What is longer is cut, and no record then.
@@ -43,12 +46,15 @@ class RefusedFile(ValueError):
 
 
 class Plan(NamedTuple):
-    """How a file is read. kind: GZIP, LIST, LINES or CSV. step: bytes of a chunk. chunks: their number."""
+    """How a file is read. kind: GZIP, LIST, LINES or CSV. starts: of each chunk the byte at which it begins."""
 
     kind: str
     size: int
-    step: int
-    chunks: int
+    starts: Sequence[int] = (0,)
+
+    def end(self, number: int) -> int:
+        """The byte after a chunk's last one."""
+        return [*self.starts, self.size][number + 1]
 
 
 class Batch(NamedTuple):
@@ -75,13 +81,15 @@ class _Stream(io.RawIOBase):
 
 
 def plan(open_: Open, size: int) -> Plan:
-    """The plan of a file of `size` bytes; raises RefusedFile for a list or gzip file that is too large."""
+    """The plan of a file of `size` bytes; raises RefusedFile for one that is too large or, where it shows, no CSV."""
     kind = kind_of(open_(0, HEAD_BYTES).read(HEAD_BYTES) if size else b"")
     if kind in NAMES and size > MAX_WHOLE_BYTES:
         limit = f"{NAMES[kind]} of more than {MAX_WHOLE_BYTES:,} bytes"
         raise RefusedFile(f"{limit}: give JSON lines or CSV, not compressed")
-    step = max(CHUNK_BYTES, -(-size // MAX_CHUNKS)) if kind == LINES else max(size, 1)
-    return Plan(kind, size, step, max(1, -(-size // step)))
+    step = max(CHUNK_BYTES, -(-size // MAX_CHUNKS))
+    if kind in NAMES or size <= step:
+        return Plan(kind, size)
+    return Plan(kind, size, range(0, size, step) if kind == LINES else tuple(_row_starts(open_, size, step)))
 
 
 def kind_of(head: bytes) -> str:
@@ -95,7 +103,7 @@ def kind_of(head: bytes) -> str:
 def whole(open_: Open, size: int) -> Iterator[Batch]:
     """The batches of all chunks of a file. Raises RefusedFile, also after some of them."""
     planned = plan(open_, size)
-    for number in range(planned.chunks):
+    for number in range(len(planned.starts)):
         yield from chunk(open_, planned, number)
 
 
@@ -120,11 +128,11 @@ def chunk(open_: Open, planned: Plan, number: int, begin: int = 0) -> Iterator[B
 
 
 def _records(open_: Open, planned: Plan, number: int, begin: int) -> Read:
+    start, end = planned.starts[number], planned.end(number)
     if planned.kind == LINES:
-        start, end = number * planned.step, min((number + 1) * planned.step, planned.size)
         return _lines_of(open_, start, end, begin)
     if planned.kind == CSV:
-        return _rows_of(open_, begin) if begin < planned.size else iter(())
+        return _rows_of(open_, begin or start, end)
     stream = _buffered(open_(0, None))
     found = _elements(stream) if planned.kind == LIST else _unzipped(stream)
     return ((count, content) for count, content in enumerate(found, 1) if count > begin)
@@ -210,11 +218,31 @@ def _elements(stream: Any) -> Iterator[bytes]:
         start, first = end, False
 
 
-def _rows_of(open_: Open, begin: int) -> Read:
-    """The rows of a CSV file, all or those that begin at a byte or after it."""
+def _row_starts(open_: Open, size: int, step: int) -> Iterator[int]:
+    """Where chunks of a CSV file begin: the first, and then the first row in each `step` bytes."""
     stream = _buffered(open_(0, None))
+    position = _Position(_header(stream)[1])
+    yield 0
+    after = step
+    try:
+        for _ in csv.reader(position.lines(stream)):
+            if after <= position.at < size:
+                yield position.at
+                after = (position.at // step + 1) * step
+            if position.at >= SCANNED_BYTES:
+                return
+    except csv.Error:
+        # The last chunk has the rows before it, and refuses the file.
+        return
+
+
+def _rows_of(open_: Open, begin: int, end: int) -> Read:
+    """The rows of a CSV file in [begin, end), both ends of rows; from 0 on without the header."""
+    if begin >= end:
+        return iter(())
+    stream = _buffered(open_(0, None if begin else end))
     header, at = _header(stream)
-    return _rows(_buffered(open_(begin, None)) if begin else stream, header, begin or at)
+    return _rows(_buffered(open_(begin, end)) if begin else stream, header, begin or at)
 
 
 def _header(stream: Any) -> tuple[list[str], int]:

@@ -74,9 +74,12 @@ def plan(store: Store, landed: dict[str, Any], execution: str) -> dict[str, Any]
     try:
         planned = landing.plan(opener(store, key, version_id), size)
     except landing.RefusedFile as error:
-        planned, state["refused"] = landing.Plan("", size, size, 0), str(error)
-    store.write(file_key(name), {**state, **planned._asdict()})
-    return {"file": name, "status": LOADING, "chunks": list(range(planned.chunks))}
+        planned, state["refused"] = landing.Plan("", size, ()), str(error)
+    chunks = len(planned.starts)
+    store.write(
+        file_key(name), {**state, "kind": planned.kind, "size": size, "starts": list(planned.starts), "chunks": chunks}
+    )
+    return {"file": name, "status": LOADING, "chunks": list(range(chunks))}
 
 
 def chunk(store: Store, name: str, number: int, deadline: Deadline) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def read_file(store: Store, name: str) -> File:
     """A file that is planned."""
     state, _ = store.read(file_key(name))
     assert state is not None
-    planned = landing.Plan(state["kind"], state["size"], state["step"], state["chunks"])
+    planned = landing.Plan(state["kind"], state["size"], state["starts"])
     return File(state["file"], state["version"], Time(state["stamp"], state["day"]), planned)
 
 

@@ -15,7 +15,7 @@ COMMENT = "A file under landing/ -> chunks -> rows of the cleaned table"
 # Chunks at the same time; the Lambda reserves as many executions.
 CONCURRENCY = 4
 # A Lambda's longest invocation, and a little more.
-CHUNK_SECONDS = 930
+LAMBDA_SECONDS = 930
 
 
 def states() -> Any:
@@ -28,6 +28,8 @@ def states() -> Any:
         {"action": "plan", "object.$": "$$.Execution.Input.detail.object", "execution.$": "$$.Execution.Id"},
         "$.plan",
         {"file.$": "$.Payload.file", "status.$": "$.Payload.status", "chunks.$": "$.Payload.chunks"},
+        # A large CSV file is read for the rows with which its chunks begin.
+        timeout_seconds=LAMBDA_SECONDS,
     )
     finish = end(s)
     each = {"action": "chunk", "file.$": "$.plan.file", "chunk.$": "$$.Map.Item.Value"}
@@ -46,7 +48,7 @@ def chunk(s: StateMachine) -> Any:
         {"action": "chunk", "file.$": "$.file", "chunk.$": "$.chunk"},
         "$.progress",
         {"done.$": "$.Payload.done"},
-        timeout_seconds=CHUNK_SECONDS,
+        timeout_seconds=LAMBDA_SECONDS,
         fails_the_map=True,
     )
     done = (s.is_true("$.progress.done"), s.succeed("ChunkLoaded", "$.progress.done"))
@@ -62,7 +64,7 @@ def end(s: StateMachine) -> Any:
         {"action": "finish", "file.$": "$.plan.file"},
         "$",
         {f"{name}.$": f"$.Payload.{name}" for name in names},
-        timeout_seconds=CHUNK_SECONDS,
+        timeout_seconds=LAMBDA_SECONDS,
     )
     loaded = s.succeed("Loaded")
     message = "States.Format('{} is refused: {}', $.file, $.refused)"

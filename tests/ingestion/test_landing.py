@@ -110,14 +110,60 @@ def test_chunks_of_any_size_have_the_lines_of_the_file_each_once(pieces: list[by
     content = b'{"id": 0}\n' + b"".join(pieces)
     lines = [line.strip() for line in content.split(b"\n") if line.strip()]
     step = data.draw(st.integers(1, len(content) + 1))
-    planned = landing.Plan(landing.LINES, len(content), step, -(-len(content) // step))
-    found = [
-        each
-        for number in range(planned.chunks)
-        for batch in landing.chunk(opener(content), planned, number)
-        for each in batch.records
-    ]
-    assert found == lines
+    planned = landing.Plan(landing.LINES, len(content), range(0, len(content), step))
+    assert records_of_chunks(content, planned) == lines
+
+
+def records_of_chunks(content: bytes, planned: landing.Plan) -> list[bytes]:
+    """The records of all chunks, each read alone."""
+    chunks = [landing.chunk(opener(content), planned, number) for number in range(len(planned.starts))]
+    return [each for chunk in chunks for batch in chunk for each in batch.records]
+
+
+FIELDS = [
+    "7",
+    "",
+    'a "quoted" word',
+    '"x,y"',
+    '"two\nlines"',
+    '"two\r\nlines, and "" a quote"',
+    '6" bottle',
+    '"open\n',
+    "K\u00f6lsch",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(FIELDS), max_size=4), max_size=12),
+    st.sampled_from(["\n", "\r\n", "\n\n"]),
+    st.sampled_from(["", "\ufeff"]),
+    st.integers(1, 300),
+)
+def test_chunks_of_any_size_have_the_rows_of_a_csv_file_each_once(
+    table: list[list[str]], ending: str, mark: str, step: int
+) -> None:
+    content = (mark + ending.join(["id,name,abv", *map(",".join, table)])).encode()
+    alone = records_of_chunks(content, landing.Plan(landing.CSV, len(content)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landing, "CHUNK_BYTES", step)
+        planned = landing.plan(opener(content), len(content))
+    assert records_of_chunks(content, planned) == alone
+    # A row is in one chunk, so there may be fewer.
+    assert 1 <= len(planned.starts) <= len(content) // step + 1
+    assert list(planned.starts) == sorted(set(planned.starts))
+
+
+def test_csv_is_scanned_for_chunks_up_to_a_limit_and_to_its_first_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landing, "CHUNK_BYTES", 10)
+    content = b"id,name\n" + b"1,Beer\n" * 20
+    assert len(landing.plan(opener(content), len(content)).starts) == 15
+    bad = content + b"2," + b"x" * landing.MAX_RECORD_BYTES + b"\n" + content
+    # A file has at most 10,000 chunks, so they are longer; nothing is planned behind the error.
+    assert landing.plan(opener(bad), len(bad)).starts == (0, 106)
+    monkeypatch.setattr(landing, "SCANNED_BYTES", 50)
+    assert landing.plan(opener(content), len(content)).starts == (0, 15, 22, 36, 43, 50)
+    assert len(read(content)) == 20
 
 
 @pytest.mark.parametrize("format_", FORMATS)
