@@ -29,6 +29,7 @@ from localaws.ministack.objects import Objects
 from localaws.ministack.state import State
 from localaws.sagemaker import isolation
 from localaws.sagemaker.component import SageMaker
+from localaws.sagemaker.launch import COLD
 from localaws.security.keys import give_lambdas_sessions
 from localaws.workspace import Workspace
 
@@ -100,7 +101,7 @@ class Components:
         history.start()
 
     def import_ahead(self) -> None:
-        """Import in the background what the first requests need."""
+        """Import in the background what the first requests need; with `LOCALAWS_COLD=1` they import it themselves."""
         threading.Thread(target=_import_ahead, name="imports", daemon=True).start()
 
     def close(self) -> None:
@@ -128,7 +129,7 @@ class Components:
 
 
 def _import_ahead() -> None:
-    for name in IMPORTED_AHEAD:
+    for name in IMPORTED_AHEAD if os.environ.get(COLD) != "1" else ():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     garbage.collect_repeatedly()

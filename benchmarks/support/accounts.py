@@ -5,7 +5,7 @@ import time
 import uuid
 from typing import Any
 
-from benchmarks.support.definitions import parameter
+from benchmarks.support.definitions import parameter, until
 from pipelines import deploy
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Environment, Stacks, environment
@@ -72,14 +72,14 @@ class Account:
 
     def result(self, execution: str) -> tuple[str, Document]:
         """Wait for an execution's end; returns (status, output or {"Error", "Cause"})."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < deadline:
-            described = self.clients.stepfunctions.describe_execution(executionArn=execution)
-            if described["status"] != "RUNNING":
-                error = {"Error": described.get("error"), "Cause": described.get("cause")}
-                return described["status"], json.loads(described["output"]) if "output" in described else error
-            time.sleep(0.05)
-        raise AssertionError(f"{execution} did not end within {DEADLINE_SECONDS} s")
+
+        def ended() -> Document | None:
+            found: Document = self.clients.stepfunctions.describe_execution(executionArn=execution)
+            return None if found["status"] == "RUNNING" else found
+
+        described = until(ended, f"the end of {execution}")
+        error = {"Error": described.get("error"), "Cause": described.get("cause")}
+        return described["status"], json.loads(described["output"]) if "output" in described else error
 
     def run(self, **given: Any) -> tuple[str, Document]:
         """Start the state machine and wait for its end, as `result` does."""

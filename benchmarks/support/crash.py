@@ -7,8 +7,10 @@ import contextlib
 import hashlib
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +143,17 @@ def resume(victim: Victim, run: Execution) -> None:
         until(lambda: not victim.alive or run.status not in UNFINISHED, run.arn)
         now = succeeded(run)
         assert {name: now.get(name) for name in before} == before, "a finished step was run again"
+
+
+def wait_until_saved(workspace: Workspace, text: str) -> None:
+    """Wait until a saved entry of MiniStack's services contains a text."""
+
+    def saved() -> bool:
+        with contextlib.closing(sqlite3.connect(workspace.services)) as database:
+            rows = database.execute("SELECT body FROM row").fetchall()
+        return any(text.encode() in zlib.decompress(body) for (body,) in rows)
+
+    until(saved, "the save")
 
 
 def orphans(folder: Path) -> list[str]:

@@ -206,13 +206,16 @@ def packed(files: dict[str, str]) -> bytes:
 
 
 def until(holds: Callable[[], Any], what: str = "what was waited for") -> Any:
-    """Poll until `holds` returns something true, and return it; raises AssertionError after DEADLINE_SECONDS."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
+    """Poll until `holds` returns something true, and return it; raises AssertionError after DEADLINE_SECONDS.
+
+    The pauses grow with the time that has passed: each poll takes time from what is waited for.
+    """
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < DEADLINE_SECONDS:
         found = holds()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(min(max(passed / 5, 0.02), 0.25))
     raise AssertionError(f"not within {DEADLINE_SECONDS} s: {what}")
 
 

@@ -1,6 +1,7 @@
 """How a step's supervisor starts: as a new interpreter, or forked from a server with the libraries loaded.
 
-`LOCALAWS_COLD=1` starts every step as a new interpreter. `LOCALAWS_PRELOAD=name,name` loads further modules.
+`LOCALAWS_COLD=1` loads nothing ahead and starts every step as a new interpreter. `LOCALAWS_PRELOAD=name,name` loads
+further modules.
 """
 
 import contextlib

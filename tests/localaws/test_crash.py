@@ -2,21 +2,28 @@
 
 import contextlib
 import json
-import sqlite3
 import subprocess
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from benchmarks.support.crash import POINTS, Victim, build, environment, made, orphans, resume, wait_for_no_orphans
+from benchmarks.support.crash import (
+    POINTS,
+    Victim,
+    build,
+    environment,
+    made,
+    orphans,
+    resume,
+    wait_for_no_orphans,
+    wait_until_saved,
+)
 from benchmarks.support.definitions import Document, Execution, Project, until
 from localaws import endpoint as endpoints
 from localaws.errors import ExpectedError
-from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 
 # benchmarks/crash.py goes through all the points, and random moments.
@@ -56,47 +63,78 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(victim:
 
 
 @pytest.mark.parametrize("namespaces", ["1", pytest.param("0", marks=pytest.mark.release)])
-def test_a_killed_endpoint_takes_its_steps_with_it(victim: Victim, namespaces: str) -> None:
+def test_an_endpoint_that_ends_takes_its_steps_with_it_and_leaves_its_runs_to_be_resumed(
+    victim: Victim, namespaces: str
+) -> None:
     # Forked from the server, as they are by default.
     with environment(LOCALAWS_NAMESPACES=namespaces, LOCALAWS_COLD="0"):
         project = Project(victim.up().clients)
         script = (
             "import subprocess, sys, time; subprocess.Popen(['sleep', '60'], start_new_session=True); time.sleep(60)"
         )
-        project.upsert([project.processing("Slow", script)])
+        slow = project.processing("Slow", script, DependsOn=["First"])
+        project.upsert([project.processing("First"), slow])
         run = project.start()
         until(lambda: any("sleep 60" in each for each in orphans(victim.workspace.jobs)), "the step's child")
         victim.kill()
+    with environment(LOCALAWS_NAMESPACES=namespaces):
         if namespaces == "0":
             # Without a namespace only the step itself dies at once; the next start ends the rest.
             victim.up()
         wait_for_no_orphans(victim.workspace.jobs)
         if not victim.alive:
             victim.up()
-        run = Execution(victim.clients, run.arn)
-        until(lambda: run.status == "Failed", "the end of the interrupted run")
-        assert run.statuses() == {"Slow": "Failed"}
-        assert "RetryPipelineExecution resumes" in run.reason("Slow")
-        job = run.steps()["Slow"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-        described = victim.clients.sagemaker.describe_processing_job(ProcessingJobName=job)
-        assert described["ProcessingJobStatus"] == "Failed"
-        assert [each.name for each in (victim.workspace.jobs / job).iterdir()] == ["log"]
+    run = Execution(victim.clients, run.arn)
+    until(lambda: run.status == "Failed", "the end of the interrupted run")
+    assert run.statuses() == {"First": "Succeeded", "Slow": "Failed"}
+    assert "RetryPipelineExecution resumes" in run.reason("Slow")
+    job = run.steps()["Slow"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    described = victim.clients.sagemaker.describe_processing_job(ProcessingJobName=job)
+    assert described["ProcessingJobStatus"] == "Failed"
+    assert [each.name for each in (victim.workspace.jobs / job).iterdir()] == ["log"]
+
+    run.retry()
+    until(lambda: run.statuses()["Slow"] == "Executing", "the step's second beginning")
+    assert victim.down() == 0
+    run = Execution(victim.up().clients, run.arn)
+    until(lambda: run.status == "Failed", "the end of the stopped run")
+    first, code = run.steps()["First"], slow["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    project.clients = victim.clients
+    project.put(f"{code.removeprefix(project.uri(''))}step.py", "print('fast')")
+    assert run.retry().wait().statuses() == {"First": "Succeeded", "Slow": "Succeeded"}
+    assert run.steps()["First"] == first
 
 
-def test_a_killed_endpoint_comes_back_with_its_stacks_and_objects(victim: Victim) -> None:
-    clients = victim.up().clients
+def test_a_killed_endpoint_comes_back_with_its_stacks_and_objects_and_sends_the_event_that_it_owed(
+    victim: Victim,
+) -> None:
+    clients = victim.up("event-sending").clients
     create(clients, "first")
     clients.s3.create_bucket(Bucket="bucket")
     clients.s3.put_object(Bucket="bucket", Key="a/b", Body=b"1", ContentType="text/plain", Metadata={"beer": "ale"})
-    wait_for_saved(victim.workspace, "CREATE_COMPLETE")
-    victim.kill()
+    queue = clients.sqs.create_queue(QueueName="events")["QueueUrl"]
+    arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    clients.events.put_rule(Name="packages", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
+    clients.events.put_targets(Rule="packages", Targets=[{"Id": "queue", "Arn": arn}])
+    wait_until_saved(victim.workspace, "CREATE_COMPLETE")
+    wait_until_saved(victim.workspace, "aws.sagemaker")
+    with contextlib.suppress(BotoCoreError):
+        clients.sagemaker.create_model_package(ModelPackageGroupName="group")
+    victim.wait_until_dead()
+    assert victim.workspace.endpoint.exists()
+    assert (endpoints.find(victim.workspace), endpoints.stop(victim.workspace)) == (None, False)
+
     clients = victim.up().clients
     assert statuses(clients) == {"first": "CREATE_COMPLETE"}
-    assert len(clients.sqs.list_queues()["QueueUrls"]) == 1
+    assert sorted(url.rpartition("/")[2] for url in clients.sqs.list_queues()["QueueUrls"]) == ["events", "first"]
     groups = clients.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     assert [group["ModelPackageGroupName"] for group in groups] == ["group"]
     found = clients.s3.get_object(Bucket="bucket", Key="a/b")
     assert (found["Body"].read(), found["ContentType"], found["Metadata"]) == (b"1", "text/plain", {"beer": "ale"})
+    assert len(clients.sagemaker.list_model_packages(ModelPackageGroupName="group")["ModelPackageSummaryList"]) == 1
+    received = until(lambda: clients.sqs.receive_message(QueueUrl=queue).get("Messages"), "the event")
+    event = json.loads(received[0]["Body"])
+    assert (event["detail-type"], event["detail"]["ModelPackageVersion"]) == ("SageMaker Model Package State Change", 1)
 
 
 @pytest.mark.release
@@ -144,24 +182,6 @@ def test_a_stack_whose_creation_update_or_deletion_was_killed_ends_as_before_or_
     wait_for_stack(clients, "first", victim)
 
 
-def test_an_event_that_a_kill_prevented_is_sent_by_the_next_endpoint(victim: Victim) -> None:
-    clients = victim.up("event-sending").clients
-    queue = clients.sqs.create_queue(QueueName="events")["QueueUrl"]
-    arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    clients.events.put_rule(Name="packages", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
-    clients.events.put_targets(Rule="packages", Targets=[{"Id": "queue", "Arn": arn}])
-    clients.sagemaker.create_model_package_group(ModelPackageGroupName="g")
-    wait_for_saved(victim.workspace, "aws.sagemaker")
-    with contextlib.suppress(BotoCoreError):
-        clients.sagemaker.create_model_package(ModelPackageGroupName="g")
-    victim.wait_until_dead()
-    clients = victim.up().clients
-    assert len(clients.sagemaker.list_model_packages(ModelPackageGroupName="g")["ModelPackageSummaryList"]) == 1
-    found = until(lambda: clients.sqs.receive_message(QueueUrl=queue).get("Messages"), "the event")
-    event = json.loads(found[0]["Body"])
-    assert (event["detail-type"], event["detail"]["ModelPackageVersion"]) == ("SageMaker Model Package State Change", 1)
-
-
 def template(name: str) -> dict[str, Any]:
     """A queue and, in the first stack, a model package group, which has its name from the template."""
     group = {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": "group"}}
@@ -183,34 +203,14 @@ def statuses(clients: Clients) -> dict[str, str]:
     return {each["StackName"]: each["StackStatus"] for each in clients.cloudformation.describe_stacks()["Stacks"]}
 
 
-def wait_for_saved(workspace: Workspace, text: str) -> None:
-    """Wait until a saved entry of MiniStack's services contains a text."""
-
-    def saved() -> bool:
-        with contextlib.closing(sqlite3.connect(workspace.services)) as database:
-            rows = database.execute("SELECT body FROM row").fetchall()
-        return any(text.encode() in zlib.decompress(body) for (body,) in rows)
-
-    until(saved, "the save")
-
-
-def test_a_stopped_endpoint_leaves_its_runs_to_be_resumed(victim: Victim) -> None:
-    project = Project(victim.up().clients)
-    project.upsert([project.processing("First"), project.processing("Slow", "import time; time.sleep(1)")])
-    run = project.start()
-    until(lambda: run.statuses().get("First") == "Succeeded", "the first step")
-    victim.down()
-    run = Execution(victim.up().clients, run.arn)
-    until(lambda: run.status == "Failed", "the end of the interrupted run")
-    assert run.retry().wait().statuses() == {"First": "Succeeded", "Slow": "Succeeded"}
-
-
 @pytest.mark.parametrize("versioning", [pytest.param("Suspended", marks=pytest.mark.release), "Enabled"])
-def test_an_object_whose_overwriting_was_killed_is_as_it_was(victim: Victim, versioning: str) -> None:
+def test_an_object_whose_overwriting_was_killed_is_as_it_was_and_its_lost_file_is_named(
+    victim: Victim, versioning: str
+) -> None:
     s3 = victim.up("object-written:3").clients.s3
     s3.create_bucket(Bucket="bucket")
     s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": versioning})
-    wait_for_saved(victim.workspace, versioning)
+    wait_until_saved(victim.workspace, versioning)
     first = s3.put_object(Bucket="bucket", Key="whole//", Body=b"1").get("VersionId", "null")
     s3.put_object(Bucket="bucket", Key="deleted", Body=b"hops", Tagging="beer=ale")
     with pytest.raises(BotoCoreError):
@@ -231,14 +231,8 @@ def test_an_object_whose_overwriting_was_killed_is_as_it_was(victim: Victim, ver
         assert s3.get_object(Bucket="bucket", Key="whole//", VersionId=first)["Body"].read() == b"1"
     assert len(list(victim.workspace.objects.iterdir())) == len(versions)
 
-
-def test_an_object_whose_file_is_missing_is_refused_at_the_start(victim: Victim) -> None:
-    s3 = victim.up().clients.s3
-    s3.create_bucket(Bucket="bucket")
-    s3.put_object(Bucket="bucket", Key="key", Body=b"hops")
     victim.kill()
-    [content] = victim.workspace.objects.iterdir()
-    content.unlink()
+    next(victim.workspace.objects.iterdir()).unlink()
     with pytest.raises(ExpectedError) as caught:
         victim.up()
     assert "an object (its file is missing) is damaged" in str(caught.value)
@@ -249,19 +243,12 @@ def test_every_crash_point_that_is_struck_exists() -> None:
     assert [name for name in (*FEW, *POINTS) if f'crashpoint("{name}")' not in source] == []
 
 
-def test_an_endpoint_file_of_a_killed_endpoint_is_ignored(victim: Victim) -> None:
-    victim.up().kill()
-    assert victim.workspace.endpoint.exists()
-    assert endpoints.find(victim.workspace) is None
-    assert endpoints.stop(victim.workspace) is False
-    # Another process by now has the number that the file names.
+def test_the_holder_of_the_lock_is_stopped_and_not_the_process_that_the_endpoint_file_names(victim: Victim) -> None:
+    victim.up()
     other = subprocess.Popen(["sleep", "30"])
     try:
         address = {"url": "http://127.0.0.1:9", "extensions": {}, "pid": other.pid, "detached": True}
         victim.workspace.endpoint.write_text(json.dumps(address))
-        victim.up()
-        victim.workspace.endpoint.write_text(json.dumps(address))
-        # The holder of the workspace's lock is stopped, not the process that the file names.
         assert endpoints.stop(victim.workspace) is True
         victim.wait_until_dead()
         assert other.poll() is None

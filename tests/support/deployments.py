@@ -45,6 +45,7 @@ class Deployment:
         self.endpoint = self.account.stacks.output("deployment", "EndpointName")
         self.bucket = self.account.stacks.output("artifacts", "ArtifactBucket")
         self.events = True
+        self._details: dict[str, dict[str, Any]] = {}
 
     def register(self, *, ibu: int = 40, load: str = "return None", smoke: Any = SMOKE) -> str:
         """Register a pending package and wait for what its event starts; returns its ARN.
@@ -120,14 +121,19 @@ class Deployment:
         """The ARN of the newest execution that a decision on a package, or its registration, has started, or ""."""
         for each in self.executions():
             arn = str(each["executionArn"])
-            detail = json.loads(self.clients.stepfunctions.describe_execution(executionArn=arn)["input"]).get(
-                "detail", {}
-            )
+            detail = self._detail(arn)
             fields = detail.get("UpdatedModelPackageFields", ["registered"])
             wanted = "ModelApprovalStatus" if approval else "registered"
             if detail.get("ModelPackageArn") == package and wanted in fields:
                 return arn
         return ""
+
+    def _detail(self, execution: str) -> dict[str, Any]:
+        """The detail of the event that has started an execution, or {}."""
+        if execution not in self._details:
+            given = self.clients.stepfunctions.describe_execution(executionArn=execution)["input"]
+            self._details[execution] = json.loads(given).get("detail", {})
+        return self._details[execution]
 
     def result(self, execution: str) -> dict[str, Any]:
         """Output, or error and cause, of an execution that has ended."""

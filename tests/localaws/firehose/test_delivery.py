@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from benchmarks.support.crash import wait_until_saved
 from benchmarks.support.definitions import until
 from benchmarks.support.streams import ACCOUNT, REGION, Streams, transformed_by
 from localaws import endpoint as endpoints
@@ -265,9 +266,8 @@ def test_a_killed_endpoint_loses_and_repeats_nothing_it_acknowledged(workspace: 
     endpoint, process = endpoints.start(workspace, detached=False)
     streams = Streams(endpoint)
     streams.deliver("raw/", size=1)
-    streams.deliver("cleaned/", size=1, ProcessingConfiguration=transformed_by(streams.function(UPPER)))
-    stop(process)
-    endpoint, process = restarted(streams, workspace)
+    cleaned = streams.deliver("cleaned/", size=1, ProcessingConfiguration=transformed_by(streams.function(UPPER)))
+    wait_until_saved(workspace, cleaned)
     records = [b"%06d%s\n" % (number, b"x" * 993) for number in range(4_000)]
     streams.put(*records)
     # Some objects are written by now, and some batch is under way.
