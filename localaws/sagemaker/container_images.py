@@ -57,6 +57,11 @@ class Image:
         match = re.match(r"(\d+)\.(\d+)", self.tag)
         return tuple(map(int, match.groups())) if match else ()
 
+    @property
+    def has_keras_2(self) -> bool:
+        """Whether the image's TensorFlow comes with Keras 2; from 2.16 on it is Keras 3."""
+        return TENSORFLOW in (self.packages() or ()) and (0,) < self.version < (2, 16)
+
     def packages(self) -> tuple[tuple[str, str], ...] | None:
         """(module, what to install) of each package that code in the image imports; None for an unknown image."""
         return next((needed for known, needed in PACKAGES if re.fullmatch(known, self.repository)), None)
@@ -80,6 +85,14 @@ def package_folders(uri: str) -> list[str]:
     has_toolkit = image.packages() == (SKLEARN,) or (image.packages() == (TORCH,) and (0,) < image.version < (1, 3))
     names = ["toolkit", "xgboost"] if image.is_xgboost else ["toolkit"] if has_toolkit else []
     return [str(folder / name) for name in names]
+
+
+def variables(uri: str) -> dict[str, str]:
+    """Variables with which code in the image finds the versions that it had: Keras 2 as tf.keras, if installed.
+
+    https://keras.io/getting_started/#tensorflow--keras-2-backwards-compatibility
+    """
+    return {"TF_USE_LEGACY_KERAS": "1"} if parse(uri).has_keras_2 and _installed("tf_keras") else {}
 
 
 def problem(uri: str, *, runs_own_program: bool) -> str:
@@ -113,7 +126,8 @@ def report(uri: str) -> str:
         return f"the image {uri} is not known; its command runs with the packages of this interpreter"
     asked = VERSION.match(image.tag)
     running = ", ".join(f"{install} {_version(module, install)}" for module, install in packages) or "this interpreter"
-    return f"{image.repository} {asked[0] if asked else image.tag} was asked for; {running} runs"
+    keras = image.has_keras_2 and (" with Keras 2" if variables(uri) else " with Keras 3 (pip install tf-keras for 2)")
+    return f"{image.repository} {asked[0] if asked else image.tag} was asked for; {running} runs{keras or ''}"
 
 
 def explain(uri: str, log_tail: str) -> str:

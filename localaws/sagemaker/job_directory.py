@@ -69,7 +69,10 @@ class JobDirectory:
         try:
             ended = process.run(
                 command,
-                access.environment | environment | job.get("Environment", {}),
+                access.environment
+                | container_images.variables(image_of(job))
+                | environment
+                | job.get("Environment", {}),
                 self.root,
                 self.log,
                 cwd=cwd,

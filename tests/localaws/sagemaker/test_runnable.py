@@ -44,6 +44,23 @@ def test_an_error_of_another_version_of_the_framework_is_explained() -> None:
     assert container_images.explain(f"{REGISTRY}/my-own-image:1", "TypeError: no") == ""
 
 
+@pytest.mark.parametrize(
+    ("tag", "installed", "variables", "note"),
+    [
+        ("2.4.1-cpu-py37", True, {"TF_USE_LEGACY_KERAS": "1"}, "runs with Keras 2"),
+        ("2.4.1-cpu-py37", False, {}, "runs with Keras 3 (pip install tf-keras for 2)"),
+        ("2.19.0-cpu-py312", True, {}, "runs"),
+    ],
+)
+def test_tensorflow_has_the_keras_of_the_images_time_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tag: str, installed: bool, variables: dict[str, str], note: str
+) -> None:
+    monkeypatch.setattr(container_images, "_installed", lambda module: installed)
+    image = f"{REGISTRY}/tensorflow-training:{tag}"
+    assert container_images.variables(image) == variables
+    assert container_images.report(image).endswith(note)
+
+
 def test_an_execution_that_cannot_run_is_not_started(project: Project) -> None:
     spark = project.processing("Spark")
     spark["Arguments"]["AppSpecification"]["ImageUri"] = {"Get": "Parameters.Image"}
