@@ -29,8 +29,9 @@ SAGEMAKER = (
         "There is no Docker. The image's name decides which container's contract holds.",
     ),
     Deviation(
-        "What cannot run is refused when the execution is asked for: images with a program of their own but XGBoost, "
-        "packages and commands that are not installed, a training job's InstanceCount above 1, the mode Pipe.",
+        "What cannot run is refused when the execution is asked for: images with a program of their own but XGBoost "
+        "and TensorFlow Serving, packages and commands that are not installed, a training job's InstanceCount above 1, "
+        "the mode Pipe.",
         "It would fail after the steps before it had run.",
     ),
     Deviation(

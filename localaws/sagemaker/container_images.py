@@ -52,6 +52,11 @@ class Image:
         return self.repository in ("xgboost", "sagemaker-xgboost")
 
     @property
+    def is_tensorflow_serving(self) -> bool:
+        """Whether the image's program serves a SavedModel."""
+        return self.repository.startswith("tensorflow-inference")
+
+    @property
     def version(self) -> tuple[int, ...]:
         """The framework's version by the tag: (1, 5) of `1.5-1`; empty when the tag has none."""
         match = re.match(r"(\d+)\.(\d+)", self.tag)

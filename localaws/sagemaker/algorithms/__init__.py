@@ -7,3 +7,4 @@ from pathlib import Path
 
 XGBOOST_TRAINING = Path(__file__).with_name("xgboost_algorithm.py")
 XGBOOST_SERVING = Path(__file__).with_name("xgboost_serving.py")
+TENSORFLOW_SERVING = Path(__file__).with_name("tensorflow_serving.py")

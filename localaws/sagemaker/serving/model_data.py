@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from localaws.sagemaker import archives, container_images, requirements, s3
-from localaws.sagemaker.algorithms import XGBOOST_SERVING
+from localaws.sagemaker.algorithms import TENSORFLOW_SERVING, XGBOOST_SERVING
 from localaws.sagemaker.failures import JobFailed
 from localaws.sagemaker.job_directory import JobDirectory
 from localaws.store import Document
@@ -38,16 +38,24 @@ def fetch(definition: Document, directory: JobDirectory) -> dict[str, str]:
         _place(code, directory.make("/opt/ml/code"))
         environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/code"
     image = container_images.parse(definition["Image"])
-    if environment.get("SAGEMAKER_PROGRAM"):
+    if image.is_tensorflow_serving:
+        environment |= _own_program(TENSORFLOW_SERVING, directory) | {CONTENT_TYPE: "", ACCEPT: "application/json"}
+        environment["SAGEMAKER_SUBMIT_DIRECTORY"] = "/opt/ml/model/code"
+    elif environment.get("SAGEMAKER_PROGRAM"):
         environment |= {DEFAULTS: XGBOOST_DEFAULTS} if image.is_xgboost else {}
     else:
-        shutil.copyfile(XGBOOST_SERVING, directory.make("/opt/ml/code") / XGBOOST_SERVING.name)
-        environment["SAGEMAKER_PROGRAM"] = XGBOOST_SERVING.name
+        environment |= _own_program(XGBOOST_SERVING, directory)
         # The algorithm's own defaults; the toolkit's are JSON.
         environment |= {CONTENT_TYPE: "", ACCEPT: environment.get(ACCEPT, "text/csv")}
         environment["LOCALAWS_IMAGE_VERSION"] = ".".join(map(str, container_images.xgboost_version(image)))
     path = _packages(environment, directory) + container_images.package_folders(image.uri)
     return environment | ({"PYTHONPATH": os.pathsep.join(path)} if path else {})
+
+
+def _own_program(program: Path, directory: JobDirectory) -> dict[str, str]:
+    """Put the program that stands for the image's into the code folder; returns the variable that names it."""
+    shutil.copyfile(program, directory.make("/opt/ml/code") / program.name)
+    return {"SAGEMAKER_PROGRAM": program.name}
 
 
 def _packages(environment: dict[str, str], directory: JobDirectory) -> list[str]:
@@ -65,19 +73,22 @@ def _packages(environment: dict[str, str], directory: JobDirectory) -> list[str]
 
 
 def runnable(definition: Document) -> bool:
-    """Whether the container's image has a model server here: script mode, or AWS's XGBoost."""
-    own = not definition["Environment"].get("SAGEMAKER_PROGRAM")
-    return not container_images.problem(definition["Image"], runs_own_program=own)
+    """Whether the container's image has a model server here: script mode, TensorFlow Serving, or AWS's XGBoost."""
+    return not _problem(definition)
 
 
 def refusal(definition: Document) -> str:
     """Why a container is not runnable."""
-    own = not definition["Environment"].get("SAGEMAKER_PROGRAM")
-    problem = container_images.problem(definition["Image"], runs_own_program=own)
     return (
-        f"The local SageMaker cannot serve the image {definition['Image']}: {problem}. Inference code is named by "
-        "SAGEMAKER_PROGRAM in the container's Environment."
+        f"The local SageMaker cannot serve the image {definition['Image']}: {_problem(definition)}. Inference code is "
+        "named by SAGEMAKER_PROGRAM in the container's Environment."
     )
+
+
+def _problem(definition: Document) -> str:
+    image = container_images.parse(definition["Image"])
+    own = not (definition["Environment"].get("SAGEMAKER_PROGRAM") or image.is_tensorflow_serving)
+    return container_images.problem(image.uri, runs_own_program=own)
 
 
 def _place(uri: str, folder: Path) -> None:
