@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS row (
     UNIQUE (kind, key)
 );
 """
+# SQLite's own length of the write-ahead log, 4 MB.
+CHECKPOINT_PAGES, PAGE_BYTES = 1000, 4096
 # The content of the file beside the database: the number of commits and its own checksum.
 COUNT = struct.Struct("<QI")
 
@@ -43,7 +45,7 @@ class Store:
     reading a damaged row raise ExpectedError.
     """
 
-    def __init__(self, path: Path, checkpoint_pages: int = 1000) -> None:
+    def __init__(self, path: Path, checkpoint_pages: int = CHECKPOINT_PAGES) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._count = path.with_name(f"{path.name}.commits")
@@ -107,12 +109,12 @@ class Store:
 
     def put(self, kind: str, key: str, document: Document) -> None:
         """Create or replace a document."""
-        self.write(kind, key, json.dumps(document).encode())
+        self.write(kind, key, zlib.compress(json.dumps(document).encode(), 1))
 
     def get(self, kind: str, key: str) -> Document | None:
         """The document, or None."""
         found = self.rows("kind = ? AND key = ?", kind, key)
-        return json.loads(found[0][2]) if found else None
+        return _document(found[0][2]) if found else None
 
     def change(self, kind: str, key: str, change: Callable[[Document], None]) -> Document:
         """Apply `change` to the stored document in one transaction and return the result."""
@@ -134,7 +136,14 @@ class Store:
 
     def all(self, kind: str) -> list[Document]:
         """Every document of a kind, oldest first."""
-        return [json.loads(body) for _, _, body in self.rows("kind = ?", kind)]
+        return [_document(body) for _, _, body in self.rows("kind = ?", kind)]
+
+    def shorten(self) -> None:
+        """Move the write-ahead log into the file if it is longer than usual."""
+        with self._lock:
+            log = self.path.with_name(f"{self.path.name}-wal")
+            if log.stat().st_size > CHECKPOINT_PAGES * PAGE_BYTES:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Move the write-ahead log into the file and close it; nothing can be read or written after it."""
@@ -176,6 +185,12 @@ def checksum(*values: object) -> int:
     for value in values:
         total = zlib.crc32(value if isinstance(value, bytes) else repr(value).encode(errors="surrogatepass"), total)
     return total
+
+
+def _document(body: bytes) -> Document:
+    """The document of a row, which older workspaces hold as plain JSON."""
+    document: Document = json.loads(body if body.startswith(b"{") else zlib.decompress(body))
+    return document
 
 
 def unusable(path: Path, why: str, hint: str = "") -> ExpectedError:

@@ -17,7 +17,7 @@ from localaws.firehose.records import Entry, Hints, Queue, Row, cut
 from localaws.store import Store
 from localaws.values import dump, load
 
-# Chunks live for seconds: a long log between checkpoints avoids writing most of them twice.
+# Chunks live for seconds: a long log avoids writing most of them twice. It is shortened when none is left.
 CHECKPOINT_PAGES = 16384
 # The key of the row with a queue's plan: the number of the last row of the batch, and its object's key.
 PLAN = "plan"
@@ -95,6 +95,8 @@ class Journal:
             self._plans.pop(queue, None)
             self._chunks[queue] = left + [chunk for chunk in self._chunks[queue] if chunk.first > last]
             self._count(added)
+            if not any(self._chunks.values()):
+                self._store.shorten()
 
     def discard(self, stream: str) -> None:
         """Remove the records of a deleted delivery stream."""

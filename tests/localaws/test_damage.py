@@ -104,7 +104,7 @@ def test_a_document_that_has_changed_on_the_disk_is_named(tmp_path: Path) -> Non
     store.put("execution", "arn:e", {"Status": "Succeeded"})
     store.put("model-package", "arn:p", {"Version": 3})
     with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE row SET body = CAST(replace(body, '3', '1') AS BLOB) WHERE kind = 'model-package'")
+        database.execute("UPDATE row SET body = CAST(body || x'00' AS BLOB) WHERE kind = 'model-package'")
     assert store.get("execution", "arn:e") == {"Status": "Succeeded"}
     what = "the model-package arn:p is damaged: its checksum does not match"
     for reading, damage in (
