@@ -38,6 +38,9 @@ setup(
             "regex>=2025.7",
             # HTTP in the model server of a local endpoint, as Flask has it in SageMaker's container.
             "werkzeug>=3.1,<4",
+            # The endpoint's HTTP server, with its parser in C.
+            "uvicorn>=0.35",
+            "httptools>=0.6.4",
         ],
         # The console: pages on 127.0.0.1.
         "console": ["starlette>=1", "uvicorn>=0.35", "jinja2>=3.1"],

@@ -82,7 +82,8 @@ def lock(workspace: Workspace) -> IO[str]:
 
 def listen(port: int) -> socket.socket:
     """A listening socket on 127.0.0.1; port 0 takes a free one."""
-    listener = socket.socket()
+    # asyncio sends short answers at once only where the socket says that it is TCP's.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
@@ -155,8 +156,7 @@ async def _run(
     follow_parent: bool,
     extensions: tuple[str, ...],
 ) -> None:
-    from hypercorn.asyncio import serve as hypercorn_serve
-    from hypercorn.config import Config
+    from localaws.http_server import Server
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -165,21 +165,11 @@ async def _run(
         # A thread, because standard input may be any kind of file; it ends with the process.
         watch = threading.Thread(target=_wait_for_parent, args=(loop, stop), daemon=True)
         watch.start()
-    _end_with_clients()
-    config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
-    # asyncio accepts so many connections at a time. When descriptors run out it tries each of them again a second
-    # later, and for each as many: more than one would fill processor and log.
-    config.backlog = 1
-    config.keep_alive_timeout = 75
-    config.loglevel = "WARNING"
-    config.graceful_timeout = 0.2
-    config.shutdown_timeout = 5
     port = listener.getsockname()[1]
     guard = Guard(components.app, Keys(credentials.load(workspace.credentials), workspace.paste_line()), port)
-    server = asyncio.create_task(hypercorn_serve(guard, config, shutdown_trigger=stop.wait))
+    server = Server(guard, listener)
     try:
-        await _answers(port, server)
+        await server.start()
         listener.listen(WAITING)
         await components.start()
         # What is loaded by now stays: a collection of it would hold up every request.
@@ -197,38 +187,10 @@ async def _run(
         workspace.write_endpoint(endpoint)
         print(json.dumps(endpoint), flush=True)
         components.import_ahead()
-        await server
+        await stop.wait()
     finally:
-        # When a component could not start, nothing else would end the server, and nobody would hear of it.
-        stop.set()
-        await asyncio.wait([server], timeout=STOP_SECONDS)
-
-
-def _end_with_clients() -> None:
-    """Let hypercorn close a connection when its client does; it would hold it until the keep-alive timeout."""
-    from hypercorn.asyncio.tcp_server import TCPServer
-
-    read: Any = TCPServer._read_data
-
-    async def read_to_the_end(connection: Any) -> None:
-        await read(connection)
-        await connection.idle_task.stop()
-
-    setattr(TCPServer, "_read_data", read_to_the_end)  # noqa: B010
-
-
-async def _answers(port: int, server: "asyncio.Task[Any]") -> None:
-    """Wait until a request is answered, with a refusal, or the server has failed."""
-    while not server.done():
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET / HTTP/1.1\r\nHost: none\r\nConnection: close\r\n\r\n")
-            answered = await reader.read(1)
-            writer.close()
-            if answered:
-                return
-        await asyncio.sleep(0.01)
-    await server
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.stop(), STOP_SECONDS)
 
 
 def _wait_for_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
