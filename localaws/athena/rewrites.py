@@ -17,8 +17,12 @@ MACROS = (
          WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN CAST(CAST(round(TRY_CAST(x AS DOUBLE)) AS HUGEINT) AS VARCHAR)
          WHEN typeof(x) = 'BOOLEAN' THEN CASE CAST(x AS VARCHAR) WHEN 'true' THEN '1' ELSE '0' END
          ELSE CAST(x AS VARCHAR) END""",
+    # The pattern is slow; what DuckDB reads as a finite number has it, but for its own separator of digits.
     r"""athena_double(x) AS CASE
-         WHEN typeof(x) = 'VARCHAR' AND NOT regexp_full_match(CAST(x AS VARCHAR),
+         WHEN typeof(x) = 'VARCHAR'
+           AND NOT (coalesce(isfinite(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)), false)
+             AND NOT contains(CAST(x AS VARCHAR), '_'))
+           AND NOT regexp_full_match(CAST(x AS VARCHAR),
            '\s*[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|NaN|Infinity)\s*') THEN NULL
          WHEN typeof(x) = 'BOOLEAN' THEN CASE CAST(x AS VARCHAR) WHEN 'true' THEN '1' ELSE '0' END
          ELSE CAST(x AS VARCHAR) END""",

@@ -80,6 +80,10 @@ class Reader:
         options = _text_options(parameters) if text else _csv_options(parameters)
         names = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(columns)))
         options += f", columns = {{{names}}}, skip = {skipped}"
+        if not text:
+            options += (
+                f", force_not_null = {[f'c{index}' for index, (_, kind) in enumerate(columns) if _is_text(kind)]}"
+            )
         column = _text_column if text else _csv_column
         chosen = [column(index, *each) for index, each in enumerate(columns)]
         if CACHE.fits(storage["Location"], only):
@@ -191,10 +195,13 @@ def _read_csv(delimiter: str) -> str:
     return f"auto_detect = false, header = false, delim = {delimiter}, null_padding = true, strict_mode = false"
 
 
+def _is_text(kind: str) -> bool:
+    return duckdb_type(kind) == "VARCHAR"
+
+
 def _csv_column(index: int, name: str, kind: str) -> str:
     """Of OpenCSVSerDe: an empty field is '' (Athena gives NULL only where a line is short)."""
-    text = duckdb_type(kind) == "VARCHAR"
-    value = f"coalesce(c{index}, '')" if text else f"CAST(c{index} AS {duckdb_type(kind)})"
+    value = f"c{index}" if _is_text(kind) else f"CAST(c{index} AS {duckdb_type(kind)})"
     return f"{value} AS {identifier(name)}"
 
 

@@ -18,6 +18,8 @@ STAMP_FORMAT = "%Y-%m-%d-%H-%i-%s"
 # Of a file with another name (a backfill) the time is '', before all others. Without a match Athena's regexp_extract is
 # NULL, DuckDB's ''. https://trino.io/docs/current/functions/regexp.html
 DELIVERED = f"coalesce(regexp_extract(\"$path\", '{STAMP}'), '')"
+# The same as a number, 0 before all others: it is compared faster.
+MOMENT = f"coalesce(TRY_CAST(replace(regexp_extract(\"$path\", '{STAMP}'), '-', '') AS bigint), 0)"
 TABLE, PARQUET = (f'"${{GlueDatabase}}"."${{GlueTable}}{ending}"' for ending in ("", "_parquet"))
 
 
@@ -110,13 +112,13 @@ def newest(table: str, columns: list[str], arrived: bool) -> str:
     days = "dt BETWEEN '{}' AND '{}'"
     return f"""
       SELECT {", ".join([*columns, "delivered", *(["earliest"] if arrived else [])])}
-      FROM (SELECT *, {DELIVERED} AS delivered FROM {table} WHERE {days}) AS deliveries
+      FROM (SELECT *, {DELIVERED} AS delivered, {MOMENT} AS moment FROM {table} WHERE {days}) AS deliveries
       JOIN (
-        SELECT id AS beer, max(delivered) AS latest{first}
-        FROM (SELECT id, {DELIVERED} AS delivered FROM {table} WHERE {days})
+        SELECT id AS beer, max(moment) AS latest{first}
+        FROM (SELECT id, {DELIVERED} AS delivered, {MOMENT} AS moment FROM {table} WHERE {days})
         WHERE delivered <= '{{}}'
         GROUP BY id
-      ) AS beers ON id = beer AND delivered = latest"""
+      ) AS beers ON id = beer AND moment = latest"""
 
 
 # What is filled in for each of the two tables: paths of a state machine's input.

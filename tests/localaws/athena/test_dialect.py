@@ -64,6 +64,14 @@ VALUES = {
     "try_cast('' AS double)": None,
     "try_cast('1e3' AS double)": 1000.0,
     "try_cast('1_000' AS double)": None,
+    **{
+        f"try_cast('{text}' AS double)": float(text)
+        for text in (" 5 ", ".5", "5.", "+5", "-1E-2", "1e400", "-Infinity")
+    },
+    **{
+        f"try_cast('{text}' AS double)": None
+        for text in ("inf", "nan", "-infinity", "1_0.5", "0x1F", "1,5", "--5", "x")
+    },
     "try_cast(NULLIF(CAST(x AS varchar), '') AS double)": 7.0,
     "try_cast(NULLIF(CAST(id AS varchar), '') AS bigint)": 7,
     "CAST(2.5e0 AS bigint)": 3,
