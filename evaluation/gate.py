@@ -78,7 +78,8 @@ def decide(evidence: Evidence, limits: Limits, override: str = "") -> dict[str, 
     loss = _loss(evidence)
     accumulated = evidence.accumulated(loss)
     failed = _failed(evidence, limits, gain, loss)
-    reason = _plain(override)[:200]
+    # A model that passes is registered for that.
+    reason = _plain(override)[:200] if failed else ""
     return {
         "relative_gain": gain,
         "champion_loss": loss,

@@ -19,18 +19,17 @@
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ingestion import record
 from localaws.arguments import Arguments
-from localaws.errors import WRONG_USAGE, ExpectedError, exit_code
-from pipelines.account import decisions, model_packages, monitoring, releases, s3, scoring
+from localaws.errors import RUN_FAILED, WRONG_USAGE, ExpectedError, exit_code
+from pipelines.account import decisions, model_packages, monitoring, predictions, releases, s3, scoring
 from pipelines.account.model_packages import Registry
 from pipelines.account.package_summary import summary
+from pipelines.account.predictions import FEATURES
 from pipelines.account.registry_text import STATUS, text
 from pipelines.account.serving import Serving
 from pipelines.account.stacks import Stacks, environment
@@ -43,8 +42,6 @@ from pipelines.local.connection import connected
 IDENTITY = ("model_package.arn", "model_package.version")
 # Not in version control.
 REPORTS = Path(".cache/reports")
-# What a beer is described by: every column but its number and the label.
-FEATURES = [column for column in record.COLUMNS if column.role == "feature" or column.kind == "text"]
 
 
 def arguments() -> Arguments:
@@ -102,6 +99,7 @@ def list_(registry: Registry, given: argparse.Namespace) -> Document:
             {
                 "version": package["ModelPackageVersion"],
                 "approval_status": package["ModelApprovalStatus"],
+                "deployment": model_packages.deployment(package).get("status"),
                 "created": package["CreationTime"].strftime("%Y-%m-%d %H:%M:%S"),
                 **{name: round(metrics[name], 4) if metrics else None for name in model_packages.METRICS},
             }
@@ -181,11 +179,11 @@ def predict(serving: Serving, given: argparse.Namespace) -> Document:
     if given.table:
         with Progress().step("score") as step:
             return scoring.score(serving.stacks, step.update)
-    instances = read_beers(given.file, serving) if given.file else [one]
-    answer = serving.predict(instances)
-    names = [str(each.get("name", number)) for number, each in enumerate(instances, start=1)]
-    rows = [{"beer": name, **each} for name, each in zip(names, answer["predictions"], strict=True)]
-    return {"model_version": answer["model_version"], "predictions": rows}
+    if not given.file:
+        return predictions.predict(serving, [list(one), [str(value) for value in one.values()]])
+    lines = predictions.read(given.file, serving.clients.command("registry", "predict", "--help"))
+    with Progress().step("predict") as step:
+        return predictions.predict(serving, lines, step.update)
 
 
 def drift(serving: Serving, given: argparse.Namespace) -> Document:
@@ -194,35 +192,6 @@ def drift(serving: Serving, given: argparse.Namespace) -> Document:
         with Progress().step("drift") as step:
             scoring.score(serving.stacks, step.update)
     return monitoring.drift(serving.stacks)
-
-
-def read_beers(path: Path, serving: Serving) -> list[Document]:
-    """The beers of a CSV file, with a header or in the order of the table's columns; empty fields are left out."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = [row for row in csv.reader(handle) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise ExpectedError(
-            f"the file cannot be read: {error}",
-            where=str(path),
-            hint=serving.clients.command("registry", "predict", "--help"),
-            code=WRONG_USAGE,
-        ) from error
-    header = rows[0] if rows and set(rows[0]) & set(record.NAMES) else None
-    names = header or list(record.NAMES)
-    texts = {column.name for column in record.COLUMNS if column.kind == "text"}
-    return [
-        {name: text if name in texts else number(text) for name, text in zip(names, row, strict=False) if text}
-        for row in rows[1 if header else 0 :]
-    ]
-
-
-def number(text: str) -> float | str:
-    """A number where the text is one; else the text, which the answer names: the endpoint leaves its value out."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def release(serving: Serving, given: argparse.Namespace) -> Document:
@@ -262,7 +231,7 @@ def main(argv: list[str] | None = None) -> int:
     with connected(given, "registry") as stacks:
         result = run(stacks, given)
     print(json.dumps(result) if given.json else text(given.command, result))
-    return 0
+    return RUN_FAILED if all("error" in each for each in result.get("predictions", [{}])) else 0
 
 
 if __name__ == "__main__":

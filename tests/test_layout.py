@@ -66,6 +66,7 @@ MAY_IMPORT = {
     "pipelines.cli": {"pipelines.cli", "localaws.errors"},
     "pipelines.authoring": {"pipelines.authoring", "localaws.errors", "ingestion.record"},
     "pipelines.account": {
+        "ingestion.record",
         "pipelines.account",
         "pipelines.authoring",
         "pipelines.cli",

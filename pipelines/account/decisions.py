@@ -34,6 +34,9 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
     result = {"version": version, "before": before, "approval_status": status, "note": note, "deployment": None}
     if serving.kind() == NONE:
         return result
+    if before == status:
+        # An update that changes no status need not put an event.
+        serving.start(package["ModelPackageArn"])
     deployment = serving.wait_for_deployment(earlier, package["ModelPackageArn"], show)
     reason = failed_since(package, registry.package(version))
     if reason:

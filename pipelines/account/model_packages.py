@@ -55,11 +55,12 @@ class Registry:
     def decide(self, version: int, status: str, note: str) -> str:
         """Give a version another approval status; returns the one before.
 
-        note: stored with the package. Raises ExpectedError when the version has that status already.
+        note: stored with the package. Raises ExpectedError when the version has that status already, unless it is
+        approved and its deployment has failed.
         """
         package = self.package(version)
         before = str(package["ModelApprovalStatus"])
-        if before == status:
+        if before == status and not (status == APPROVED and has_failed(package)):
             raise ExpectedError(
                 f"version {version} is {before} already",
                 where=package["ModelPackageArn"],
@@ -86,6 +87,18 @@ class Registry:
                 code=NOT_FOUND,
             )
         return evaluation_uri(package)
+
+
+def deployment(package: Document) -> Document:
+    """What the state machine `deploy` has written into a described package: {"status", "reason", "time"}, or {}."""
+    metadata = package.get("CustomerMetadataProperties", {})
+    names = ("Status", "Reason", "Time")
+    return {name.lower(): metadata[f"Deployment{name}"] for name in names if f"Deployment{name}" in metadata}
+
+
+def has_failed(package: Document) -> bool:
+    """Whether the deployment of a described package has failed: `deploy` skips it until it is approved again."""
+    return bool(deployment(package).get("status") == "Failed")
 
 
 def has_evaluation(package: Document) -> bool:

@@ -8,13 +8,17 @@ from pipelines.cli.output import Document
 
 METRICS = ("mae", "rmse", "median_absolute_error", "r2", "accuracy", "macro_f1")
 
+NONE = "none"
+
 
 def summary(package: Document, evaluation: Document) -> Document:
     """{group: {name: value}} of a described package and its evaluation.json."""
+    metadata = package.get("CustomerMetadataProperties", {})
     return {
         "model_package": _identity(package),
         "metrics": _metrics(evaluation),
-        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")},
+        "deployment": model_packages.deployment(package),
+        "gate": {name: evaluation["gate"][name] for name in ("passed", "reason")} | _override(metadata),
         "data": _data(evaluation),
         "code": _code(package, evaluation["lineage"]),
         "card": dict(evaluation.get("card", {})),
@@ -30,6 +34,13 @@ def _identity(package: Document) -> Document:
         "note": package.get("ApprovalDescription", ""),
         "run": package.get("MetadataProperties", {}).get("GeneratedBy", ""),
     }
+
+
+def _override(metadata: Document) -> Document:
+    """What failed of the gate, and why the package was registered in spite of it."""
+    if metadata.get("FailedCriteria", NONE) == NONE:
+        return {}
+    return {"failed": metadata["FailedCriteria"], "override_reason": metadata.get("OverrideReason", NONE)}
 
 
 def _metrics(evaluation: Document) -> Document:

@@ -1,4 +1,4 @@
-"""The endpoint that the state machine `deploy` maintains: what serves, predictions, and following a deployment."""
+"""The endpoint that the state machine `deploy` maintains: what serves, and following a deployment."""
 
 import json
 import re
@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 from localaws.errors import CONFLICT, NOT_FOUND, RUN_FAILED, ExpectedError
 from pipelines.account.clients import aws_errors
-from pipelines.account.model_packages import APPROVED, Registry
+from pipelines.account.model_packages import APPROVED, Registry, deployment, has_failed
 from pipelines.account.stacks import Stacks
 from pipelines.cli.output import Document
 
 POLL_SECONDS = 0.5
 # EventBridge delivers within seconds; the state machine then has to wait for its turn and for the endpoint.
 START_SECONDS = 120
-# Rows of one request: below the 4 MB that a serverless endpoint accepts.
-BATCH = 500
 NONE = "none"
 CONFIGURATION = re.compile(r"-v(\d+)-[0-9a-f]{6}$")
 
@@ -80,8 +78,7 @@ class Serving:
         alarms = self.alarms() if described else []
         # Drift is in the data, not in what serves.
         faults = [each for each in alarms if each != self.stacks.outputs("deployment").get("DriftAlarm")]
-        package = self.registry.package(version) if version is not None else {}
-        metadata = package.get("CustomerMetadataProperties", {})
+        outcome = self._deployment(version)
         pending = (described or {}).get("PendingDeploymentSummary")
         changed = (described or {}).get("LastModifiedTime")
         return {
@@ -89,17 +86,20 @@ class Serving:
             "serving": kind,
             "status": described["EndpointStatus"] if described else None,
             "version": version,
-            "since": metadata.get("DeploymentTime") or (changed and changed.isoformat(timespec="seconds")),
+            "since": outcome.get("time") or (changed and changed.isoformat(timespec="seconds")),
             "healthy": bool(described) and (described or {})["EndpointStatus"] == "InService" and not faults,
             "alarms": alarms,
             "canary": pending["EndpointConfigName"] if pending else None,
             "failure": (described or {}).get("FailureReason"),
-            "deployment": {
-                name: metadata[key]
-                for name, key in (("status", "DeploymentStatus"), ("reason", "DeploymentReason"))
-                if key in metadata
-            },
+            "deployment": outcome,
         }
+
+    def _deployment(self, version: int | None) -> Document:
+        """What `deploy` has written into a version's package; {} where that was deleted while it serves."""
+        for each in self.registry.summaries():
+            if each["ModelPackageVersion"] == version:
+                return deployment(self.registry.describe(each["ModelPackageArn"]))
+        return {}
 
     def alarms(self) -> list[str]:
         """The deployment stack's alarms that are in state ALARM."""
@@ -120,25 +120,37 @@ class Serving:
                 hint=self.clients.command("registry", "list"),
                 code=NOT_FOUND,
             )
-        others = [
-            each["ModelPackageVersion"]
-            for each in self.registry.summaries()
-            if each["ModelApprovalStatus"] == APPROVED and each["ModelPackageVersion"] != serving
-        ]
-        if not others:
+        target = self.fallback(serving)
+        if target is None:
             raise ExpectedError(
-                f"there is no other approved version than {serving}, which serves",
+                f"there is no other approved version than {serving}, which serves, or its deployment has failed",
                 where=f"model package group {self.registry.group}",
                 hint=self.clients.command("registry", "list"),
                 code=CONFLICT,
             )
-        return serving, max(others)
+        return serving, target
 
-    def start(self) -> None:
-        """Start `deploy`, which updates the endpoint where the stack's parameters are not those it serves with."""
+    def fallback(self, version: int) -> int | None:
+        """The newest other approved version whose deployment has not failed: `deploy` brings it back."""
+        others = [
+            each
+            for each in reversed(self.registry.summaries())
+            if each["ModelApprovalStatus"] == APPROVED and each["ModelPackageVersion"] != version
+        ]
+        usable = (each for each in others if not has_failed(self.registry.describe(each["ModelPackageArn"])))
+        return next((int(each["ModelPackageVersion"]) for each in usable), None)
+
+    def start(self, package_arn: str | None = None) -> None:
+        """Start `deploy`, which updates the endpoint where the stack's parameters are not those it serves with.
+
+        package_arn: deploy this approved package again, whose deployment has failed.
+        """
         machine = self.stacks.output("deployment", "DeployStateMachineArn")
+        event = {"detail": {"ModelPackageArn": package_arn, "UpdatedModelPackageFields": ["ModelApprovalStatus"]}}
         with aws_errors("starting deploy"):
-            self.clients.stepfunctions.start_execution(stateMachineArn=machine, input="{}")
+            self.clients.stepfunctions.start_execution(
+                stateMachineArn=machine, input=json.dumps(event if package_arn else {})
+            )
 
     def executions(self) -> set[str]:
         """ARNs of the executions of `deploy`; none where the environment serves nothing."""
@@ -201,56 +213,3 @@ class Serving:
             int(version) if version is not None else None,
             str(output.get("reason", "")),
         )
-
-    def predict(self, instances: list[Document]) -> Document:
-        """{"predictions": [...], "model_version": n}, in the order of the instances; batches of at most BATCH."""
-        predictions: list[Document] = []
-        version: object = None
-        for start in range(0, len(instances), BATCH):
-            answer = self._invoke(instances[start : start + BATCH])
-            predictions += answer["predictions"]
-            version = answer.get("model_version")
-        return {"predictions": predictions, "model_version": version}
-
-    def _invoke(self, instances: list[Document]) -> Document:
-        import botocore.exceptions
-
-        name = self.endpoint()
-        with aws_errors(f"invoking the endpoint {name}"):
-            try:
-                answer = self.clients["sagemaker-runtime"].invoke_endpoint(
-                    EndpointName=name,
-                    ContentType="application/json",
-                    Accept="application/json",
-                    Body=json.dumps({"instances": instances}).encode(),
-                )
-            except botocore.exceptions.ClientError as error:
-                refused = _refusal(error)
-                if refused is not None:
-                    return refused
-                if error.response["Error"]["Code"] in ("ValidationError", "ValidationException"):
-                    raise ExpectedError(
-                        f"no model serves: {error.response['Error']['Message']}",
-                        where=f"endpoint {name}",
-                        hint=self.clients.command("registry", "list"),
-                        code=NOT_FOUND,
-                    ) from error
-                raise
-        content: Document = json.loads(answer["Body"].read())
-        return content
-
-
-def _refusal(error: object) -> Document | None:
-    """The container's answer of status 400, in which every row has its error; None for any other error.
-
-    Clients get a container's 4xx as ModelError with status 424.
-    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
-    """
-    response = getattr(error, "response", {})
-    if response.get("Error", {}).get("Code") != "ModelError":
-        return None
-    try:
-        content = json.loads(response.get("OriginalMessage", ""))
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) and "predictions" in content else None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from localaws.errors import CONFLICT, NOT_FOUND, ExpectedError
-from pipelines.account import change_sets, collector, decisions, executions, retraining, upsert
+from pipelines.account import change_sets, collector, decisions, executions, predictions, retraining, upsert
 from pipelines.account.clients import aws_errors
 from pipelines.account.model_packages import APPROVED, REJECTED
 from pipelines.account.runs import Runs
@@ -24,7 +24,7 @@ DELIVERY_SECONDS = 30 * 60
 POLL_SECONDS = 1.0
 # StackStatus after a successful operation.
 COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-BEER: Document = {"name": "verification", "abv": 6.7, "target_og": 1060}
+BEER = (("name", "abv", "target_og"), ("verification", "6.7", "1060"))
 NOTE = "approved by pipelines.deploy --verify"
 
 
@@ -185,7 +185,7 @@ class Verification:
         """The endpoint answers from the approved version, where the environment serves."""
         if self.serving.kind() == NONE:
             return "not asked: the environment serves no model (parameter Serving)"
-        answer = self.serving.predict([BEER])
+        answer = predictions.predict(self.serving, BEER)
         if str(answer["model_version"]) != str(self.version):
             raise ExpectedError(
                 f"version {answer['model_version']} answers instead of {self.version}",

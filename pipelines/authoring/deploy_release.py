@@ -37,6 +37,8 @@ CHECKSUM = "$append($each({}, function($v, $name) {{ $lowercase($name) = 'checks
 
 def release(s: StateMachine, models: dict[str, Any], retry: Any, failed: Any) -> Any:
     """The smoke test, then the release folder; where the model exists already, straight to the configuration."""
+    unread = f"""{{'Error': $states.input.error.Error,
+        'Cause': '{SMOKE_TEST} of the evaluation cannot be read: ' & $states.input.error.Cause}}"""
     smoke = s.jsonata(
         "SmokeTestFile",
         "aws-sdk:s3:getObject",
@@ -45,7 +47,7 @@ def release(s: StateMachine, models: dict[str, Any], retry: Any, failed: Any) ->
             "Key": f"{{% {PREFIX} & '{SMOKE_TEST}' %}}",
         },
         added(smoke="$parse($states.result.Body)"),
-        otherwise=retry,
+        otherwise=chain(s.compute("SmokeTestUnread", error=unread), retry),
     )
     filled = files(s, artifact(s, models["model"], retry, failed), retry)
     found = find(s, "Model", "Model", f"{PACKAGE}.name", then=models["config"], otherwise=filled)

@@ -6,7 +6,7 @@ from typing import Any
 from ingestion import record
 from localaws.errors import ExpectedError
 from pipelines.account import monitoring
-from pipelines.account.model_packages import APPROVED, REJECTED, has_evaluation
+from pipelines.account.model_packages import APPROVED, REJECTED, has_evaluation, has_failed
 from pipelines.account.serving import NONE, Serving
 from pipelines.cli.output import Document
 
@@ -19,17 +19,15 @@ def approval(serving: Serving, package: Document) -> str:
     number = package["ModelPackageVersion"]
     if serving.kind() == NONE:
         return f"Approving version {number} makes it the champion; this environment serves no model."
-    approved = {
-        each["ModelPackageVersion"] for each in serving.registry.summaries() if each["ModelApprovalStatus"] == APPROVED
-    }
-    current, endpoint = serving.version(serving.describe()), serving.endpoint()
+    current, endpoint, other = serving.version(serving.describe()), serving.endpoint(), serving.fallback(number)
     if current == number:
-        others = approved - {number}
-        then = f"deploys version {max(others)} again" if others else f"deletes the endpoint {endpoint}"
+        then = f"deploys version {other} again" if other is not None else f"deletes the endpoint {endpoint}"
         return f"Version {number} serves at {endpoint}. Rejecting it {then}."
     now = f"which serves version {current} now" if current is not None else "which does not exist yet"
-    newest = max(approved | {number})
-    if number in approved:
+    newest = max(other or number, number)
+    if package["ModelApprovalStatus"] == APPROVED:
+        if has_failed(package):
+            return f"The deployment of version {number} has failed. Rejected and approved again, it is tried once more."
         return f"Version {number} is approved; the newest approved version, {newest}, belongs to {endpoint}, {now}."
     if newest != number:
         return (

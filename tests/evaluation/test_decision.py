@@ -171,6 +171,7 @@ def test_an_override_registers_and_keeps_the_failed_criteria() -> None:
     assert decided["override_reason"] == "Agreed with the brewery."
     assert decided["failed"] == ["test_families_unseen", "min_relative_gain"]
     assert gate.decide(evidence(leaked=3), LIMITS, override=" \n")["register"] == 0
+    assert gate.decide(evidence(), LIMITS, override="Agreed.")["override_reason"] == "none"
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from pipelines.account.clients import Clients
 
 # Answers with its version and the sum that it was made with; `broken` models do not load.
 CODE = """
-import json, os
+import csv, json, os
 
 def model_fn(folder):
     {load}
 
 def transform_fn(model, body, content_type, accept):
-    instances = json.loads(body)["instances"]
-    predictions = [{{"ibu": {ibu} + each["abv"]}} for each in instances]
+    instances = csv.DictReader(body.splitlines()) if content_type == "text/csv" else json.loads(body)["instances"]
+    predictions = [{{"ibu": {ibu} + float(each["abv"])}} for each in instances]
     return json.dumps({{"predictions": predictions, "model_version": int(os.environ["MODEL_VERSION"])}}), accept
 """
 SMOKE = {

@@ -69,6 +69,7 @@ class Endpoints:
                 "DeploymentConfig": config,
                 "Fault": switches.take(self.store, "EndpointUpdate"),
                 "PendingDeploymentSummary": pending(plan),
+                "FailureReason": None,
             }
             set_status(self.store, endpoint["EndpointArn"], "Updating", **changes)
         events.send(self.store)

@@ -1,5 +1,8 @@
 """The commands about serving: approval, rejection, rollback, status and predictions at the local endpoint."""
 
+import contextlib
+from typing import Any
+
 import pytest
 
 from localaws.errors import ExpectedError
@@ -58,7 +61,31 @@ def test_a_deployment_that_fails_is_an_error_with_its_reason_and_the_decision_st
     package = served.clients.sagemaker.describe_model_package(ModelPackageName=arn)
     assert package["ModelApprovalStatus"] == "Approved"
     assert package["CustomerMetadataProperties"]["DeploymentStatus"] == "Failed"
+    # Approved again, it is tried again.
+    with pytest.raises(ExpectedError, match="answers differ from the evaluation"):
+        command(served, "approve", arn.rpartition("/")[2])
     assert command(served, "reject", arn.rpartition("/")[2])["deployment"]["version"] is None
+
+
+def test_a_rollback_passes_over_versions_whose_deployment_has_failed(served: Deployment) -> None:
+    one, bad = served.register(), served.register(ibu=80)
+    two = served.register()
+    for package in (one, bad, two):
+        served.approve(package)
+    served.clients.sagemaker.delete_model_package(ModelPackageName=one)
+    with pytest.raises(ExpectedError, match="or its deployment has failed"):
+        command(served, "rollback")
+    served.clients.sagemaker.delete_model_package(ModelPackageName=two)
+    assert command(served, "status")["version"] == served.version(two)
+
+
+def test_a_prediction_without_any_answered_row_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: Any = {"model_version": 1, "predictions": [{"beer": "1", "error": "no value"}]}
+    monkeypatch.setattr(registry, "run", lambda stacks, arguments: given)
+    monkeypatch.setattr(registry, "connected", lambda given, module: contextlib.nullcontext())
+    assert registry.main(["predict", "--name", ""]) == 1
+    given["predictions"].append({"beer": "2", "ibu": 40.0})
+    assert registry.main(["predict", "--name", ""]) == 0
 
 
 def test_a_failure_that_another_event_s_execution_found_is_the_decision_s() -> None:

@@ -88,7 +88,7 @@ def test_the_last_two_configurations_stay_and_older_ones_go(served: Deployment) 
     [
         ({"ibu": 80}, "SmokeTestFailed", "2 of 2 answers differ from the evaluation: version "),
         ({"load": "raise ValueError('damaged')"}, "RolledBack", "the endpoint is InService with"),
-        ({"smoke": None}, "S3.NoSuchKeyException", ""),
+        ({"smoke": None}, "S3.NoSuchKeyException", "smoke-test.json of the evaluation cannot be read: "),
     ],
     ids=["wrong answers", "crashes at load", "no smoke test"],
 )
