@@ -168,7 +168,8 @@ def _wait_until_ready(workspace: Workspace, process: "subprocess.Popen[str]", lo
             # The server's own three lines.
             what, where, hint = (each.partition(": ")[2] for each in lines[number : number + 3])
             raise ExpectedError(what, where=where, hint=hint, code=process.returncode or ENVIRONMENT)
-    last = lines[-1] if lines else f"exit code {process.returncode}"
+    silent = f"exit code {process.returncode}" if ready else f"no answer within {START_SECONDS} s"
+    last = lines[-1] if lines else silent
     raise ExpectedError(
         f"the local endpoint did not start: {last}",
         where=str(workspace.log),

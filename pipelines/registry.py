@@ -181,7 +181,7 @@ def predict(serving: Serving, given: argparse.Namespace) -> Document:
             return scoring.score(serving.stacks, step.update)
     if not given.file:
         return predictions.predict(serving, [list(one), [str(value) for value in one.values()]])
-    lines = predictions.read(given.file, serving.clients.command("registry", "predict", "--help"))
+    lines = predictions.read(given.file, serving.clients)
     with Progress().step("predict") as step:
         return predictions.predict(serving, lines, step.update)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from localaws.errors import RUN_FAILED, WRONG_USAGE, ExpectedError
-from pipelines.account.model_packages import APPROVED, REJECTED
+from pipelines.account.model_packages import APPROVED, REJECTED, deployment
 from pipelines.account.serving import NONE, Serving
 from pipelines.cli.output import Document
 
@@ -29,7 +29,9 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
             code=WRONG_USAGE,
         )
     earlier = serving.executions()
-    before = registry.decide(version, status, note)
+    # Approved again, what was never deployed, or failed, is deployed.
+    again = serving.kind() != NONE and deployment(package).get("status") in (None, "Failed")
+    before = registry.decide(version, status, note, again=status == APPROVED and again)
     show(f"version {version}: {before} -> {status}")
     result = {"version": version, "before": before, "approval_status": status, "note": note, "deployment": None}
     if serving.kind() == NONE:
@@ -37,7 +39,7 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
     if before == status:
         # An update that changes no status need not put an event.
         serving.start(package["ModelPackageArn"])
-    deployment = serving.wait_for_deployment(earlier, package["ModelPackageArn"], show)
+    ended = serving.wait_for_deployment(earlier, package["ModelPackageArn"], show)
     reason = failed_since(package, registry.package(version))
     if reason:
         raise ExpectedError(
@@ -46,7 +48,7 @@ def decide(serving: Serving, version: int, status: str, note: str, show: Show) -
             hint=registry.clients.command("registry", "status"),
             code=RUN_FAILED,
         )
-    return {**result, "deployment": {**deployment._asdict(), "endpoint": serving.endpoint()}}
+    return {**result, "deployment": {**ended._asdict(), "endpoint": serving.endpoint()}}
 
 
 def failed_since(before: Document, after: Document) -> str:

@@ -52,15 +52,14 @@ class Registry:
             found: Document = self.clients.sagemaker.describe_model_package(ModelPackageName=arn)
         return found
 
-    def decide(self, version: int, status: str, note: str) -> str:
+    def decide(self, version: int, status: str, note: str, *, again: bool = False) -> str:
         """Give a version another approval status; returns the one before.
 
-        note: stored with the package. Raises ExpectedError when the version has that status already, unless it is
-        approved and its deployment has failed.
+        note: stored with the package. Raises ExpectedError when the version has that status already and not `again`.
         """
         package = self.package(version)
         before = str(package["ModelApprovalStatus"])
-        if before == status and not (status == APPROVED and has_failed(package)):
+        if before == status and not again:
             raise ExpectedError(
                 f"version {version} is {before} already",
                 where=package["ModelPackageArn"],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingestion import record
 from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
-from pipelines.account.clients import aws_errors
+from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.serving import Serving
 from pipelines.cli.output import Document
 
@@ -19,7 +19,7 @@ BATCH_ROWS, BATCH_BYTES = 500, 1_000_000
 FEATURES = [column for column in record.COLUMNS if column.role == "feature" or column.kind == "text"]
 
 
-def read(path: Path, help_command: str) -> list[Line]:
+def read(path: Path, clients: Clients) -> list[Line]:
     """The lines of a CSV file; raises ExpectedError where it cannot be read or has no beers."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
@@ -29,7 +29,12 @@ def read(path: Path, help_command: str) -> list[Line]:
         error = "it has no beers"
     except (OSError, ValueError, csv.Error) as failed:
         error = str(getattr(failed, "strerror", None) or failed)
-    raise ExpectedError(f"the file cannot be read: {error}", where=str(path), hint=help_command, code=WRONG_USAGE)
+    raise ExpectedError(
+        f"the file cannot be read: {error}",
+        where=str(path),
+        hint=clients.command("registry", "predict", "--help"),
+        code=WRONG_USAGE,
+    )
 
 
 def header(lines: Sequence[Line]) -> list[Line]:

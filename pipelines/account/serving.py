@@ -143,7 +143,7 @@ class Serving:
     def start(self, package_arn: str | None = None) -> None:
         """Start `deploy`, which updates the endpoint where the stack's parameters are not those it serves with.
 
-        package_arn: deploy this approved package again, whose deployment has failed.
+        package_arn: an approved package, deployed although its deployment has failed before.
         """
         machine = self.stacks.output("deployment", "DeployStateMachineArn")
         event = {"detail": {"ModelPackageArn": package_arn, "UpdatedModelPackageFields": ["ModelApprovalStatus"]}}

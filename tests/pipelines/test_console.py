@@ -78,6 +78,17 @@ def test_the_data_page_shows_why_records_failed_and_answers_a_query(page: Any) -
     assert page.get_by_text("one statement that reads").count() == 1
 
 
+def test_the_data_page_shows_arrivals_drift_and_the_newest_rows(page: Any) -> None:
+    page.goto("/data")
+    days = page.get_by_role("img", name="Clean records delivered by day").locator("text").all_text_contents()
+    assert days[1:] == ["323"]
+    assert page.get_by_text("There is no champion to compare with.").count() == 1
+    page.get_by_text("table: its newest rows").click()
+    rows = page.get_by_role("region", name="Newest rows").locator("tbody tr")
+    assert rows.count() == 20
+    assert page.get_by_text("pipelines.local ledger --workspace").count() == 1
+
+
 @pytest.fixture(scope="module")
 def second(browser: Any, address: str) -> str:
     """The page of a run that was started by the form and has registered version 2."""
@@ -204,14 +215,3 @@ def test_a_rollback_brings_the_version_before_back_and_the_last_rejection_ends_s
     page.get_by_role("heading", name="Not found").wait_for(timeout=60_000)
     page.goto("/endpoints")
     assert page.get_by_text("Nothing is served yet").count() == 1
-
-
-def test_the_data_page_shows_arrivals_drift_and_the_newest_rows(page: Any) -> None:
-    page.goto("/data")
-    days = page.get_by_role("img", name="Clean records delivered by day").locator("text").all_text_contents()
-    assert days[1:] == ["323"]
-    assert page.get_by_text("There is no champion to compare with.").count() == 1
-    page.get_by_text("table: its newest rows").click()
-    rows = page.get_by_role("region", name="Newest rows").locator("tbody tr")
-    assert rows.count() == 20
-    assert page.get_by_text("pipelines.local ledger --workspace").count() == 1

@@ -6,6 +6,7 @@ import pytest
 
 from localaws.errors import ExpectedError
 from pipelines.account import predictions
+from pipelines.account.clients import Clients
 from tests.support.beers import module
 
 instances = module("instances")
@@ -27,7 +28,7 @@ def test_a_file_without_beers_is_refused(tmp_path: Path, content: bytes | None, 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ExpectedError, match=error) as refused:
-        predictions.read(path, "predict --help")
+        predictions.read(path, Clients())
     assert (refused.value.where, refused.value.code) == (str(path), 2)
 
 
