@@ -5,6 +5,7 @@ import os
 from typing import Any, Protocol
 
 from localaws.security.credentials import Credentials
+from localaws.shapes import models
 
 # The one region of a local run.
 REGION = "us-east-1"
@@ -47,7 +48,7 @@ def session(credentials: Credentials, region: str = REGION) -> Any:
     store.set_config_variable("proxies_config", None)
     for name in ("config_file", "credentials_file"):
         made.set_config_variable(name, os.devnull)
-    made.register_component("data_loader", _models())
+    made.register_component("data_loader", models())
     return boto3.session.Session(
         aws_access_key_id=credentials.access_key_id,
         aws_secret_access_key=credentials.secret_access_key,
@@ -57,19 +58,11 @@ def session(credentials: Credentials, region: str = REGION) -> Any:
     )
 
 
-@functools.cache
-def _models() -> Any:
-    """botocore's service models, without those of ~/.aws/models. One for all sessions: reading them takes long."""
-    from botocore.loaders import Loader
-
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-
-
 def load_ahead(*services: str) -> None:
     """Import boto3 and read the models of services, which takes most of the time that their first clients take."""
     import boto3  # noqa: F401
 
     for service in services:
         for model in ("service-2", "paginators-1", "endpoint-rule-set-1"):
-            _models().load_service_model(service, model)
-    _models().load_data("endpoints")
+            models().load_service_model(service, model)
+    models().load_data("endpoints")

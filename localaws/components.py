@@ -9,6 +9,7 @@ from typing import Any
 from localaws import garbage
 from localaws.athena.engine import Athena
 from localaws.bodies import Bodies
+from localaws.clients import load_ahead
 from localaws.control import Command, Control
 from localaws.extensions import Extension, load
 from localaws.firehose.delivery import Delivery
@@ -21,6 +22,7 @@ from localaws.ministack import (
     metrics,
     patches,
     s3,
+    service_models,
     stacks,
     step_functions,
 )
@@ -47,6 +49,7 @@ class Components:
 
     def __init__(self, workspace: Workspace, time_scale: float, extensions: tuple[str, ...] = ()) -> None:
         patches.check()
+        service_models.install()
         s3.install()
         step_functions.install()
         execution_logs.install()
@@ -132,4 +135,6 @@ def _import_ahead() -> None:
     for name in IMPORTED_AHEAD if os.environ.get(COLD) != "1" else ():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    # What jobs and queries read and write.
+    load_ahead("s3")
     garbage.collect_repeatedly()

@@ -5,6 +5,8 @@ ParamValidator leaves patterns, enums and unknown members of nested structures t
 """
 
 import functools
+import gzip
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -25,14 +27,37 @@ SCALARS: dict[str, type | tuple[type, ...]] = {
 SIGNS = {category: chr(0xE000 + number) for number, category in enumerate("LMNPSZC")}
 
 
+# A model begins with its metadata, which is within this many characters.
+METADATA_CHARACTERS = 8192
+
+
+@functools.cache
+def models() -> Any:
+    """botocore's service models, without those of ~/.aws/models. One for all sessions: reading them takes long."""
+    from botocore.loaders import Loader
+
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+
+
 @functools.cache
 def service_model(service: str) -> Any:
     """botocore's ServiceModel of `service`, for example `sagemaker`."""
-    import botocore.loaders
     import botocore.model
 
-    loaded = botocore.loaders.Loader().load_service_model(service, "service-2")
-    return botocore.model.ServiceModel(loaded, service_name=service)
+    return botocore.model.ServiceModel(models().load_service_model(service, "service-2"), service_name=service)
+
+
+@functools.cache
+def metadata(service: str) -> dict[str, str]:
+    """The metadata of a service's model (its protocol, ...) without the rest, which takes up to 50 ms to parse.
+
+    Raises botocore's UnknownServiceError for an unknown service.
+    """
+    version = models().determine_latest_version(service, "service-2")
+    with gzip.open(f"{models().BUILTIN_DATA_PATH}/{service}/{version}/service-2.json.gz", "rt") as file:
+        beginning = file.read(METADATA_CHARACTERS)
+    found: dict[str, str] = json.JSONDecoder().raw_decode(beginning, beginning.index("{", 1))[0]
+    return found
 
 
 def input_shape(service: str, operation: str) -> Any:

@@ -36,6 +36,8 @@ PATCHED: dict[str, tuple[str, ...]] = {
     ),
     "core.responses": (
         "request_scope",
+        "_service_model",
+        "_BOTOCORE_NAME",
         "get_account_id",
         "get_region",
         "_account_from_sts_session",
@@ -73,6 +75,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "services.cloudformation.stacks": ("_deploy_stack_async", "_delete_stack_async", "_roll_back_operation"),
     "services.stepfunctions": (
+        "_service_model",
         "_AWS_SDK_SERVICE_MAP",
         "_AWS_SDK_ERROR_PREFIX",
         "_SERVICE_DISPATCH",

@@ -109,11 +109,17 @@ def hidden(job: Path) -> list[str]:
 
 def holds_program(folder: Path) -> bool:
     """Whether the interpreter, its packages or this package lie in a folder."""
-    return any(each.resolve().is_relative_to(folder.resolve()) for each in _program())
+    resolved = folder.resolve()
+    return any(each.is_relative_to(resolved) for each in _resolved_program())
 
 
 def _program() -> list[Path]:
     return [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1], *map(Path, _added_packages())]
+
+
+@functools.cache
+def _resolved_program() -> list[Path]:
+    return [each.resolve() for each in _program()]
 
 
 @functools.cache
