@@ -138,15 +138,15 @@ def failing(endpoint: endpoints.Endpoint) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """An empty workspace of the test's own."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty workspace of the test's own; its endpoints load what they need when they need it."""
+    monkeypatch.setenv("LOCALAWS_COLD", "1")
     return Workspace(tmp_path / "workspace")
 
 
 @pytest.fixture
-def victim(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
-    """An endpoint of the test's own, to be killed and started again. Its steps need none of the libraries."""
-    monkeypatch.setenv("LOCALAWS_COLD", "1")
+def victim(workspace: Workspace) -> Iterator[Victim]:
+    """An endpoint of the test's own, to be killed and started again."""
     victim = Victim(workspace)
     yield victim
     if victim.alive:

@@ -34,12 +34,20 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     endpoints.stop(Workspace(workspace))
 
 
+@pytest.fixture(scope="module")
+def context(browser: Any, address: str) -> Iterator[Any]:
+    """The tests' pages share it: the first page of each takes Chromium a second."""
+    found = browser.new_context(base_url=address)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
+def page(context: Any) -> Iterator[Any]:
     """A page of the console."""
-    context = browser.new_context(base_url=address)
-    yield context.new_page()
-    context.close()
+    found = context.new_page()
+    yield found
+    found.close()
 
 
 def test_the_overview_accounts_for_every_beer_and_leads_to_the_waiting_model(page: Any) -> None:
@@ -90,9 +98,8 @@ def test_the_data_page_shows_arrivals_drift_and_the_newest_rows(page: Any) -> No
 
 
 @pytest.fixture(scope="module")
-def second(browser: Any, address: str) -> str:
+def second(context: Any) -> str:
     """The page of a run that was started by the form and has registered version 2."""
-    context = browser.new_context(base_url=address)
     page = context.new_page()
     page.goto("/pipelines/tapline-ibu-dev/start")
     page.get_by_label("NEstimators").fill("50")
@@ -100,7 +107,7 @@ def second(browser: Any, address: str) -> str:
     page.wait_for_url(re.compile(r"/runs/"))
     page.locator("main .status.Succeeded").first.wait_for(timeout=60_000)
     url = str(page.url)
-    context.close()
+    page.close()
     return url
 
 
@@ -181,15 +188,13 @@ def test_an_approved_model_serves_and_answers_the_form_and_bad_input_by_its_fiel
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.release)])
-def test_the_projects_pages_fit_a_narrow_screen_and_have_no_serious_finding_of_axe(
-    browser: Any, address: str, scheme: str
-) -> None:
-    context = browser.new_context(base_url=address, color_scheme=scheme, viewport=NARROW, bypass_csp=True)
-    page, wrong = context.new_page(), []
+def test_the_projects_pages_fit_a_narrow_screen_and_have_no_serious_finding_of_axe(page: Any, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size(NARROW)
+    wrong = []
     for path in ("/", "/data", "/models/tapline-ibu-dev", "/models/tapline-ibu-dev/1", f"/endpoints/{ENDPOINT}"):
         page.goto(path)
         wrong += [f"{path}: {each}" for each in findings(page)]
-    context.close()
     assert wrong == []
 
 

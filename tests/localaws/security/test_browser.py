@@ -51,8 +51,8 @@ ATTACK = """async ([url, create, invoke, approve]) => {
 }"""
 
 
-@pytest.fixture
-def page(endpoint: Endpoint) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
     """A page of another site, on this machine as far as the network is concerned."""
     from playwright.sync_api import sync_playwright
 

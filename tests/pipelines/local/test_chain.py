@@ -287,9 +287,8 @@ def test_the_next_run_works_and_counts_broken_records_by_reason(troubled: Troubl
     assert "328 beers on the stream; refused: 1 not_an_object" in troubled.mixed.stderr
 
 
-def test_a_workspace_in_use_by_another_run_is_a_conflict(workspace: Workspace) -> None:
-    with endpoints.running(workspace, keep=False):
-        done = run("--local", "--workspace", str(workspace.root))
+def test_a_workspace_in_use_by_another_run_is_a_conflict(endpoint: endpoints.Endpoint) -> None:
+    done = run("--local", "--workspace", str(endpoint.workspace.root))
     assert done.returncode == 4
     assert three_lines(done)[0] == "Error: the workspace is in use by another endpoint"
 
