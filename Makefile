@@ -11,7 +11,8 @@ SDK3 := .cache/sagemaker-3/.venv
 DBT := .cache/dbt/.venv
 
 # One local endpoint per worker; tests/conftest.py sets their number.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Without bytecode each worker would rewrite every test's assertions again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --quiet --no-annotate --no-strip-extras --generate-hashes --python-version 3.12 --custom-compile-command 'make lock'
 
 .PHONY: local generate test test-fast test-release check lock bench soak fuzz screenshots warehouse gold dbt deploy delete clean help

@@ -34,9 +34,14 @@ os.environ.update(
 
 
 # Fixtures that start an endpoint, or a workspace for one; a test that asks for one of them needs the local AWS.
-ENDPOINT_FIXTURES = {"endpoint", "workspace", "strict", "troubled", "twice"}
-# Fixtures of the session, and the files that share them.
+ENDPOINT_FIXTURES = {"endpoint", "enforcing", "folder", "strict", "troubled", "twice", "workplace", "workspace"}
+# What takes seconds to make or to import, and the files that share it.
 TOGETHER = {
+    "SDK": {
+        "tests/localaws/sagemaker/test_clients.py",
+        "tests/pipelines/authoring/test_definition.py",
+        "tests/pipelines/authoring/test_generate.py",
+    },
     "site": {
         "tests/console/test_browser.py",
         "tests/console/test_pages.py",
@@ -56,16 +61,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(cores + cores // 2, 6)
 
 
-class TogetherByFixture(LoadFileScheduling):
-    """A file's tests run in one worker, and so do the files that share a fixture of the session that takes long."""
+class Together(LoadFileScheduling):
+    """A file's tests run in one worker, and so do the files that share what takes long."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return next((name for name, files in TOGETHER.items() if file in files), file)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherByFixture:
-    return TogetherByFixture(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

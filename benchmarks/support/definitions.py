@@ -205,17 +205,17 @@ def packed(files: dict[str, str]) -> bytes:
     return content.getvalue()
 
 
-def until(holds: Callable[[], Any], what: str = "what was waited for") -> Any:
+def until(holds: Callable[[], Any], what: str = "what was waited for", *, longest: float = 0.1) -> Any:
     """Poll until `holds` returns something true, and return it; raises AssertionError after DEADLINE_SECONDS.
 
-    The pauses grow with the time that has passed: each poll takes time from what is waited for.
+    The pauses grow with the time that has passed, to `longest` seconds: each poll takes time from what is waited for.
     """
     began = time.monotonic()
     while (passed := time.monotonic() - began) < DEADLINE_SECONDS:
         found = holds()
         if found:
             return found
-        time.sleep(min(max(passed / 5, 0.02), 0.25))
+        time.sleep(min(max(passed / 10, 0.02), longest))
     raise AssertionError(f"not within {DEADLINE_SECONDS} s: {what}")
 
 

@@ -4,6 +4,7 @@ MiniStack alone saves every service whole, as JSON, when it stops: a kill loses 
 not know loses its service. Here each entry is a row, of any Python type, written only when its bytes have changed.
 """
 
+import functools
 import logging
 import threading
 import time
@@ -23,6 +24,7 @@ EVERY_SECONDS, SHARE, PAUSE_SECONDS = 1.0, 0.05, 0.001
 ATTEMPTS = 5
 # Entries with a list that grows: what changes with each change, in place of all bytes.
 VERSIONS: dict[str, Callable[[Any], Any]] = {
+    "cloudformation stack_events": lambda entry: _ends(entry),
     "athena _executions": lambda entry: (repr(entry["Status"]), entry["_error"]),
     "cloudwatch metrics": lambda entry: (*_ends(entry), entry[-1]["Timestamp"]),
     "cloudwatch_logs log_groups": lambda entry: _ends(entry) if isinstance(entry, list) else None,
@@ -134,7 +136,7 @@ class State:
                 kind = f"{service} {store}"
                 for key, entry in _entries(kind, content):
                     try:
-                        place = (kind, dump(key))
+                        place = (kind, _dumped(key))
                         rows[place] = self._change(place, entry)
                     except Exception as error:
                         errors[kind] = repr(error)
@@ -184,6 +186,11 @@ class State:
             except Exception as error:
                 self._report({"all": repr(error)})
             pause = max(EVERY_SECONDS, (time.thread_time() - began) / SHARE)
+
+
+@functools.lru_cache(maxsize=1 << 16, typed=True)
+def _dumped(key: tuple[Any, ...]) -> bytes:
+    return dump(key)
 
 
 def _entries(kind: str, content: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:

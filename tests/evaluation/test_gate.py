@@ -175,8 +175,6 @@ def test_a_model_that_is_better_but_for_one_class_is_rejected_and_registered_by_
 
 def test_a_champion_that_was_overwritten_after_its_approval_closes_the_gate(gate: Gate, first: Document) -> None:
     sha256 = first["package"]["CustomerMetadataProperties"]["ArtifactSha256"]
-    good = gate.run(Seed="3", ChampionModel=model(first), ChampionSha256=sha256)
-    assert good["evaluation"]["gate"]["passed"] == 1
     archive = changed(gate.get(model(first)), "code/inference.py", b"# changed")
     other = gate.put("champion/overwritten/model.tar.gz", archive)
     ended = gate.run(Seed="3", ChampionModel=other, ChampionSha256=sha256)

@@ -74,9 +74,15 @@ def test_the_evaluation_report_opens_in_a_sandbox_with_its_own_styles(page: Any)
     assert [text for text in refused if "Content Security Policy" in text] == []
 
 
-def test_the_data_page_shows_why_records_failed_and_answers_a_query(page: Any) -> None:
+def test_the_data_page_shows_arrivals_drift_failures_and_rows_and_answers_a_query(page: Any) -> None:
     page.goto("/data")
+    days = page.get_by_role("img", name="Clean records delivered by day").locator("text").all_text_contents()
+    assert days[1:] == ["323"]
+    assert page.get_by_text("There is no champion to compare with.").count() == 1
     assert page.get_by_role("cell", name="ibu_out_of_range").count() >= 2
+    assert page.get_by_text("pipelines.local ledger --workspace").count() == 1
+    page.get_by_text("table: its newest rows").click()
+    assert page.get_by_role("region", name="Newest rows").locator("tbody tr").count() == 20
     page.get_by_role("link", name="Deliveries by day").click()
     page.get_by_role("button", name="Run").click()
     rows = page.get_by_role("region", name="Answer").locator("tbody tr").all_inner_texts()
@@ -187,12 +193,22 @@ def test_an_approved_model_serves_and_answers_the_form_and_bad_input_by_its_fiel
     assert page.get_by_text("requests in the last hour").count() == 1
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.release)])
-def test_the_projects_pages_fit_a_narrow_screen_and_have_no_serious_finding_of_axe(page: Any, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "pages"),
+    [
+        ("light", slice(1, 3)),
+        pytest.param("light", slice(None), marks=pytest.mark.release),
+        pytest.param("dark", slice(None), marks=pytest.mark.release),
+    ],
+)
+def test_the_projects_pages_fit_a_narrow_screen_and_have_no_serious_finding_of_axe(
+    page: Any, scheme: str, pages: slice
+) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size(NARROW)
     wrong = []
-    for path in ("/", "/data", "/models/tapline-ibu-dev", "/models/tapline-ibu-dev/1", f"/endpoints/{ENDPOINT}"):
+    paths = ("/", "/data", f"/endpoints/{ENDPOINT}", "/models/tapline-ibu-dev", "/models/tapline-ibu-dev/1")
+    for path in paths[pages]:
         page.goto(path)
         wrong += [f"{path}: {each}" for each in findings(page)]
     assert wrong == []

@@ -1,10 +1,6 @@
 """The SageMaker SDK and the AWS CLI drive the local endpoint as they drive AWS."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
@@ -114,15 +110,19 @@ def test_the_sagemaker_sdk_drives_the_endpoint(
         pipeline.delete()
 
 
-def test_the_aws_cli_drives_the_endpoint(endpoint: Endpoint, project: Project) -> None:
+def test_the_aws_cli_drives_the_endpoint(
+    endpoint: Endpoint, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from awscli.clidriver import create_clidriver
+
+    for name, value in endpoint.variables().items():
+        monkeypatch.setenv(name, value)
+    command_line = create_clidriver()
+
     def aws(*command: str) -> Any:
-        done = subprocess.run(
-            [Path(sys.executable).parent / "aws", "--endpoint-url", endpoint.url, "sagemaker", *command],
-            env={**os.environ, **endpoint.variables()},
-            capture_output=True,
-            text=True,
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip()
+        code = command_line.main(["--endpoint-url", endpoint.url, "sagemaker", *command])
+        printed = capsys.readouterr()
+        return json.loads(printed.out) if code == 0 else printed.err.strip()
 
     text = definition([project.processing("Step")])
     made = aws("create-pipeline", "--pipeline-name", project.name, "--pipeline-definition", text, "--role-arn", ROLE)

@@ -16,6 +16,7 @@ from pipelines.account.stacks import Stacks, environment
 from pipelines.authoring import committed
 from pipelines.local import endpoint
 
+pytestmark = pytest.mark.endpoint
 GIVEN = argparse.Namespace(json=True, unprotect=False)
 
 

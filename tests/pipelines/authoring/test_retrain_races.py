@@ -60,7 +60,7 @@ def test_a_start_with_another_execution_s_token_is_a_skip_however_the_service_an
     try:
         machine = account.start()
         # Another execution that has read the same latest run is faster, with a snapshot of its own.
-        until(lambda: "Snapshot" in entered(account, machine), "the snapshot")
+        until(lambda: "Snapshot" in entered(account, machine), "the snapshot", longest=0.02)
         given = {**account.parameters(account.runs()[-1]), "InputData": f"s3://{account.name}/snapshots/other/"}
         other = account.clients.sagemaker.start_pipeline_execution(
             PipelineName=account.pipeline,

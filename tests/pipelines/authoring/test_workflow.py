@@ -12,7 +12,7 @@ import pytest
 from benchmarks.support.accounts import BAD, GOOD, Account
 from benchmarks.support.definitions import Project
 from pipelines.account.clients import Clients
-from pipelines.authoring import archives, workflows
+from pipelines.authoring import archives, committed
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_latest_run_in_the_future_blocks_nothing_and_the_decision_names_it(min
     import jsonata
 
     def output(state: str, states: dict[str, object]) -> dict[str, object]:
-        expression = jsonata.Jsonata(json.loads(workflows.definition("retrain"))["States"][state]["Output"][2:-2])
+        expression = jsonata.Jsonata(json.loads(committed.machine("retrain"))["States"][state]["Output"][2:-2])
         frame = expression.create_frame()
         frame.bind("states", states)
         return dict(expression.evaluate(None, frame))

@@ -24,10 +24,12 @@ from pipelines.local.__main__ import main
 from pipelines.local.commands import opened
 
 CATALOGUES: dict[str, tuple[Any, str]] = {
-    "slugs in place of numbers": ([{"id": "ale", "name": "Ale"}], "no record is clean: 1 id_not_a_number"),
+    "slugs and an API's messages": (
+        [{"id": "ale", "name": "Ale"}, {"message": "gone"}, {"id": 1}],
+        "no record is clean: 1 id_not_a_number, 1 name_missing",
+    ),
     "another shop's keys": ([{"productId": "7", "alcohol": 4.5}], "the catalogue has no beer: 1 not_a_beer"),
     "a list within an object": ({"beers": [{"id": 1, "name": "Ale"}]}, "its list is the member 'beers'"),
-    "an API's messages": ([{"message": "gone"}, {"id": 1}], "no record is clean: 1 name_missing"),
 }
 BROKEN = """
 from ingestion import record
@@ -76,7 +78,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     endpoints.stop(found.workspace)
 
 
-@pytest.mark.endpoint
 @pytest.mark.parametrize("case", CATALOGUES)
 def test_a_run_without_a_clean_record_ends_after_the_delivery_with_the_reasons(workplace: Workplace, case: str) -> None:
     error = workplace.errors[case]
@@ -84,11 +85,10 @@ def test_a_run_without_a_clean_record_ends_after_the_delivery_with_the_reasons(w
     assert error.code in (1, 2)
 
 
-@pytest.mark.endpoint
 def test_the_hint_of_such_a_run_shows_the_failed_records(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, flag, *words = shlex.split(workplace.errors["slugs in place of numbers"].hint)
+    _, flag, *words = shlex.split(workplace.errors["slugs and an API's messages"].hint)
     assert (flag, words[:2]) == ("-m", ["pipelines.local", "failed"])
     assert main(words[1:]) == 0
     printed = capsys.readouterr().out
@@ -102,7 +102,6 @@ def test_the_hint_of_such_a_run_shows_the_failed_records(
     }
 
 
-@pytest.mark.endpoint
 def test_an_error_of_the_transform_is_shown_with_the_line_of_its_own_code(workplace: Workplace) -> None:
     lambdas = workplace.stacks.clients["lambda"]
     function = workplace.stacks.output("ingestion", "TransformName")
@@ -117,7 +116,6 @@ def test_an_error_of_the_transform_is_shown_with_the_line_of_its_own_code(workpl
     assert "pipelines.local logs transform" in error.hint and error.code == 1
 
 
-@pytest.mark.endpoint
 def test_the_ledger_counts_every_record_and_fails_for_a_difference(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +131,6 @@ def test_the_ledger_counts_every_record_and_fails_for_a_difference(
     s3.delete_object(**lost)
 
 
-@pytest.mark.endpoint
 @pytest.mark.parametrize(
     "words",
     [
@@ -152,7 +149,6 @@ def test_values_that_make_no_sense_are_wrong_usage(words: tuple[str, ...], capsy
     assert repr(words[2]) in failure.value.what
 
 
-@pytest.mark.endpoint
 def test_up_prints_lines_that_point_the_cli_at_the_endpoint(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,7 +160,6 @@ def test_up_prints_lines_that_point_the_cli_at_the_endpoint(
         main(["up", "--port", "9", *workplace.flags])
 
 
-@pytest.mark.endpoint
 def test_status_shows_what_is_registered(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     sagemaker = workplace.stacks.clients.sagemaker
     group = workplace.stacks.output("pipelines", "ModelPackageGroupName")
@@ -183,7 +178,6 @@ def test_status_shows_what_is_registered(workplace: Workplace, capsys: pytest.Ca
     assert f"models\n  {group}  1  PendingManualApproval" in capsys.readouterr().out
 
 
-@pytest.mark.endpoint
 def test_logs_are_those_of_a_function_a_group_or_the_endpoint(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,22 +190,20 @@ def test_logs_are_those_of_a_function_a_group_or_the_endpoint(
     assert failure.value.code == 3
 
 
-@pytest.mark.endpoint
 def test_commands_start_an_endpoint_that_is_down_and_deliver_what_they_collect(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = workplace.json(capsys, "ledger")
     assert workplace.json(capsys, "down") == {"stopped": True, "deleted": False}
     sent = workplace.json(capsys, "collect", "--random", "2")["sent"]
-    assert workplace.json(capsys, "ledger")["accepted"] == before["accepted"] + sent
     assert workplace.json(capsys, "status") == {"running": False, "workspace": str(workplace.workspace.root)}
+    workplace.json(capsys, "up")
+    assert workplace.json(capsys, "ledger")["accepted"] == before["accepted"] + sent
 
 
-@pytest.mark.endpoint
 def test_a_dump_is_loaded_into_the_table_and_the_ledger(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workplace.json(capsys, "up")
     before = workplace.json(capsys, "ledger")
     dump = workplace.folder / "dump.csv"
     dump.write_text("id,name,ibu\n501,Ale,30\n502,Stout,many\n")
@@ -225,7 +217,6 @@ def test_a_dump_is_loaded_into_the_table_and_the_ledger(
     assert "  refused: neither JSON nor CSV" in capsys.readouterr().out
 
 
-@pytest.mark.endpoint
 def test_reset_deletes_the_workspace_and_commands_say_how_to_make_one(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,7 +231,6 @@ def test_reset_deletes_the_workspace_and_commands_say_how_to_make_one(
         assert failure.value.code == 3 and "pipelines.run --local --workspace" in failure.value.hint
 
 
-@pytest.mark.endpoint
 def test_records_on_the_stream_before_its_delivery_began_are_counted(workplace: Workplace) -> None:
     from pipelines.records import arrivals
 
