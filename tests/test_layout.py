@@ -53,6 +53,19 @@ def within(module: str, prefixes: set[str]) -> bool:
 
 # --- Imports --------------------------------------------------------------------------------------
 
+NOT_IMPORTED = {"tests": r"from tests\.\S*\btest_\w+ import", "benchmarks": r"(?:from|import) tests\b"}
+
+
+def test_tests_share_helpers_in_the_support_folder_and_benchmarks_import_no_tests() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for folder, pattern in NOT_IMPORTED.items()
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in re.findall(rf"^ *{pattern}.*", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert wrong == []
+
+
 # What each package may import of the repository; the commands (pipelines/*.py), which combine all of it, anything.
 MAY_IMPORT = {
     "processing": set(),

@@ -7,6 +7,7 @@ import time
 import zipfile
 from typing import Any
 
+from benchmarks.support.definitions import until
 from localaws import clients
 from localaws.clients import REGION
 from localaws.endpoint import Endpoint
@@ -104,6 +105,11 @@ class Streams:
     def bodies(self, prefix: str = "") -> list[bytes]:
         """The contents of the objects under a prefix, in the order of their keys."""
         return [body for _, body in sorted(self.objects(prefix).items())]
+
+
+def delivered(endpoint: Endpoint) -> None:
+    """Wait until no delivery stream holds a record."""
+    until(lambda: not any(sum(stages.values()) for stages in endpoint.control("status")["waiting"].values()))
 
 
 def transformed_by(function: str, *, size: str = "1", seconds: str = "0", retries: str = "3") -> dict[str, Any]:

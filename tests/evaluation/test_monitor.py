@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation.test_score import beers, score, snapshot
 from tests.support.beers import module, workbench
+from tests.support.scored import beers, score, snapshot
 
 ARRIVED = "2026-11-19-10-00-00"  # Of every beer of `snapshot`.
 

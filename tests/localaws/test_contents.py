@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
-from tests.localaws.test_limits import peak_memory
+from tests.support.memory import peak_memory
 
 MB = 1 << 20
 

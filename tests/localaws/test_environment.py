@@ -15,12 +15,11 @@ from localaws.security.credentials import Credentials
 from localaws.workspace import Workspace
 from pipelines.account.clients import Clients
 from pipelines.authoring.archives import ROOT
+from tests.support.foreign import NOWHERE, PROXIES
 
 URL = "http://127.0.0.1:4566"
 KEY = Credentials("AKIALOCAL", "secret")
 SERVICES = ("s3", "sts", "kinesis", "lambda", "sagemaker", "stepfunctions", "cloudformation")
-NOWHERE = "http://127.0.0.1:9"
-PROXIES = {name: NOWHERE for each in ("http", "https", "all") for name in (f"{each}_proxy", f"{each.upper()}_PROXY")}
 # An environment -> its variables; `config` and `sagemaker` are the contents of ~/.aws/config and the SDK's config.yaml.
 FOREIGN: dict[str, dict[str, str]] = {
     **{name: {name: value} for name, value in PROXIES.items()},

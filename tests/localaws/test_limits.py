@@ -23,6 +23,7 @@ from localaws.endpoint import Endpoint
 from localaws.errors import ExpectedError
 from localaws.log_limit import LimitedLog
 from pipelines.account.clients import Clients
+from tests.support.memory import peak_memory
 
 
 def test_a_command_with_a_long_body_is_refused(endpoint: Endpoint) -> None:
@@ -83,12 +84,6 @@ def test_an_endpoint_whose_descriptors_run_out_reports_it_briefly_and_recovers(v
     until(lambda: endpoints.find(victim.workspace), "an answer")
     assert endpoint.control("status")["pid"] == endpoint.pid
     assert victim.workspace.log.read_text().count("Too many open files") < 20
-
-
-def peak_memory(process: int) -> int:
-    """The most bytes that a process has had in memory."""
-    line = next(each for each in Path(f"/proc/{process}/status").read_text().splitlines() if each.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux counts it")

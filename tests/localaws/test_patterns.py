@@ -9,7 +9,7 @@ import pytest
 from localaws import patterns
 from localaws.sagemaker.training import final_metrics
 from pipelines.account.clients import Clients
-from tests.localaws.test_history import ended, machine
+from tests.support.state_machines import ended, machine
 
 EVIL, VICTIM = r"^(a|a)*$", "a" * 40 + "!"
 

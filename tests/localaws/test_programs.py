@@ -18,7 +18,7 @@ from localaws.endpoint import Endpoint
 from localaws.errors import ExpectedError
 from localaws.workspace import Workspace
 from pipelines.authoring.archives import ROOT
-from tests.localaws.test_environment import PROXIES
+from tests.support.foreign import PROXIES
 
 FOREIGN = {"AWS_PROFILE": "prod", "AWS_REGION": "eu-west-3", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9", **PROXIES}
 # What the SageMaker SDK does at its start (sagemaker/session.py), and a client of the program's own.

@@ -10,18 +10,11 @@ import pytest
 
 from ingestion.record import COLUMNS as RECORD
 from tests.support.beers import SIDES, catalogue, module, preprocess, to_csv, write_rows
+from tests.support.prepared import PUNK, beer_of, contents
 
 step, latest, rows, rules, split, table = (
     module(name) for name in ("preprocess", "latest", "rows", "rules", "split", "columns")
 )
-
-PUNK = {"id": 192, "name": "Punk IPA", "abv": 5.6, "ibu": 60, "target_fg": 1010, "target_og": 1053}
-PUNK |= {"ebc": 17, "srm": 8.5, "ph": 4.4}
-FILES = [*(f"{side}/beers.csv" for side in SIDES), "quality/manifest.json"]
-
-
-def beer_of(**values: Any) -> Any:
-    return rules.Beer(values["id"], values["name"], {name: values[name] for name in table.RANGES})
 
 
 def read_side(folder: Path, side: str) -> list[dict[str, str]]:
@@ -31,10 +24,6 @@ def read_side(folder: Path, side: str) -> list[dict[str, str]]:
 
 def sides_by_id(folder: Path) -> dict[str, str]:
     return {row["id"]: side for side in SIDES for row in read_side(folder, side)}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
 
 
 # What differs from PUNK, then the validated beer's changed values, and dropped, repaired, emptied and flagged.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processing.test_preprocess import PUNK, beer_of, contents
 from tests.support.beers import COLUMNS, SIDES, catalogue, module, preprocess, to_csv, write_rows
+from tests.support.prepared import PUNK, beer_of, contents
 
 step, latest, rows, rules = (module(name) for name in ("preprocess", "latest", "rows", "rules"))
 

@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from benchmarks.support.accounts import GOOD, Account
-from benchmarks.support.definitions import until
+from benchmarks.support.streams import delivered
 from localaws.endpoint import Endpoint
 from pipelines.account.clients import Clients
 from pipelines.account.stacks import Stacks
@@ -21,11 +21,6 @@ def put(account: Account, *numbers: int) -> None:
         StreamName=account.stacks.output("ingestion", "StreamName"),
         Records=[{"Data": json.dumps(beer).encode(), "PartitionKey": str(beer["id"])} for beer in beers],
     )
-
-
-def delivered(endpoint: Endpoint) -> None:
-    """Wait until no delivery stream holds a record."""
-    until(lambda: not any(sum(stages.values()) for stages in endpoint.control("status")["waiting"].values()))
 
 
 def formats(account: Account) -> dict[str, int]:

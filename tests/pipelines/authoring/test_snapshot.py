@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.support import tables
 from benchmarks.support.accounts import Account
+from benchmarks.support.streams import delivered
 from ingestion import record
 from localaws.endpoint import Endpoint
 from pipelines.account import executions, retraining, upsert
@@ -22,7 +23,6 @@ from pipelines.account.stacks import Stacks
 from pipelines.authoring import committed
 from pipelines.local.punk_api import BUNDLED
 from pipelines.records import commands, generate
-from tests.pipelines.account.test_table_format import delivered
 from tests.support.lake import Lake
 
 _numbers = itertools.count(1)

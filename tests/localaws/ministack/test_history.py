@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from benchmarks.support.crash import Victim
-from benchmarks.support.definitions import until
 from localaws.endpoint import Endpoint
 from localaws.ministack import execution_logs, history
 from pipelines.account.clients import Clients
+from tests.support.state_machines import ROLE, ended, machine
 
-ROLE = "arn:aws:iam::000000000000:role/tests"
 LOOP = {"StartAt": "Loop", "States": {"Loop": {"Type": "Pass", "Next": "Loop"}}}
 CAUGHT = {
     "StartAt": "Both",
@@ -26,22 +25,6 @@ CAUGHT = {
         "Again": {"Type": "Pass", "Next": "Both"},
     },
 }
-
-
-def machine(clients: Clients, definition: dict[str, Any], **options: Any) -> str:
-    name = f"history-{datetime.datetime.now().timestamp():.6f}".replace(".", "-")
-    created = clients.stepfunctions.create_state_machine(
-        name=name, definition=json.dumps(definition), roleArn=ROLE, **options
-    )
-    return str(created["stateMachineArn"])
-
-
-def ended(clients: Clients, execution: str) -> dict[str, Any]:
-    def described() -> Any:
-        found = clients.stepfunctions.describe_execution(executionArn=execution)
-        return found if found["status"] != "RUNNING" else None
-
-    return dict(until(described, "the end of the execution"))
 
 
 @pytest.mark.parametrize("definition", [LOOP, CAUGHT], ids=["loop", "caught"])
