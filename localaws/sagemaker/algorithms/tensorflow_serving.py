@@ -48,7 +48,7 @@ class Servable:
         tensorflow: Any = importlib.import_module("tensorflow")
         found = [path.parent for path in folder.rglob("saved_model.pb") if path.parent.name.isdigit()]
         if not found:
-            raise FileNotFoundError("no SavedModel bundles found: <model>/<version>/saved_model.pb is looked for")
+            raise FileNotFoundError("no SavedModel bundles found: <model>/<version>/saved_model.pb is expected")
         latest = max(found, key=lambda path: int(path.name))
         self.name, self.version = latest.parent.name, latest.name
         self._tensorflow = tensorflow
