@@ -88,6 +88,8 @@ def relevant(s: StateMachine, then: Any) -> Any:
         failure="{'Error': '', 'Cause': ''}",
         error="{'Error': '', 'Cause': ''}",
         tried="[]",
+        # Whether no further package is tried.
+        stop="false",
         attempts="0",
         before="''",
         deployed="{'name': '', 'previous': ''}",

@@ -12,7 +12,8 @@ METADATA = "$states.result.CustomerMetadataProperties"
 def newest_approved(s: StateMachine, then: Any, nothing: Any, name: str, **members: str) -> Any:
     """The newest approved package whose deployment has not failed before, unless it has been approved again since.
 
-    The input has `event` {package, id} and `tried`, names of packages. name: the package's, a JSONata expression.
+    The input has `event` {package, id}, `tried`, names of packages, and `stop`, whether none is usable.
+    name: the package's, a JSONata expression.
     members: further ones of the output, likewise.
     """
     describe, skip = candidate(s, then, name, members)
@@ -63,7 +64,8 @@ def candidate(s: StateMachine, then: Any, name: str, members: dict[str, str]) ->
     )
     usable = s.compute(
         "CandidateUse",
-        use="""$not($states.input.package.name in $states.input.tried) and ($states.input.package.status != 'Failed'
+        use="""$not($states.input.stop) and $not($states.input.package.name in $states.input.tried)
+            and ($states.input.package.status != 'Failed'
             or ($states.input.package.arn = $states.input.event.package
                 and $states.input.package.event != $states.input.event.id))""",
     )

@@ -86,10 +86,12 @@ def change(s: StateMachine, success: Any, again: Any, retry: Any, failed: Any) -
     """
     request = {"EndpointName": "${EndpointName}", "EndpointConfigName": NAME}
     # A canary needs a second instance. https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-canary.html
-    routing = """$states.input.settings.InstanceCount > 1
-        ? {'Type': 'CANARY', 'WaitIntervalInSeconds': 300,
-            'CanarySize': {'Type': 'CAPACITY_PERCENT', 'Value': $states.input.settings.CanaryPercent}}
-        : {'Type': 'ALL_AT_ONCE', 'WaitIntervalInSeconds': 0}"""
+    # In whole instances: half of three, rounded up, would be more than the half that is allowed.
+    instances = "$states.input.settings.InstanceCount * $states.input.settings.CanaryPercent / 100"
+    routing = f"""$states.input.settings.InstanceCount > 1
+        ? {{'Type': 'CANARY', 'WaitIntervalInSeconds': 300,
+            'CanarySize': {{'Type': 'INSTANCE_COUNT', 'Value': $max([1, $floor({instances})])}}}}
+        : {{'Type': 'ALL_AT_ONCE', 'WaitIntervalInSeconds': 0}}"""
     guarded = {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": expression(routing),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.authoring.deploy_candidate import FAILED
+from pipelines.authoring.deploy_candidate import FAILED, SERVING
 from pipelines.authoring.step_functions import StateMachine, added, chain, expression
 
 NOW = "$substringBefore($now(), '.') & 'Z'"
@@ -25,7 +25,7 @@ def retry(s: StateMachine, name: str, again: Any, failed: Any) -> Any:
 def record(s: StateMachine, name: str, package: str, status: str, reason: str, then: Any) -> Any:
     """Write the outcome into a package's metadata; where that fails, the state machine goes on.
 
-    package: its ARN, reason: a text; both JSONata expressions.
+    package: its ARN, reason: a text; both JSONata expressions. status: a text or a field that is one.
     """
     task = s.jsonata(
         name,
@@ -46,16 +46,23 @@ def record(s: StateMachine, name: str, package: str, status: str, reason: str, t
 
 
 def record_failure(s: StateMachine, then: Any) -> Any:
-    """Mark the package as failed, if it is still approved; the first failure is the execution's error."""
+    """Mark the package as failed, if it is still approved; the first failure is the execution's error.
+
+    One that serves is not to blame: the parameters have changed, and no other package is tried with them.
+    """
+    serves = f"$states.input.package.status = '{SERVING}'"
     noted = s.compute(
         "NextCandidate",
         failure="$exists($states.input.tried[0]) ? $states.input.failure : $states.input.error",
         tried="[$append($states.input.tried, $states.input.package.name)]",
+        stop=serves,
         attempts="0",
     )
     chain(noted, then)
-    reason = "$states.input.error.Error & ': ' & $states.input.error.Cause"
-    recorded = record(s, "RecordFailure", "$states.input.package.arn", FAILED, reason, noted)
+    reason = f"""({serves} ? 'It serves as before its parameters changed. ' : '')
+        & $states.input.error.Error & ': ' & $states.input.error.Cause"""
+    status = expression(f"{serves} ? '{SERVING}' : '{FAILED}'")
+    recorded = record(s, "RecordFailure", "$states.input.package.arn", status, reason, noted)
     # Where it is not, another execution has taken it back, which looks like a failure here.
     still = s.jsonata(
         "FailedPackage",

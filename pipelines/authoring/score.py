@@ -26,7 +26,7 @@ def states() -> Any:
     s = StateMachine()
     s.failed = notifications.failure(s, "score")
     nothing = s.pass_("NothingToScore", {"decision": "skipped", "reason": "no model package is approved"})
-    start = s.compute("Start", event="{'package': '', 'id': ''}", tried="[]")
+    start = s.compute("Start", event="{'package': '', 'id': ''}", tried="[]", stop="false")
     version = "$string($states.result.ModelPackageVersion)"
     newest = deploy_candidate.newest_approved(s, table(s, move_table(s)), nothing, version)
     return chain(start, deploy.turn(s, newest))

@@ -233,21 +233,32 @@ def test_without_an_approved_package_the_endpoint_stays_by_parameter(clients: Cl
 
 
 @pytest.mark.release
-def test_a_changed_parameter_of_the_endpoint_is_deployed_with_the_version_that_serves(clients: Clients) -> None:
+def test_a_changed_parameter_of_the_endpoint_is_deployed_with_the_version_that_serves(
+    clients: Clients, endpoint: Endpoint
+) -> None:
     served = Deployment(clients)
-    package = served.register()
+    earlier, package = served.register(), served.register()
+    served.approve(earlier)
     served.approve(package)
     before = served.configuration()[1]
     served.account.stacks.environment.parameters["deployment"]["MemorySizeInMB"] = "3072"
     served.account.stacks.deploy_one("deployment")
+    endpoint.control("sagemaker", EndpointUpdate="roll-back")
+    assert served.run("{}")["Error"] == "RolledBack"
+    # No other version is tried with parameters with which the one that serves fails.
+    assert (served.configuration(), served.answer()["model_version"]) == (("InService", before), 2)
+    assert (served.metadata(earlier)["DeploymentStatus"], served.metadata(package)["DeploymentStatus"]) == (
+        "Replaced",
+        "Serving",
+    )
     Serving(served.account.stacks).start()
     until(lambda: served.configuration() != ("InService", before) and served.configuration()[0] == "InService")
     served.quiet()
     described = clients.sagemaker.describe_endpoint(EndpointName=served.endpoint)
     assert described["ProductionVariants"][0]["CurrentServerlessConfig"]["MemorySizeInMB"] == 3072
-    assert (served.answer()["model_version"], served.metadata(package)["DeploymentStatus"]) == (1, "Serving")
-    assert Serving(served.account.stacks).version(described) == 1
-    assert served.run(served.event(package)) == {"decision": "unchanged", "version": "1"}
+    assert (served.answer()["model_version"], served.metadata(package)["DeploymentStatus"]) == (2, "Serving")
+    assert Serving(served.account.stacks).version(described) == 2
+    assert served.run(served.event(package)) == {"decision": "unchanged", "version": "2"}
     assert served.configs() == sorted([before, described["EndpointConfigName"]])
     served.account.remove()
 
