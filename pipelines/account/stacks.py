@@ -17,7 +17,7 @@ from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.account import change_sets
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.authoring import archives, committed, templates
-from pipelines.cli.arguments import command_line, python_command
+from pipelines.cli.arguments import ENVIRONMENT, command_line, python_command
 from pipelines.cli.output import Document
 
 TEMPLATES = archives.ROOT / "cloudformation"
@@ -168,7 +168,10 @@ class Stacks:
         return deleted
 
     def deploy_command(self) -> str:
-        """The command that deploys this environment, to paste."""
+        """The command that deploys this environment, to paste; --local makes `dev` alone."""
+        if self.clients.local and self.environment.name != ENVIRONMENT:
+            exports = f'eval "$({self.clients.command("local", "up")})"'
+            return f"{exports} && {command_line('deploy', '--env', self.environment.name)}"
         flags = self.clients.flags or f"--env {self.environment.name}"
         return command_line("run" if self.clients.local else "deploy", flags=flags)
 
