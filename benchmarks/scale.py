@@ -132,7 +132,7 @@ def _alone(imports: str, work: str, source: Path) -> Cost:
 
 
 def _snapshot(endpoint: endpoints.Endpoint, source: Path, form: str) -> Cost:
-    """Put the files under the table's prefix, and take the snapshot twice; the second time counts."""
+    """Put the files under the table's prefix, and take the snapshot once the engine is imported."""
     clients = Clients(endpoint)
     clients.s3.create_bucket(Bucket=BUCKET)
     tables.create(clients.glue, DATABASE, BUCKET)

@@ -93,11 +93,13 @@ def plan(open_: Open, size: int) -> Plan:
 
 
 def kind_of(head: bytes) -> str:
-    """What a file is, by its first bytes."""
+    """What a file is, by its first bytes. Raises RefusedFile for an object over several lines."""
     if head.startswith(b"\x1f\x8b"):
         return GZIP
-    first = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-    return {b"[": LIST, b"{": LINES, b"": LINES}.get(first, CSV)
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.partition(b"\n")[0].rstrip() == b"{":
+        raise RefusedFile("a JSON object over several lines: give a list, or a record on each line")
+    return {b"[": LIST, b"{": LINES, b"": LINES}.get(text[:1], CSV)
 
 
 def whole(open_: Open, size: int) -> Iterator[Batch]:
@@ -205,6 +207,8 @@ def _elements(stream: Any) -> Iterator[bytes]:
             opened, start = True, text.index("[") + 1
         start = _SPACE.match(text, start).end()
         if text.startswith("]", start):
+            if text[start + 1 :].strip() or any(map(bytes.strip, iter(lambda: stream.read(READ_BYTES), b""))):
+                raise RefusedFile("it is not a JSON list: there is more after its end")
             return
         if not first:
             if not text.startswith(",", start):
@@ -225,7 +229,7 @@ def _row_starts(open_: Open, size: int, step: int) -> Iterator[int]:
     yield 0
     after = step
     try:
-        for _ in csv.reader(position.lines(stream)):
+        for _ in csv.reader(position.lines(stream), strict=True):
             if after <= position.at < size:
                 yield position.at
                 after = (position.at // step + 1) * step
@@ -249,12 +253,14 @@ def _header(stream: Any) -> tuple[list[str], int]:
     """The names of the columns, and the bytes up to the first row."""
     position = _Position(0)
     try:
-        names = next((row for row in csv.reader(position.lines(stream)) if row), [])
+        names = next((row for row in csv.reader(position.lines(stream), strict=True) if row), [])
     except csv.Error:
         names = []
     header = [name.strip() for name in names]
     if not {"id", "name"} <= set(header):
         raise RefusedFile("neither JSON nor CSV: its first line does not name the columns id and name")
+    if twice := next((name for name in header if name and header.count(name) > 1), ""):
+        raise RefusedFile(f"its first line names the column {twice} twice")
     return header, position.at
 
 
@@ -262,7 +268,8 @@ def _rows(stream: Any, header: list[str], at: int) -> Read:
     """The rows of a CSV file as JSON objects, from a byte on."""
     position = _Position(at)
     try:
-        for row in csv.reader(position.lines(stream)):
+        # Strict, as a quote that is not closed, or not where a field ends, would take the rows after it into the field.
+        for row in csv.reader(position.lines(stream), strict=True):
             if row:
                 values = {name: value or None for name, value in zip(header, row, strict=False) if name}
                 yield position.at, json.dumps(values, separators=(",", ":")).encode()

@@ -124,6 +124,7 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_object_legal_hold",
         "_get_object",
         "_parse_range",
+        "_fire_s3_event",
         "_maybe_replicate",
         "_multipart_uploads",
         "_put_object",

@@ -1,14 +1,19 @@
-"""S3 as AWS has it, where MiniStack differs: the default KMS key, ranges of versions, checksums of copies.
+"""S3 as AWS has it, where MiniStack differs: the default KMS key, ranges of versions, checksums of copies, events.
 
 And the parts of an upload, which MiniStack joins in memory.
 """
 
+import contextvars
 import hashlib
+import json
 import types
 from typing import Any
 
 from localaws.contents import LONG_BYTES, Joined
 from localaws.ministack.patches import module
+
+# The version of which an event is made.
+VERSION: contextvars.ContextVar[str | None] = contextvars.ContextVar("VERSION", default=None)
 
 
 def install() -> None:
@@ -17,6 +22,7 @@ def install() -> None:
     _read_ranges_of_versions()
     _checksum_copies()
     _join_on_the_disk()
+    _name_versions_in_events()
 
 
 def _accept_default_kms_key() -> None:
@@ -74,6 +80,29 @@ def _checksum_copies() -> None:
         return status, answered, body.replace(b"</CopyObjectResult>", f"{found}</CopyObjectResult>".encode())
 
     s3._copy_object = copy
+
+
+def _name_versions_in_events() -> None:
+    """EventBridge's event of a versioned object has its version-id; MiniStack leaves it out.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    """
+    s3, eventbridge = module("services.s3"), module("services.eventbridge")
+    fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+
+    def fire_of_version(*args: Any, version_id: str | None = None, **options: Any) -> None:
+        # In a thread of the event's own.
+        VERSION.set(version_id)
+        fire(*args, version_id=version_id, **options)
+
+    def dispatch_with_version(event: dict[str, Any], *rest: Any) -> Any:
+        if event.get("Source") == "aws.s3" and (version := VERSION.get()):
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *rest)
+
+    s3._fire_s3_event, eventbridge._dispatch_event = fire_of_version, dispatch_with_version
 
 
 class _StandIn(bytes):

@@ -60,6 +60,17 @@ REFUSED = {
     "a list that is cut off": (b'[{"id": 1}, {"id": 2}', "it is not a JSON list"),
     "a list without commas": (b'[{"id": 1} {"id": 2}]', "a comma or the end is missing"),
     "a list that ends within an element": (b'[{"id": 1}, {"id":', "it is not a JSON list"),
+    "two lists": (b'[{"id": 1}]\n[{"id": 2}]', "more after its end"),
+    "a list before a record far behind it": (b'[{"id": 1}]' + b" " * 2**23 + b"{}", "more after its end"),
+    "an object over several lines": (json.dumps(BEERS[0], indent=2).encode(), "a JSON object over several lines"),
+    "gzip of an object over several lines": (gzip.compress(b'{\r\n"id": 1}'), "a JSON object over several lines"),
+    "CSV with two columns of a name": (b"id,name,abv,name\n1,A,5,B\n", "names the column name twice"),
+    "CSV with a quote that is not closed": (b'id,name\n1,A\n2,"B\n3,C\n', "unexpected end of data"),
+    "CSV with a quote that another row closes": (
+        b'id,name\n1,A\n2,"B\n3,"C"\n',
+        "',' expected after",
+    ),
+    "a header with a quote that is not closed": (b'id,name,"abv\n1,A,5\n', "does not name the columns id and name"),
     "gzip that is cut off": (gzip.compress(LINES)[:-9], "it does not decompress"),
 }
 
@@ -115,9 +126,15 @@ def test_chunks_of_any_size_have_the_lines_of_the_file_each_once(pieces: list[by
 
 
 def records_of_chunks(content: bytes, planned: landing.Plan) -> list[bytes]:
-    """The records of all chunks, each read alone."""
-    chunks = [landing.chunk(opener(content), planned, number) for number in range(len(planned.starts))]
-    return [each for chunk in chunks for batch in chunk for each in batch.records]
+    """The records of all chunks, each read alone; then the reason if the file is refused."""
+    found = []
+    try:
+        for number in range(len(planned.starts)):
+            for batch in landing.chunk(opener(content), planned, number):
+                found.extend(batch.records)
+    except landing.RefusedFile as error:
+        found.append(str(error).encode())
+    return found
 
 
 FIELDS = [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[3]
-COPIED = ("cloudformation", "evaluation", "ingestion", "localaws", "pipelines", "processing", "training")
+COPIED = ("cloudformation", "evaluation", "ingestion", "localaws", "pipelines", "processing", "training", "warehouse")
 LAST = '    Column("ph", "number", "feature", "pH", "Acidity", 2, 8),\n'
 NEW = '    Column("attenuation_level", "number", "feature", "%", "Share of sugar fermented", 0, 100),\n'
 

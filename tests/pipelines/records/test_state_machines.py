@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.support.accounts import Account
 from benchmarks.support.definitions import until
+from ingestion.claims import Store
+from ingestion.load import file_id, file_key
 from pipelines.account.clients import Clients
 from pipelines.records import backfill, commands, loading
 from pipelines.records.ledger import ledger
@@ -46,6 +48,21 @@ def test_a_file_that_lands_is_loaded_by_its_event_and_by_the_command_that_follow
     ]
     found = ledger(account.clients.s3, account.stacks.output("ingestion", "DataBucket"))
     assert (found["accepted"], found["clean"], found["difference"]) == (4, 2, 0)
+
+
+@pytest.mark.endpoint
+def test_each_version_of_a_replaced_file_is_loaded_by_its_event(account: Account) -> None:
+    s3, bucket = account.clients.s3, account.stacks.output("ingestion", "DataBucket")
+    landed = [{"Bucket": bucket, "Key": "landing/replaced.jsonl", "Body": beers(number)} for number in (11, 12)]
+    names = [file_id(str(each["Key"]), s3.put_object(**each)["VersionId"]) for each in landed]
+    store = Store(s3, bucket)
+
+    def loaded() -> bool:
+        found = [store.read(file_key(name))[0] for name in names]
+        return all(each is not None and each["status"] == "Loaded" for each in found)
+
+    until(loaded, "both versions to be loaded")
+    assert ledger(s3, bucket)["difference"] == 0
 
 
 @pytest.mark.endpoint
