@@ -49,7 +49,7 @@ def answers(client: Any, calls: list[Call]) -> list[Answer]:
         given.append(answer(client, call.operation, filled(call.request, last)))
         last |= given[-1]
         while call.operation == "StartPipelineExecution" and under_way(client, last):
-            time.sleep(0.01)
+            time.sleep(0.05)
     return given
 
 

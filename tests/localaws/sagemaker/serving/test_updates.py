@@ -88,11 +88,12 @@ def test_a_new_endpoint_whose_model_cannot_be_loaded_has_failed(served: Served) 
         served.update(served.config("second"))
 
 
+# A rollback with its reason is above; the tests of the state machine deploy have one without.
 @pytest.mark.parametrize(
     ("switch", "status", "config", "has_reason"),
     [
-        ("roll-back", "InService", "first", True),
-        ("roll-back-silently", "InService", "first", False),
+        pytest.param("roll-back", "InService", "first", True, marks=pytest.mark.release),
+        pytest.param("roll-back-silently", "InService", "first", False, marks=pytest.mark.release),
         ("rollback-failed", "UpdateRollbackFailed", "first", True),
     ],
 )
