@@ -5,7 +5,7 @@ from typing import Any
 from localaws import shapes
 from localaws.sagemaker import tags
 from localaws.sagemaker.package_groups import PACKAGE
-from localaws.sagemaker.s3 import keys_under
+from localaws.sagemaker.s3 import from_https, keys_under
 from localaws.sagemaker.service import Service, arn, here, listing, now, stored, validation_error
 from localaws.store import Document, Store
 
@@ -101,9 +101,10 @@ def resolve(store: Store, container: Document) -> list[Document]:
 
 def _plain(container: Document, environment: dict[str, str]) -> Document:
     source: dict[str, Any] = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    address = container.get("ModelDataUrl") or source.get("S3Uri")
     return {
         "Image": container.get("Image", ""),
-        "Artifact": container.get("ModelDataUrl") or source.get("S3Uri"),
+        "Artifact": from_https(address) if address else None,
         "Environment": {**container.get("Environment", {}), **environment},
     }
 
@@ -123,7 +124,7 @@ def _containers(request: Document) -> list[Document]:
 
 def _require_artifact(container: Document) -> None:
     uri = container["Artifact"]
-    if uri and not keys_under(uri):
+    if uri and not (uri.startswith("s3://") and keys_under(uri)):
         raise validation_error(
             f"Could not access model data at {uri}. Please ensure that the role exists and that its trust relationship "
             'policy allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com". Also '

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from localaws.security import credentials
 # The objects of one instance: every so many, from its number.
 Shard = tuple[int, int]
 WHOLE: Shard = (0, 1)
+# The bucket is in the host's name or begins the path.
+HTTPS = re.compile(r"https://(?:([a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?/(.+)")
 
 
 class MissingInput(Exception):
@@ -34,6 +37,15 @@ def split(uri: str) -> tuple[str, str]:
     """`s3://bucket/a/b` -> ("bucket", "a/b")."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def from_https(url: str) -> str:
+    """`https://bucket.s3.us-east-1.amazonaws.com/a/b` and `https://s3.amazonaws.com/bucket/a/b` -> `s3://bucket/a/b`.
+
+    Anything else stays as it is. https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+    """
+    found = HTTPS.fullmatch(url)
+    return "s3://" + "/".join(filter(None, found.groups())) if found else url
 
 
 def read_object(bucket: str, key: str) -> bytes:

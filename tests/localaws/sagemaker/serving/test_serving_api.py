@@ -53,6 +53,7 @@ def test_what_is_missing_or_there_already(served: Served) -> None:
         ({}, "exactly one of Image and ModelPackageName"),
         ({"Image": IMAGE, "ModelPackageName": "p"}, "exactly one of Image and ModelPackageName"),
         ({"Image": IMAGE, "ModelDataUrl": "s3://no-bucket/model.tar.gz"}, "Could not access model data at s3://no-buc"),
+        ({"Image": IMAGE, "ModelDataUrl": "https://example.org/model.tar.gz"}, "Could not access model data at https:"),
         ({"ModelPackageName": f"{HOME}:model-package/gone/1"}, "ModelPackage .* does not exist"),
         ({"Image": IMAGE, "Mode": "MultiModel"}, "does not offer the container mode MultiModel"),
     ],
@@ -140,6 +141,15 @@ def test_an_endpoint_on_instances_does_not_become_serverless_but_the_other_way_r
     served.delete()
     served.create(serverless)
     assert served.update(f"{served.name}-first")["EndpointConfigName"] == f"{served.name}-first"
+
+
+@pytest.mark.parametrize("host", ["{}.s3.amazonaws.com", "{}.s3-us-east-1.amazonaws.com", "s3.amazonaws.com/{}"])
+def test_model_data_may_have_an_https_address_of_s3(served: Served, host: str) -> None:
+    artifact = served.artifact("first").replace(f"s3://{served.name}", f"https://{host.format(served.name)}")
+    container = {"Image": IMAGE, "ModelDataUrl": artifact}
+    served.api.create_model(ModelName=served.name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    described = served.api.describe_model(ModelName=served.name)
+    assert described["PrimaryContainer"]["ModelDataUrl"] == artifact
 
 
 def test_an_image_without_inference_code_is_a_record_and_not_served(served: Served) -> None:
