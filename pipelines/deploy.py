@@ -191,6 +191,9 @@ def _retained(stacks: Stacks) -> Iterator[tuple[str, Callable[[], None]]]:
     group = stacks.output("pipelines", "ModelPackageGroupName") if exists else orphaned_group(stacks)
     if group:
         yield f"models of {group}", lambda: empty_group(clients, group)
+    if stacks.exists("deployment"):
+        for name in endpoints.log_groups(clients, stacks.output("deployment", "EndpointName")):
+            yield f"log {name}", functools.partial(clients.logs.delete_log_group, logGroupName=name)
     if stacks.exists("artifacts") and "KmsKeyArn" in stacks.outputs("artifacts"):
         key = stacks.output("artifacts", "KmsKeyArn")
         if key:

@@ -7,6 +7,17 @@ from pipelines.account.clients import Clients, aws_errors
 
 KINDS = ("serverless", "instance", "none")
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# SageMaker makes the log group of an endpoint, and it never expires.
+LOG_GROUP = "/aws/sagemaker/Endpoints/"
+
+
+def log_groups(clients: Clients, endpoint: str) -> list[str]:
+    """The log groups of an environment's endpoints: a serverless one logs its requests. endpoint: of either kind."""
+    prefix = LOG_GROUP + endpoint.rpartition("-")[0]
+    with aws_errors(f"listing the log groups {prefix}-*"):
+        pages = clients.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+        found = [each["logGroupName"] for page in pages for each in page["logGroups"]]
+    return [each for each in found if each in [f"{prefix}-{kind}" for kind in KINDS]]
 
 
 def delete(clients: Clients, endpoint: str) -> str:

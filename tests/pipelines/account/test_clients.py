@@ -9,6 +9,7 @@ import pytest
 
 from localaws.errors import ExpectedError
 from pipelines.account.clients import LOCAL_EXPORTS, Clients, aws_errors
+from pipelines.account.stacks import Stacks, environment
 
 URL = "http://127.0.0.1:4566"
 # How a command comes to ask this machine -> its variables, its arguments, and the AWS configuration file.
@@ -81,3 +82,13 @@ def test_threads_that_ask_at_the_same_time_get_the_same_client() -> None:
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: clients.s3, range(8)))
     assert made == [clients.s3] * 8
+
+
+def test_the_command_that_deploys_another_environment_locally_reaches_the_workspace_s_endpoint() -> None:
+    clients = Clients()
+    clients.flags = "--local --workspace w"
+    dev, prod = (Stacks(clients, environment(name)).deploy_command() for name in ("dev", "prod"))
+    assert dev.endswith(" -m pipelines.run --local --workspace w")
+    up, _, deploy = prod.partition(" && ")
+    assert (up.startswith('eval "$('), up.endswith(' -m pipelines.local up --workspace w)"')) == (True, True)
+    assert deploy.endswith(" -m pipelines.deploy --env prod")

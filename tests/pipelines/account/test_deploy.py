@@ -88,7 +88,13 @@ def test_a_protected_environment_is_deleted_only_with_unprotect(clients: Clients
     assert policy["Statement"][1]["Action"] == ["Update:Replace", "Update:Delete"]
     with pytest.raises(ExpectedError, match="guarded is protected"):
         deploy.delete(guarded, data=False, unprotect=False, show=silent)
+    endpoint = guarded.output("deployment", "EndpointName")
+    log, other = f"/aws/sagemaker/Endpoints/{endpoint}", f"/aws/sagemaker/Endpoints/{endpoint}-of-another"
+    for name in (log, other):
+        clients.logs.create_log_group(logGroupName=name)
     outcomes = deploy.delete(guarded, data=True, unprotect=True, show=silent)
+    logs = clients.logs.describe_log_groups(logGroupNamePrefix=log)["logGroups"]
+    assert (outcomes[f"log {log}"], [each["logGroupName"] for each in logs]) == ("deleted", [other])
     assert (outcomes.pop("endpoint"), set(outcomes.values())) == ("not there", {"deleted"})
     assert statuses(clients, "guarded") == {}
 
