@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections.abc import Set
 
 from localaws.errors import CONFLICT, RUN_FAILED, ExpectedError
 from pipelines.account.clients import Clients, aws_errors
@@ -31,13 +32,16 @@ def start(stacks: Stacks, parameters: Values) -> str:
     return str(started["executionArn"])
 
 
-def executions(stacks: Stacks, keys: set[str] | None = None) -> set[str]:
-    """The ARNs of the executions of `retrain`, or only of those whose event is about one of these objects."""
+def executions(stacks: Stacks, keys: set[str] | None = None, without: Set[str] = frozenset()) -> set[str]:
+    """The ARNs of the executions of `retrain`, or only of those whose event is about one of these objects.
+
+    without: executions that are left out, and not described.
+    """
     machine = stacks.output("pipelines", "RetrainStateMachineArn")
     stepfunctions = stacks.clients.stepfunctions
     with aws_errors("listing the state machine's executions"):
         pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine)
-        found = {each["executionArn"] for page in pages for each in page["executions"]}
+        found = {each["executionArn"] for page in pages for each in page["executions"]} - without
         if keys is None:
             return found
         return {arn for arn in found if _key(stepfunctions.describe_execution(executionArn=arn)) in keys}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ingestion.names import CLEANED, FAILED
+from ingestion.names import FAILED
 from localaws.clients import load_ahead
 from localaws.endpoint import Endpoint
 from localaws.errors import RUN_FAILED, ExpectedError
@@ -29,7 +29,6 @@ from pipelines.local.endpoint import api_url
 from pipelines.local.punk_api import load_catalogue
 from pipelines.records import functions
 from pipelines.records.ledger import ledger
-from pipelines.records.objects import Objects
 
 ENVIRONMENT = "dev"
 # The deadline of what AWS answers later: the delivery, its event, the state machine's end.
@@ -95,11 +94,11 @@ class _Chain:
         """All steps, then the result."""
         self.deploy()
         self.upsert()
-        before, objects = self.ledger(), self.cleaned_objects()
+        before = self.objects()
         earlier = retraining.executions(self.stacks)
         self.collect()
         records = self.deliver(before)
-        execution = self.retrain(earlier, self.cleaned_objects() - objects)
+        execution = self.retrain(earlier, self.objects() - before)
         package = executions.registered_package(self.clients, execution["arn"])
         if execution["status"] != "Succeeded" or package is None:
             raise executions.failure(self.clients, execution["arn"])
@@ -170,30 +169,26 @@ class _Chain:
                     code=RUN_FAILED,
                 )
 
-    def deliver(self, before: Document) -> Document:
-        """Have Firehose deliver everything; return the outcome of the run's records."""
+    def deliver(self, before: set[str]) -> Document:
+        """Have Firehose deliver everything; return the outcome of the records in the new objects."""
         with self.progress.step("deliver") as step:
             self.drain(DEADLINE_SECONDS)
-            after = self.ledger()
-            records = {name: sum_of(after[name]) - sum_of(before[name]) for name in RECORDS}
+            found = ledger(self.clients.s3, self.stacks.output("ingestion", "DataBucket"), without=before)
+            records = {name: sum_of(found[name]) for name in RECORDS}
             step.update("accepted {accepted} = {clean} clean + {dropped} dropped + {failed} failed".format(**records))
             if not records["clean"]:
-                raise self.nothing_clean(before, after)
+                raise self.nothing_clean(found)
             return records
 
-    def nothing_clean(self, before: Document, after: Document) -> ExpectedError:
+    def nothing_clean(self, found: Document) -> ExpectedError:
         """The error when no record became a row: the reasons, or what the transform raised."""
         function = self.stacks.output("ingestion", "TransformName")
         raised = functions.last_error(self.clients, function, self.began)
         if raised:
             hint = self.clients.command("local", "logs", "transform")
             return ExpectedError(f"the transform failed: {raised}", where=function, hint=hint, code=RUN_FAILED)
-        reasons = {
-            reason: count - before[name].get(reason, 0)
-            for name in ("dropped", "failed")
-            for reason, count in after[name].items()
-        }
-        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        reasons = [each for name in ("dropped", "failed") for each in found[name].items()]
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
         return ExpectedError(
             f"no record is clean: {listed}",
             where=f"s3://{self.stacks.output('ingestion', 'DataBucket')}/{FAILED}",
@@ -211,7 +206,7 @@ class _Chain:
 
             def machines() -> set[str]:
                 # Each object is an event; more executions may start while the first one runs.
-                return by_hand if self.parameters else retraining.executions(self.stacks, keys) - earlier
+                return by_hand if self.parameters else retraining.executions(self.stacks, keys, earlier)
 
             self.wait_for(machines, "the state machine's start")
             arn = self.wait_for(lambda: self.pipeline_run(machines()), "the pipeline run's start")
@@ -238,14 +233,10 @@ class _Chain:
                 raise retraining.not_started(self.stacks, arn, *outcome)
         return None
 
-    def cleaned_objects(self) -> set[str]:
-        """The keys of the cleaned table's objects."""
-        objects = Objects(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
-        return set(objects.keys(CLEANED))
-
-    def ledger(self) -> Document:
-        """The outcome of every record in the data bucket."""
-        return ledger(self.clients.s3, self.stacks.output("ingestion", "DataBucket"))
+    def objects(self) -> set[str]:
+        """The keys in the data bucket."""
+        bucket = self.stacks.output("ingestion", "DataBucket")
+        return {s3.split(address)[1] for address in s3.objects(self.clients, f"s3://{bucket}/")}
 
     def wait_for(self, poll: Callable[[], T | None], what: str) -> T:
         """Poll until the result is true; raises ExpectedError after DEADLINE_SECONDS or when the endpoint is gone."""

@@ -13,7 +13,7 @@ import csv
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from ingestion import landing, load, record
@@ -28,8 +28,10 @@ from pipelines.records.objects import Objects
 Identity = tuple[Any, ...]
 
 
-def ledger(s3: Any, bucket: str, since: str | None = None) -> dict[str, Any]:
+def ledger(s3: Any, bucket: str, since: str | None = None, without: Set[str] = frozenset()) -> dict[str, Any]:
     """Account for every record of the bucket, or of the days (UTC, YYYY-MM-DD) from `since` on.
+
+    without: keys of objects that are left out.
 
     accepted: records in raw/ and landing/. clean, dropped, failed: those found, the latter two by reason.
     duplicates: rows and error lines delivered more often than their record was accepted, as AWS's at-least-once
@@ -38,7 +40,7 @@ def ledger(s3: Any, bucket: str, since: str | None = None) -> dict[str, Any]:
     record, so a record of midnight may be on either side of `since`. Records that Firehose still buffers are not
     counted.
     """
-    objects = Objects(s3, bucket, since)
+    objects = Objects(s3, bucket, since, without)
     known = KnownRecords()
     failures = _failures(objects, known)
     accepted = _Accepted()
@@ -84,6 +86,8 @@ def _add_landed(objects: Objects, accepted: _Accepted) -> None:
     seen: set[str] = set()
     store = Store(objects.s3, objects.bucket)
     for file in landed(objects.s3, objects.bucket, objects.since):
+        if file.key in objects.without:
+            continue
         try:
             for batch in landing.whole(load.opener(store, file.key, file.version), file.size):
                 if batch.content not in seen:

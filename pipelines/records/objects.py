@@ -1,7 +1,7 @@
 """The objects of the data bucket that count, and what they hold; ingestion/names.py has the rule."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from ingestion.names import ForeignObject, day_of
@@ -12,13 +12,14 @@ _GZIP = b"\x1f\x8b"
 class Objects:
     """The objects of a bucket, of all days or of those (UTC, YYYY-MM-DD) from `since` on.
 
-    foreign: the keys that were passed over, with the reason.
+    without: keys that are left out. foreign: the keys that were passed over, with the reason.
     """
 
-    def __init__(self, s3: Any, bucket: str, since: str | None = None) -> None:
+    def __init__(self, s3: Any, bucket: str, since: str | None = None, without: Set[str] = frozenset()) -> None:
         self.s3 = s3
         self.bucket = bucket
         self.since = since
+        self.without = without
         self.foreign: dict[str, str] = {}
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -26,6 +27,8 @@ class Objects:
         for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
             for found in page.get("Contents", []):
                 key = found["Key"]
+                if key in self.without:
+                    continue
                 try:
                     day = day_of(key, prefix)
                 except ForeignObject as error:

@@ -38,3 +38,4 @@ def test_only_executions_for_a_runs_own_objects_are_its_own(clients: Clients, pr
     listed = started(clients, machine, [1])
     assert retraining.executions(stacks) == {*by_key.values(), by_hand, listed}
     assert retraining.executions(stacks, {"cleaned/b", "cleaned/c"}) == {by_key["cleaned/b"]}
+    assert retraining.executions(stacks, set(by_key), {by_key["cleaned/b"]}) == {by_key["cleaned/a"]}

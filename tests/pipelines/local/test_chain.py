@@ -341,6 +341,6 @@ def test_the_registry_is_read_also_when_the_endpoint_is_down(
     where = str(troubled.workspace.root)
     assert command_of("registry").main(["show", "1", "--json", "--local", "--workspace", where]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert list(shown) == ["model_package", "metrics", "gate", "data", "code", "card"]
+    assert list(shown) == ["model_package", "metrics", "deployment", "gate", "data", "code", "card"]
     assert shown["model_package"]["approval_status"] == "PendingManualApproval"
     assert shown["data"]["rows"] == "323 read, 323 beers, 318 used"

@@ -318,6 +318,15 @@ def test_days_before_since_are_left_out(clients: Clients, bucket: str) -> None:
     }
 
 
+def test_objects_that_are_left_out_do_not_count(clients: Clients, bucket: str) -> None:
+    fill(clients, bucket, [beer(1), NAMELESS], [row(1)], [error(NAMELESS)])
+    put(clients, bucket, "landing/b.json", [beer(2) + b"\n"])
+    before = {each["Key"] for each in clients.s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    put(clients, bucket, f"raw/{DAY}later.json", [beer(3) + b"\n"])
+    put(clients, bucket, f"cleaned/{DAY}later.csv", [row(3)])
+    assert ledger(clients.s3, bucket, without=before) == NOTHING | {"accepted": 1, "clean": 1}
+
+
 def test_replayed_records_do_not_count_as_failed(clients: Clients, bucket: str) -> None:
     fill(clients, bucket, [beer(1)], [row(1)], [])
     put(clients, bucket, f"errors/replayed/cleaned/processing-failed/{DAY}a", [error(beer(1), CRASHED)])
