@@ -22,6 +22,7 @@ from localaws.ministack import (
     metrics,
     patches,
     s3,
+    schedules,
     service_models,
     stacks,
     step_functions,
@@ -81,6 +82,7 @@ class Components:
         disk.install()
         faults.install()
         metrics.install()
+        schedules.install()
         self._objects = Objects(workspace.root / "objects.db", workspace.objects)
         self._objects.install()
         self._state = State(workspace.services)

@@ -207,7 +207,14 @@ PATCHED: dict[str, tuple[str, ...]] = {
         "_log_records",
         "_log_events_lock",
     ),
-    "services.eventbridge": ("_put_events", "_invoke_target", "_pattern_event_view", "_resolve_http_parameter"),
+    "services.eventbridge": (
+        "_put_events",
+        "_invoke_target",
+        "_parse_rate_seconds",
+        "_pattern_event_view",
+        "_resolve_http_parameter",
+    ),
+    "services.scheduler": ("_schedules", "_schedule_last_fired", "_tick_schedules", "_to_epoch"),
     "services.apigateway_v1": (
         "_invoke_lambda_custom_v1",
         "_parse_service_integration_uri",
