@@ -73,6 +73,10 @@ class _Refused(Exception):
     """An answer that is final and holds no beers; carries the reason."""
 
 
+class _Late(Exception):
+    """The time of a try is over before the answer has ended."""
+
+
 class _TryAgain(Exception):
     """An error that is retried: why, and how many seconds the API asks to wait."""
 
@@ -163,12 +167,15 @@ def _get(url: str, seconds: float) -> bytes:
     """The body at `url`, read in a thread: an answer may drip in for hours without any read timing out."""
     results: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
     deadline = Deadline(seconds)
+    late = _TryAgain(f"no whole answer within {seconds:.0f} s")
     adapter = _Adapter()
 
     def read() -> None:
         try:
             with contextlib.closing(adapter):
                 results.put(_read(url, adapter, deadline))
+        except _Late:
+            results.put(late)
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
             results.put(_TryAgain(type(error).__name__))
         except Exception as error:
@@ -180,7 +187,7 @@ def _get(url: str, seconds: float) -> bytes:
     except queue.Empty:
         # The thread ends with the connection; without this a dripping head would hold both for hours.
         adapter.cut_off()
-        raise _TryAgain(f"no whole answer within {seconds:.0f} s") from None
+        raise late from None
     if isinstance(result, Exception):
         raise result
     return result
@@ -263,7 +270,7 @@ def _body(response: requests.Response, deadline: Deadline) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise _Refused("answer_too_large")
         if not deadline.left():
-            raise _TryAgain("the answer drips in")
+            raise _Late
     return _decompress(body, response.headers.get("Content-Encoding", "identity").lower())
 
 

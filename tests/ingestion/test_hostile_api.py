@@ -110,8 +110,8 @@ RETRIED: dict[str, tuple[Reply, str]] = {
     "a reset": (Reply(reset=True), "ConnectionError"),
     "a body broken off": (Reply(as_json(BUZZ), cut=10), "ProtocolError"),
     "silence": (Reply(as_json(BUZZ), delay=9), "ReadTimeout"),
-    "a body that drips": (Reply(as_json(BUZZ), drip=0.1), "no whole answer within 1 s"),
-    "a head that drips": (Reply(as_json(BUZZ), drip=0.1, drip_head=True), "no whole answer within 1 s"),
+    "a body that drips": (Reply(as_json(BUZZ), drip=0.02), "no whole answer within 1 s"),
+    "a head that drips": (Reply(as_json(BUZZ), drip=0.02, drip_head=True), "no whole answer within 1 s"),
 }
 
 
@@ -140,7 +140,7 @@ def test_a_retry_that_succeeds_loses_no_beer(kinesis: FakeKinesis, short: None, 
 
 @pytest.mark.parametrize("head", [True, False])
 def test_an_answer_that_drips_leaves_no_thread_behind(kinesis: FakeKinesis, short: None, head: bool) -> None:
-    with HostileServer(Reply(as_json(BUZZ), drip=0.1, drip_head=head)) as server:
+    with HostileServer(Reply(as_json(BUZZ), drip=0.02, drip_head=head)) as server:
         with pytest.raises(collect.CollectError, match="no whole answer"):
             collect_from(server.url)
         until(lambda: "answer" not in {each.name for each in threading.enumerate()}, "the end of the threads")
