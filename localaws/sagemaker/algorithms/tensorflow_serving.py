@@ -20,6 +20,8 @@ from typing import Any
 from werkzeug import Response
 
 JSON, JSON_TYPES = "application/json", ("application/json", "application/jsonlines", "application/jsons")
+# The graph of a SavedModel to serve, and the method of those of its signatures that the predict API has.
+TAG, PREDICT = "serve", "tensorflow/serving/predict"
 Context = namedtuple(
     "Context",
     "model_name model_version method rest_uri grpc_port channel custom_attributes request_content_type accept_header"
@@ -45,16 +47,29 @@ class Servable:
     """A SavedModel and the handlers beside it. folder: /opt/ml/model."""
 
     def __init__(self, folder: Path) -> None:
-        tensorflow: Any = importlib.import_module("tensorflow")
         found = [path.parent for path in folder.rglob("saved_model.pb") if path.parent.name.isdigit()]
         if not found:
             raise FileNotFoundError("no SavedModel bundles found: <model>/<version>/saved_model.pb is expected")
         latest = max(found, key=lambda path: int(path.name))
         self.name, self.version = latest.parent.name, latest.name
-        self._tensorflow = tensorflow
-        # Its variables live as long as this object.
-        self._loaded = tensorflow.saved_model.load(str(latest))
+        self._load(latest)
         self.handlers = _handlers(folder / "code")
+
+    def _load(self, folder: Path) -> None:
+        """Import the graph into a session, as TensorFlow Serving does: TensorFlow 1's models answer too.
+
+        Its inputs are placeholders without a shape, since TensorFlow Serving leaves the shapes to the operations.
+        """
+        v1: Any = importlib.import_module("tensorflow").compat.v1
+        protocol = importlib.import_module("tensorflow.core.protobuf.saved_model_pb2")
+        saved = protocol.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+        with v1.Graph().as_default() as graph:
+            served = next(each.signature_def for each in saved.meta_graphs if TAG in each.meta_info_def.tags)
+            self._signatures = {name: each for name, each in served.items() if each.method_name == PREDICT}
+            tensors = [tensor for each in self._signatures.values() for tensor in each.inputs.values()]
+            self._inputs = {tensor.name: v1.placeholder(tensor.dtype) for tensor in tensors}
+            self._session = v1.Session(graph=graph)
+            v1.saved_model.load(self._session, [TAG], str(folder), input_map=self._inputs)
 
     def answer(self, text: str | bytes) -> Answer:
         """The answer to a request of the predict API."""
@@ -64,17 +79,15 @@ class Servable:
             return Answer(400, {"error": f"{type(error).__name__}: {error}"})
 
     def _predict(self, request: dict[str, Any]) -> dict[str, Any]:
-        signature = self._loaded.signatures[request.get("signature_name", "serving_default")]
-        specifications = signature.structured_input_signature[1]
+        signature = self._signatures[request.get("signature_name", "serving_default")]
         by_row = "instances" in request
         given = request["instances" if by_row else "inputs"]
         if by_row and isinstance(given[0], dict):
             given = {name: [row[name] for row in given] for name in given[0]}
-        columns = given if isinstance(given, dict) else {next(iter(specifications)): given}
-        tensors = {
-            name: self._tensorflow.constant(value, specifications[name].dtype) for name, value in columns.items()
-        }
-        outputs = {name: _plain(tensor.numpy()) for name, tensor in signature(**tensors).items()}
+        columns = given if isinstance(given, dict) else {next(iter(signature.inputs)): given}
+        fed = {self._inputs[signature.inputs[name].name]: value for name, value in columns.items()}
+        asked = {name: tensor.name for name, tensor in signature.outputs.items()}
+        outputs = {name: _plain(values) for name, values in self._session.run(asked, fed).items()}
         if len(outputs) == 1:
             (only,) = outputs.values()
             return {"predictions" if by_row else "outputs": only}

@@ -57,3 +57,18 @@ def test_a_saved_model_answers_as_tensorflow_serving_does(tmp_path: Path) -> Non
     (tmp_path / "code" / "inference.py").write_text(HANDLERS)
     own = tensorflow_serving.model_fn(str(tmp_path))
     assert tensorflow_serving.transform_fn(own, b"4", "text/plain", "text/plain").data == b"9.0"
+
+
+@pytest.mark.release
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+def test_a_model_of_tensorflow_1_answers_whatever_shape_its_operations_take(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 1])
+        v1.saved_model.simple_save(session, str(tmp_path / "halves" / "1"), {"x": x}, {"y": x / 2})
+    model = tensorflow_serving.model_fn(str(tmp_path))
+    assert model.answer('{"instances": [1, [2]]}').status_code == 400
+    assert model.answer('{"instances": [1, 2]}').json() == {"predictions": [0.5, 1.0]}
+    assert model.answer('{"instances": [[1], [2]]}').json() == {"predictions": [[0.5], [1.0]]}
