@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ SWITCH = "LOCALAWS_INSTALL_REQUIREMENTS"
 FILE = "requirements.txt"
 # The channel with the file of a function as a step, whose program has pip install it.
 CHANNEL = "pre_exec_script_and_dependencies"
+# Jobs that ask for the same at once share the one installation.
+_INSTALLING = threading.Lock()
 
 
 def problem(text: str) -> str:
@@ -60,8 +63,9 @@ def folder_for(text: str, cache: Path) -> Path | None:
     if found:
         raise JobFailed(f"ClientError: {found}")
     target = cache / hashlib.sha256(f"{sys.version} {text}".encode()).hexdigest()[:16]
-    if not target.exists():
-        _install(text, target)
+    with _INSTALLING:
+        if not target.exists():
+            _install(text, target)
     return target
 
 

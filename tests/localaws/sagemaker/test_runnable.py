@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,13 @@ def test_requirements_that_are_not_installed_are_refused_before_the_start(projec
         assert f"Steps.{step}: requirements.txt asks for not-to-be-found==1.0, not installed here. Try: " in message
 
 
-def test_requirements_are_installed_once_where_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirements_are_installed_once_where_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(requirements.SWITCH, "1")
     wheel(tmp_path / "hops-1.0-py3-none-any.whl", "hops", "1.0", "BITTER = True")
     text = f"--no-index\n--find-links {tmp_path}\nhops==1.0\n"
-    folder = requirements.folder_for(text, tmp_path / "cache")
-    assert folder and (folder / "hops.py").read_text() == "BITTER = True"
+    with ThreadPoolExecutor(2) as jobs:
+        folder, again = jobs.map(requirements.folder_for, [text] * 2, [tmp_path / "cache"] * 2)
+    assert folder and folder == again and (folder / "hops.py").read_text() == "BITTER = True"
     (tmp_path / "hops-1.0-py3-none-any.whl").unlink()
     assert requirements.folder_for(text, tmp_path / "cache") == folder
 
