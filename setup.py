@@ -18,6 +18,8 @@ setup(
         # stepfunctions 2.3.0 (the last release) cannot import sagemaker 3; v2 is supported until 2027-07-06.
         "sagemaker>=2.257,<3",
         "stepfunctions==2.3.0",
+        # It imports pkg_resources, which newer ones lack, and environments of Python 3.12 have none at all.
+        "setuptools<81",
         "boto3>=1.42",
         "requests>=2.32",
         "pandas>=2.3,<3",
