@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from localaws import endpoint as endpoints
 from localaws.workspace import Workspace
-from pipelines.account import decisions, releases, s3
+from pipelines.account import decisions, predictions, releases, s3
 from pipelines.account.clients import Clients
 from pipelines.account.model_packages import APPROVED
 from pipelines.account.serving import Serving
@@ -168,7 +168,7 @@ def approval_under_load(serving: Serving, requests: int) -> tuple[list[str], Cou
     def send() -> None:
         while next(left) < requests:
             try:
-                answer = serving.predict([{"abv": 6.7}])
+                answer = predictions.predict(serving, [["abv"], ["6.7"]])
             except Exception as error:
                 failed.append(str(error))
                 continue
