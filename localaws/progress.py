@@ -1,5 +1,6 @@
 """The pipeline executions that a program starts: their steps as they go, and the log of a step that fails."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,24 +32,31 @@ class Executions:
         self._earlier = {each["arn"] for each in self._list()}
 
     def show_while(self, running: Callable[[], bool]) -> list[Document]:
-        """Show the steps while the program runs and until its executions have ended; returns these executions."""
+        """Show the steps while the program runs and until its executions have ended; returns these executions.
+
+        An execution whose pipeline the program deletes is returned as it was before.
+        """
+        found: dict[str, Document] = {}
         while True:
             alive = running()
-            executions = [each for each in self._list() if each["arn"] not in self._earlier]
-            for each in executions:
-                self._show_steps(each)
-            if not alive and all(each["status"] in DONE for each in executions):
-                return executions
+            listed = [each for each in self._list() if each["arn"] not in self._earlier]
+            for each in listed:
+                with contextlib.suppress(self._sagemaker.exceptions.ResourceNotFound):
+                    self._show_steps(each)
+                    found[each["arn"]] = each
+            if not alive and all(each["status"] in DONE for each in listed):
+                return list(found.values())
             time.sleep(POLL_SECONDS)
 
     def _list(self) -> list[Document]:
-        return [
-            {"arn": each["PipelineExecutionArn"], "status": each["PipelineExecutionStatus"]}
-            for name in self._all("list_pipelines", "PipelineSummaries")
-            for each in self._all(
-                "list_pipeline_executions", "PipelineExecutionSummaries", PipelineName=name["PipelineName"]
-            )
-        ]
+        executions = []
+        for pipeline in self._all("list_pipelines", "PipelineSummaries"):
+            # One that is deleted in between has none.
+            with contextlib.suppress(self._sagemaker.exceptions.ResourceNotFound):
+                executions += self._all(
+                    "list_pipeline_executions", "PipelineExecutionSummaries", PipelineName=pipeline["PipelineName"]
+                )
+        return [{"arn": each["PipelineExecutionArn"], "status": each["PipelineExecutionStatus"]} for each in executions]
 
     def _all(self, operation: str, member: str, **arguments: Any) -> list[Document]:
         pages = self._sagemaker.get_paginator(operation).paginate(**arguments)

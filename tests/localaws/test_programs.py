@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.support.definitions import Project
+from benchmarks.support.definitions import Project, fail
 from localaws import endpoint as endpoints
 from localaws.__main__ import main
 from localaws.endpoint import Endpoint
 from localaws.errors import ExpectedError
+from localaws.progress import Executions
 from localaws.workspace import Workspace
 from pipelines.authoring.archives import ROOT
 from tests.support.foreign import PROXIES
@@ -126,8 +127,8 @@ def test_run_follows_what_a_script_starts_and_shows_the_log_of_a_failing_step(
     endpoint: Endpoint, project: Project, tmp_path: Path
 ) -> None:
     (tmp_path / "start.py").write_text(textwrap.dedent(RUN), encoding="utf-8")
-    fail = "print('malt'); raise ValueError('the mash is too hot')"
-    project.upsert([project.processing("Good"), {**project.processing("Bad", fail), "DependsOn": ["Good"]}])
+    failing = "print('malt'); raise ValueError('the mash is too hot')"
+    project.upsert([project.processing("Good"), {**project.processing("Bad", failing), "DependsOn": ["Good"]}])
     # The endpoint of all tests is not detached, so `run` would start another one in its workspace.
     done = run_against(endpoint, tmp_path, project.name)
     lines = done.stderr.splitlines()
@@ -137,6 +138,25 @@ def test_run_follows_what_a_script_starts_and_shows_the_log_of_a_failing_step(
     assert "    | ValueError: the mash is too hot" in lines
     assert done.stdout.splitlines()[0] == "started"
     assert done.stdout.splitlines()[1].startswith("Failed  arn:aws:sagemaker:us-east-1:000000000000:pipeline/")
+
+
+def test_an_execution_is_followed_although_its_pipeline_is_deleted(endpoint: Endpoint, project: Project) -> None:
+    lines: list[str] = []
+    project.upsert([fail("Stop", "no malt")])
+    executions = Executions(endpoint, lines.append)
+    execution = project.start()
+    execution.wait()
+    program = iter([True, False])
+
+    def running() -> bool:
+        alive = next(program)
+        if not alive:
+            project.clients.sagemaker.delete_pipeline(PipelineName=project.name, ClientRequestToken="t" * 32)
+        return alive
+
+    followed = [each for each in executions.show_while(running) if each["arn"] == execution.arn]
+    assert [(each["status"], [step["name"] for step in each["steps"]]) for each in followed] == [("Failed", ["Stop"])]
+    assert lines[-1] == f"{project.name}  Failed  {execution.arn}"
 
 
 def run_against(endpoint: Endpoint, folder: Path, name: str) -> Any:
