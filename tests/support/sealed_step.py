@@ -11,6 +11,8 @@ from pathlib import Path
 
 from localaws.sagemaker import isolation, process
 
+# Folders of the job's own; the home is that of the image's user.
+OF_THE_JOB = {"/opt/ml", "/opt/tmp", "/dev/shm", "/tmp", "/home/sagemaker-user"}
 SCRIPT = """
 import json, os, socket, stat, subprocess, sys
 port, *secrets = json.loads(sys.argv[1])
@@ -64,7 +66,7 @@ def main() -> int:
             print((job / "log").read_text(), file=sys.stderr)
             return 1
         reached = json.loads((job / "log").read_text())
-        reached["written"] = sorted({*reached["written"]} - {"/opt/ml", "/opt/tmp", "/dev/shm", "/tmp"})
+        reached["written"] = sorted({*reached["written"]} - OF_THE_JOB)
         print(json.dumps({"level": isolation.SEALED, **reached}))
     return 0
 
