@@ -5,8 +5,11 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from botocore.config import Config
 
 from benchmarks.support.definitions import IMAGE, ROLE
+from localaws.clients import session
+from localaws.endpoint import Endpoint
 from tests.support.served import INSTANCE, SCRIPT_MODE, SERVERLESS, SUM, Served, packed
 
 SLOW = SUM.replace("return {'model'", "import time; time.sleep(numbers[0]); return {'model'")
@@ -53,8 +56,11 @@ def test_a_request_beyond_the_time_limit_is_a_bad_gateway_and_the_next_one_is_an
 
 
 @pytest.mark.release
-def test_a_request_that_takes_more_than_sixty_seconds_has_no_answer(served: Served) -> None:
+def test_a_request_that_takes_more_than_sixty_seconds_has_no_answer(endpoint: Endpoint, served: Served) -> None:
     slow(served, "300")
+    # The SDK gives up after 60 seconds itself, unless it is asked to wait for longer.
+    config = served.runtime.meta.config.merge(Config(read_timeout=70))
+    served.runtime = session(endpoint.credentials).client("sagemaker-runtime", endpoint_url=endpoint.url, config=config)
     assert "Your invocation timed out" in error(served, "[65]")["OriginalMessage"]
 
 
