@@ -79,6 +79,7 @@ MAY_IMPORT = {
     "pipelines.cli": {"pipelines.cli", "localaws.errors"},
     "pipelines.authoring": {"pipelines.authoring", "localaws.errors", "ingestion.record"},
     "pipelines.account": {
+        "ingestion.batches",
         "ingestion.record",
         "pipelines.account",
         "pipelines.authoring",

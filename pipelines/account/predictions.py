@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ingestion import record
+from ingestion.batches import batches as in_batches
 from localaws.errors import NOT_FOUND, WRONG_USAGE, ExpectedError
 from pipelines.account.clients import Clients, aws_errors
 from pipelines.account.serving import Serving
@@ -79,17 +80,7 @@ def name(line: Line, names: Sequence[Line]) -> str:
 
 def batches(lines: Sequence[Line]) -> Iterator[list[Line]]:
     """The lines in batches of one request each."""
-    batch: list[Line] = []
-    size = 0
-    for line in lines:
-        length = len(text([line]).encode())
-        if batch and (len(batch) == BATCH_ROWS or size + length > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(line)
-        size += length
-    if batch:
-        yield batch
+    return in_batches(lines, BATCH_ROWS, BATCH_BYTES, lambda line: len(text([line]).encode()))
 
 
 def text(lines: Sequence[Line]) -> str:
